@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The configuration: what an administrator wrote, read from files, checked and turned into structs.
+ *
+ * Files (systemd habits; --config-directory replaces all three roots):
+ *   nss-sd.conf, then drop-ins nss-sd.conf.d/NAME.conf   [Resolve] and [Control]
+ *   registries.d/NAME.registry      [Registry], one file a registry
+ *   services.d/NAME.policy                  [Match] and [Policy]
+ * in /etc/nss-sd over /run/nss-sd over /usr/lib/nss-sd: a file hides one of the same name below it; a
+ * file that is empty or a link to /dev/null removes it. `nss-sd.conf` is read first, then drop-ins by name.
+ *
+ * Loading never stops at the first mistake: all are collected as messages with file and line. With any
+ * error the result must not be used. Reads files synchronously: call it at start and on reload only.
+ */
+#pragma once
+
+#include "daemon/base.h"
+#include "daemon/config_item.h"
+#include "daemon/registry/registry.h"
+
+struct config_resolve {
+    char **search; /* folded suffixes, NULL-terminated, at most VIEW_SEARCH_MAX */
+    unsigned ndots;
+    usec_t min_ttl, max_ttl;     /* clamp of asking registries' TTLs */
+    usec_t negative_ttl;         /* absence outlives its last confirmation by this */
+    usec_t max_stale;            /* after the last confirmation; USEC_INFINITY allowed */
+    usec_t empty_hold;           /* EmptyHoldSec: how long suspect data keeps what was known */
+    usec_t stale_wait;           /* StaleWaitSec */
+    usec_t lookup_timeout;       /* the daemon replies by then */
+    usec_t idle;                 /* IdleSec: a service that nobody asks for is dropped */
+    unsigned answers;            /* addresses a lookup gets at most */
+    char *zone;                  /* zone of this host; NULL: detected */
+    unsigned max_connections;    /* lookup socket, in all */
+    unsigned max_connections_uid;/* and a uid (root: no limit of its own) */
+    char *control_group;         /* members may register, flush, reload; default "nss-sd" */
+};
+
+/* [Policy] of one .policy file; what is not set leaves the next rank in force. */
+struct config_policy {
+    char *file;
+    char **match; /* globs of folded FQDNs */
+    /* Each value has a flag that says whether the file set it. */
+    bool has_answers, has_max_stale, has_empty_protection, has_private, has_allow_warning,
+        has_terminating, has_min_ttl, has_max_ttl, has_negative_ttl;
+    unsigned answers;
+    usec_t max_stale, empty_protection, min_ttl, max_ttl, negative_ttl;
+    bool is_private, allow_warning;
+    unsigned terminating; /* 0 last-resort, 1 never */
+};
+
+struct config {
+    struct config_resolve resolve;
+    struct registry_config *registries; /* enabled ones, by name */
+    size_t registry_count;
+    struct config_policy *policies; /* in lexical order: later ones win */
+    size_t policy_count;
+};
+
+/*
+ * Reads everything. `directory`: NULL for the three roots, else the one that replaces them. Always
+ * returns a config (defaults where nothing was said) unless -ENOMEM; `messages` tells what is wrong.
+ */
+int config_load(const char *directory, struct config_messages *messages, struct config **ret_config);
+struct config *config_free(struct config *config);
+
+/* The policy of one folded FQDN: all matching files applied in order. */
+void config_policy_for(const struct config *config, const char *name,
+                       struct config_policy *ret_policy);
+
+/* Per-registry value, or the global one where the registry has none. */
+#define CONFIG_UNSET (USEC_INFINITY - 1)
+static inline usec_t config_or(usec_t own, usec_t global)
+{
+    return own == CONFIG_UNSET ? global : own;
+}
+
+/*
+ * Reads a secret (a token) from a file: at most 64 KiB, surrounding white space taken off, no NUL, CR or LF
+ * inside. Errors: -ENOENT, -EACCES, ..., -EBADMSG for content that is no token. Free with
+ * config_secret_free(), which wipes it.
+ */
+int config_secret_read(const char *path, char **ret_secret);
+char *config_secret_free(char *secret);

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One key of a configuration file: name, parser, place in a settings struct. The global
+ * configuration, policies and every registry type describe their keys in tables of these, so that there
+ * is one parser, one set of messages and one list of words to suggest from.
+ */
+#pragma once
+
+#include "daemon/base.h"
+
+/* Messages about the configuration, collected so that `sdctl check` can show them all. */
+struct config_message {
+    char *file;
+    unsigned line; /* 0: the file as a whole */
+    bool warning;  /* else an error: a reload keeps the running configuration */
+    char *text;
+};
+struct config_messages {
+    struct config_message *items;
+    size_t count, errors;
+};
+void config_complain(struct config_messages *messages, const char *file, unsigned line,
+                     const char *format, ...) _printf_(4, 5);
+void config_warn(struct config_messages *messages, const char *file, unsigned line,
+                 const char *format, ...) _printf_(4, 5);
+void config_messages_done(struct config_messages *messages);
+
+/* What a parser is told. */
+struct config_value {
+    const char *file;
+    unsigned line;
+    const char *key;
+    const char *text; /* trimmed; "" resets to the default */
+    struct config_messages *messages;
+};
+
+struct config_item {
+    const char *key; /* CamelCase; NULL ends a table */
+    /* Complains and returns negative, or stores into `field` (freeing what was there) and returns 0. */
+    int (*parse)(const struct config_item *item, const struct config_value *value, void *field);
+    size_t offset;   /* of the field in the settings struct */
+    uint64_t minimum, maximum;   /* for numbers and durations; 0, 0: unbounded */
+    const char *fallback;        /* default, in the syntax of the file; NULL: field stays zero */
+    const char *const *words;    /* config_parse_word: NULL-terminated */
+};
+
+/* The parsers; the type of field in brackets. */
+int config_parse_string(const struct config_item *, const struct config_value *, void *);   /* char * */
+int config_parse_path(const struct config_item *, const struct config_value *, void *);     /* char *, absolute */
+int config_parse_strings(const struct config_item *, const struct config_value *, void *);  /* char **, NULL-terminated, separated by spaces; a second line adds */
+int config_parse_domains(const struct config_item *, const struct config_value *, void *);  /* char **, folded names, no trailing dot */
+int config_parse_bool(const struct config_item *, const struct config_value *, void *);     /* bool */
+int config_parse_unsigned(const struct config_item *, const struct config_value *, void *); /* unsigned */
+int config_parse_duration(const struct config_item *, const struct config_value *, void *); /* usec_t; "infinity" */
+int config_parse_word(const struct config_item *, const struct config_value *, void *);     /* unsigned: index into words */
+int config_parse_urls(const struct config_item *, const struct config_value *, void *);     /* char **; http, https, unix */
+
+/* "30s", "5min", "1h 30min", "250ms", a bare number is seconds, "infinity". 0 or -EINVAL. */
+int config_duration_from_string(const char *text, usec_t *ret_usec);
+
+/* The word of `words` (or key of a table) nearest to `text`, or NULL when none is near. */
+const char *config_nearest_word(const char *text, const char *const *words);

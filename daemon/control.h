@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The control socket: the methods of io.nss-sd.Control (io.nss-sd.Control.varlink is the contract) on top
+ * of the Varlink server (varlink.h). Owns who may call what and the check of every parameter; what the
+ * methods *do* is behind struct control_backend, which the manager fills in.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "daemon/base.h"
+#include "daemon/config_item.h"
+#include "daemon/endpoint.h"
+
+/* The reply to an asynchronous method; call once. Takes the reference of `answer`. */
+struct control_reply;
+void control_reply_answer(struct control_reply *reply, json_t *answer);
+
+struct control_registration {
+    const char *name; /* folded, relative to the local registry's domain or below it */
+    const char *id;   /* "" : made from name, address and port */
+    const struct address *addresses;
+    size_t address_count;
+    const char *target; /* a host name instead of addresses, or NULL */
+    uint16_t port;      /* 0: none */
+    const char *const *tags;
+    size_t tag_count;
+    unsigned weight; /* 1..65535 */
+    const char *zone;
+    usec_t ttl; /* USEC_INFINITY: stays */
+};
+
+struct control_backend {
+    void *userdata;
+    /* Begins a lookup of a folded name; the Answer object goes to control_reply_answer() later (never inside). */
+    int (*query)(void *userdata, const char *name, bool rooted, int family,
+                 struct control_reply *reply);
+    /* The caller went away: drop what was begun for `reply`. */
+    void (*query_cancel)(void *userdata, struct control_reply *reply);
+    int (*query_address)(void *userdata, const struct address *address, char **ret_name,
+                         char **ret_registry); /* -ENOENT */
+    json_t *(*status)(void *userdata);
+    json_t *(*services)(void *userdata, const char *registry); /* array; NULL: no such registry */
+    /* -ENOENT: no local registry; -EINVAL; -ENOSPC: its limit. `ret_id` is the caller's to free. */
+    int (*register_instance)(void *userdata, const struct control_registration *registration,
+                             char **ret_id);
+    int (*deregister_instance)(void *userdata, const char *name, const char *id); /* count, -ENOENT */
+    int (*flush)(void *userdata, const char *name);                              /* count, -ENOENT */
+    int (*reload)(void *userdata, struct config_messages *messages); /* 0, -EBADMSG: errors in messages */
+};
+
+struct control_server;
+struct sd_event;
+
+/*
+ * Serves on the listening socket `fd` (owned from now on). `privileged_group`: name of the group whose
+ * members may call the privileged methods beside root and the daemon's own uid; NULL: none.
+ */
+int control_server_new(struct sd_event *event, int fd, const struct control_backend *backend,
+                       const char *privileged_group, struct control_server **ret_server);
+struct control_server *control_server_free(struct control_server *server);

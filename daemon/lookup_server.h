@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The lookup socket: takes one request a connection, checks it, asks the resolver, sends one reply in
+ * the wire format. Owns the limits on connections (in all, and a uid) and the deadline of a client that does
+ * not send. Knows nothing of registries.
+ */
+#pragma once
+
+#include "daemon/base.h"
+
+struct lookup_server;
+struct resolver;
+struct sd_event;
+
+struct lookup_limits {
+    unsigned connections;
+    unsigned connections_uid;
+};
+
+/* `fd`: a listening SOCK_SEQPACKET socket, owned from now on. */
+int lookup_server_new(struct sd_event *event, int fd, struct resolver *resolver,
+                      const struct lookup_limits *limits, struct lookup_server **ret_server);
+struct lookup_server *lookup_server_free(struct lookup_server *server);
+
+/* For status: connections open now, requests since the start. */
+unsigned lookup_server_connections(const struct lookup_server *server);
+uint64_t lookup_server_requests(const struct lookup_server *server);

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The view: the file /run/nss-sd/view, through which the daemon tells every process of the machine
+ * which names nss-sd owns (the header), and, in later layouts of the tables, the ready answers. This
+ * header documents every byte.
+ *
+ * The file lives on tmpfs. The daemon creates it under a temporary name, allocates it in full, writes
+ * the header last and renames it into place. It is never shrunk, truncated or used again after a
+ * restart. Apart from the words marked *mutable* the header never changes: a change of the
+ * configuration makes a new file, and sets `retired` in the old one as a hint to reopen.
+ *
+ * Readers map it read-only and do not trust it: any byte may be wrong and may change at any moment.
+ * They check the geometry once at attach, keep their own copy of it, bound every index by it, and
+ * run nothing from libc on the mapping. All words are u32, read by relaxed or acquire atomic loads
+ * where marked mutable. Integers are in host order; `endian` tells a foreign reader.
+ *
+ * Layout of the file: header (header_size bytes), then the tables in the order of their fields; a
+ * table of zero size is not there.
+ *
+ *   table      entries                   entry     holds
+ *   positive   2^set_bits sets of 4      1024 B    answers (answer.h) of names that exist
+ *   negative   2^negative_bits sets of 4 1024 B    absences
+ *   reverse    2^reverse_bits            32 B      address to slot
+ *
+ * set_bits, negative_bits, reverse_bits are VIEW_NO_TABLE where there is none.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "nss-sd/name.h"
+
+#define VIEW_MAGIC  UINT32_C(0x5644736e) /* "nsDV" */
+#define VIEW_ENDIAN UINT32_C(0x01020304)
+
+enum {
+    VIEW_LAYOUT = 1,
+    VIEW_TICKS_PER_SECOND = 16,
+    VIEW_DOMAINS_MAX = 64,
+    VIEW_SEARCH_MAX = 6,
+    VIEW_CLOCKS_MAX = 64,
+    VIEW_FILTER_WORDS = 32,
+    VIEW_HEADER_SIZE = 24576,
+    VIEW_NO_TABLE = 0xffff,
+    VIEW_FILE_MAX = 1 << 30,
+    VIEW_LEASE_TICKS = 5 * VIEW_TICKS_PER_SECOND,
+};
+
+enum { VIEW_DOMAIN_SHARED = 1u << 0 }; /* a name outside the registry's grammar is foreign */
+
+/* State of a registry as the slots that carry its clock see it. */
+enum view_clock_state {
+    VIEW_CLOCK_UNUSED = 0,
+    VIEW_CLOCK_LIVE = 1, /* what its slots say is confirmed now */
+    VIEW_CLOCK_LOST = 2, /* since confirmed_at nothing is confirmed: slots are stale */
+};
+
+struct view_clock {
+    uint32_t sequence;     /* mutable: sequence lock of this entry */
+    uint32_t state;        /* mutable: enum view_clock_state */
+    uint32_t confirmed_at; /* mutable: tick */
+    uint32_t reserved;
+};
+
+struct view_name {
+    uint16_t length; /* 1..253 */
+    uint16_t flags;  /* VIEW_DOMAIN_* */
+    char text[252];  /* folded, zero-filled; a name of 253 bytes is no domain */
+};
+
+struct view_header {
+    uint32_t magic;
+    uint32_t layout;      /* VIEW_LAYOUT; another one: no readable view */
+    uint32_t endian;      /* VIEW_ENDIAN */
+    uint32_t header_size; /* VIEW_HEADER_SIZE */
+    uint32_t file_size;   /* equals st_size */
+    uint32_t slot_size;   /* ANSWER_SLOT_SIZE */
+    uint32_t set_bits;
+    uint32_t negative_bits;
+    uint32_t reverse_bits;
+    uint32_t hash_key[4]; /* SipHash key of this file */
+    uint32_t ndots;
+    uint32_t lookup_timeout_ms;
+    uint32_t lease_ticks; /* a heartbeat older than this is overdue */
+    uint32_t netns_low;   /* inode of the daemon's network namespace */
+    uint32_t netns_high;
+    uint32_t domain_count; /* 0..VIEW_DOMAINS_MAX */
+    uint32_t search_count; /* 0..VIEW_SEARCH_MAX */
+    uint32_t clock_count;  /* 0..VIEW_CLOCKS_MAX */
+    uint32_t retired;      /* mutable: not 0: a newer file has this path */
+    uint32_t heartbeat;    /* mutable: tick, written every second while the daemon lives */
+    uint32_t reserved[41];
+    /*
+     * Bit view_filter_bit(last two bytes) is set for every domain. A name whose bit is clear is
+     * foreign; nothing else of the header need be read.
+     */
+    uint32_t filter[VIEW_FILTER_WORDS];
+    struct view_clock clocks[VIEW_CLOCKS_MAX];
+    struct view_name domains[VIEW_DOMAINS_MAX]; /* longest first: the first match decides */
+    struct view_name search[VIEW_SEARCH_MAX];
+};
+
+_Static_assert(sizeof(struct view_clock) == 16, "layout");
+_Static_assert(sizeof(struct view_name) == 256, "layout");
+_Static_assert(offsetof(struct view_header, filter) == 256, "layout");
+_Static_assert(sizeof(struct view_header) <= VIEW_HEADER_SIZE, "layout");
+
+/* Bit of the filter for a name that ends in these two folded bytes. */
+static inline unsigned view_filter_bit(char last_but_one, char last)
+{
+    return ((unsigned)last_but_one & 31u) << 5 | ((unsigned)last & 31u);
+}
