@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The few functions behind registry.h that every type shares. Owns nothing and knows no type.
+ */
+#include "daemon/registry/registry.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+const char *registry_failure_to_string(enum registry_failure failure)
+{
+    static const char *const words[] = {
+        [FAILURE_TRANSIENT] = "transient",
+        [FAILURE_DENIED] = "denied",
+        [FAILURE_THROTTLED] = "throttled",
+        [FAILURE_CONFIG] = "config",
+    };
+
+    return (size_t)failure < ELEMENTS(words) ? words[failure] : "unknown";
+}
+
+const struct registry_type *registry_type_find(const char *name)
+{
+    for (size_t i = 0; registry_types[i]; i++)
+        if (streq(registry_types[i]->name, name))
+            return registry_types[i];
+    return NULL;
+}
+
+void env_log(struct registry_env *env, int level, const char *service, const char *format, ...)
+{
+    char text[1024]; /* what log.h cuts a line to */
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    env->ops->log(env, level, service, text);
+}
+
+usec_t env_jitter(struct registry_env *env, usec_t base, unsigned percent)
+{
+    usec_t span = base / 100 * percent;
+
+    if (base == USEC_INFINITY || span == 0)
+        return base;
+    return usec_add(base - span, env_random(env) % (2 * span + 1));
+}

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The registry types of this build: the one list, from which everything else finds them. */
+#include "daemon/registry/registry.h"
+
+const struct registry_type *const registry_types[] = {
+    NULL,
+};
