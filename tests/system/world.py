@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A world: one machine in small, for one test.
+
+A private mount and network namespace with its own nsswitch.conf, resolv.conf, hosts and /run, in which
+the module of the build tree is found like an installed one (through ld.so.cache, so setuid programs
+find it too). The world owns every process that it starts and ends them all; the machine around it
+never changes.
+"""
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("NSS_SD_BUILD", TOP / "build/plain")).resolve()
+CLIENTS = BUILD / "tests/system/clients"
+SANITIZED = "fsanitize" in (BUILD / "Makefile").read_text() if (BUILD / "Makefile").exists() else False
+
+RECOMMENDED = "files sd [NOTFOUND=return TRYAGAIN=return] dns"
+HOSTS = "127.0.0.1 localhost\n192.0.2.7 in-hosts-file\n"
+LOOPBACK_DNS = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"
+
+# How far a time-out may be off on a busy machine before a test calls it wrong.
+TOLERANCE = 10
+
+
+def wait_until(condition, timeout=10, what="condition"):
+    """Returns the first true value of condition(); fails after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"{what}: not within {timeout} s"
+        time.sleep(0.005)
+
+
+def _library(name):
+    return subprocess.run(["gcc", f"-print-file-name={name}"], check=True, capture_output=True,
+                          text=True).stdout.strip()
+
+
+class World:
+    def __init__(self, hosts_line=RECOMMENDED, *, address4=None, address6=None):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="sd-", dir="/tmp"))
+        self.directory.chmod(0o755)
+        for name in ("etc", "run", "state", "config/registries.d", "config/local.d", "module"):
+            (self.directory / name).mkdir(parents=True)
+        self.run_directory = self.directory / "run"
+        self.config = self.directory / "config"
+        self.daemon = None
+        self._stack = contextlib.ExitStack()
+        self._write_etc("nsswitch.conf", f"passwd: files\ngroup: files\nhosts: {hosts_line}\n")
+        self._write_etc("resolv.conf", LOOPBACK_DNS)
+        self._write_etc("hosts", HOSTS)
+        self._make_linker_cache()
+        self._enter(address4, address6)
+
+    # The namespace
+
+    def _write_etc(self, name, text):
+        # In place: what is bound into the namespace is this inode.
+        (self.directory / "etc" / name).write_text(text)
+
+    def hosts_line(self, line):
+        self._write_etc("nsswitch.conf", f"passwd: files\ngroup: files\nhosts: {line}\n")
+
+    def _make_linker_cache(self):
+        shutil.copy(BUILD / ".libs/libnss_sd.so.2", self.directory / "module")
+        config = self.directory / "ld.so.conf"
+        config.write_text(f"{self.directory}/module\ninclude /etc/ld.so.conf\n")
+        cache = self.directory / "etc/ld.so.cache"
+        subprocess.run(["/sbin/ldconfig", "-X", "-C", cache, "-f", config], check=True,
+                       capture_output=True)
+
+    def _enter(self, address4, address6):
+        user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+        steps = ["mount -t tmpfs -o mode=755 tmpfs /run", "mkdir /run/nss-sd",
+                 f"mount --bind {self.run_directory} /run/nss-sd", "ip link set lo up"]
+        steps += [f"mount --bind {path} /etc/{path.name}"
+                  for path in (self.directory / "etc").iterdir()]
+        if address4 or address6:
+            steps += ["ip link add eth0 type veth peer name peer0",
+                      *(f"ip address add {a} dev eth0 nodad" for a in (address4, address6) if a),
+                      "ip link set peer0 up", "ip link set eth0 up"]
+        steps += ["echo ready", "exec cat"]
+        # The holder ends by itself when this process does: its standard input closes.
+        self.holder = subprocess.Popen(
+            ["unshare", *user, "--mount", "--net", "--propagation", "private", "--",
+             "sh", "-ec", "\n".join(steps)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.holder.stdout.readline() == "ready\n", "no namespace of our own"
+        self.launch = ["nsenter", "-t", str(self.holder.pid), *(["-U"] if user else []), "-m", "-n",
+                       *(["--preserve-credentials"] if user else []), "--"]
+
+    def close(self):
+        try:
+            self._stack.close()
+            if self.daemon:
+                self.daemon.finish()
+        finally:
+            self.holder.kill()
+            self.holder.wait()
+            self.holder.stdin.close()
+            self.holder.stdout.close()
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    # Processes
+
+    def _environment(self, program, extra):
+        # A sanitized module in a program that was built without sanitizers needs their run time.
+        ours = pathlib.Path(program).is_relative_to(BUILD)
+        words = {"LC_ALL": "C.UTF-8", **(extra or {})}
+        if SANITIZED:
+            words.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
+            if not ours and program not in ("setpriv", "env", "strace", "prlimit"):
+                words["LD_PRELOAD"] = f"{_library('libasan.so')} {_library('libubsan.so')}"
+                words["ASAN_OPTIONS"] = "detect_leaks=0"
+        return ["env", *(f"{key}={value}" for key, value in words.items())]
+
+    def command(self, arguments, env=None):
+        arguments = [str(word) for word in arguments]
+        return [*self.launch, *self._environment(arguments[0], env), *arguments]
+
+    def run(self, *arguments, env=None, timeout=60, check=False, **options):
+        """Runs a program in the world to its end."""
+        return subprocess.run(self.command(arguments, env), timeout=timeout, check=check,
+                              text=True, capture_output=True,
+                              **({"stdin": subprocess.DEVNULL} | options))
+
+    def start(self, *arguments, env=None, **options):
+        """Starts a program that the world ends."""
+        process = subprocess.Popen(self.command(arguments, env),
+                                   **({"stdin": subprocess.DEVNULL, "text": True} | options))
+        self._stack.callback(_end, process)
+        return process
+
+    def defer(self, function, *arguments):
+        """Has something done when the world ends, before the daemon is stopped."""
+        self._stack.callback(function, *arguments)
+
+    # Configuration
+
+    def registry(self, name, text):
+        (self.config / "registries.d" / f"{name}.registry").write_text(text)
+
+    def local(self, file, content):
+        """Writes a file of the local registry the way an editor does: aside, then renamed."""
+        path = self.config / "local.d" / f"{file}.json"
+        temporary = path.with_suffix(".new")
+        temporary.write_text(content if isinstance(content, str) else json.dumps(content))
+        temporary.rename(path)
+        return path
+
+    def resolve_settings(self, **keys):
+        lines = [f"{key}={value}" for key, value in keys.items()]
+        (self.config / "nss-sd.conf").write_text("\n".join(["[Resolve]", *lines, ""]))
+
+    def start_daemon(self, **options):
+        self.daemon = self.daemon or Daemon(self)
+        self.daemon.start(**options)
+        return self.daemon
+
+    # Questions
+
+    def sdctl(self, *arguments, **options):
+        return self.run(BUILD / "sdctl", *arguments, **options)
+
+    def sdctl_json(self, *arguments):
+        done = self.sdctl("--json", *arguments)
+        assert done.returncode == 0, done.stderr + done.stdout
+        return json.loads(done.stdout)
+
+    def client(self, **options):
+        """A program that looks names up as it is told, and stays."""
+        return Client(self, **options)
+
+    def ask(self, name, family=socket.AF_UNSPEC, flags=0, **options):
+        """One getaddrinfo in a process of its own."""
+        with self.client(**options) as client:
+            return client.getaddrinfo(name, family, flags)
+
+    def addresses(self, name, family=socket.AF_UNSPEC):
+        return sorted(self.ask(name, family)["addresses"])
+
+    def wait_for(self, name, addresses, timeout=10, family=socket.AF_UNSPEC):
+        """Waits until a lookup gives exactly these addresses; returns the seconds it took."""
+        began = time.monotonic()
+        wanted, last = sorted(addresses), None
+        with self.client() as client:
+            while True:
+                last = client.getaddrinfo(name, family)
+                if sorted(last["addresses"]) == wanted:
+                    return time.monotonic() - began
+                assert time.monotonic() - began < timeout, f"{name}: {last}, not {wanted}"
+                time.sleep(0.005)
+
+    # Servers
+
+    def start_dnsmasq(self, *records):
+        """A DNS server for all foreign names; dns_queries() tells what it was asked."""
+        self.dns_log = self.directory / "dns.log"
+        self.dns_log.touch(mode=0o666)
+        self.dns_log.chmod(0o666)
+        self.start("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv",
+                   "--no-hosts", "--listen-address=127.0.0.1", "--bind-interfaces", "--user=root",
+                   "--pid-file=", "--log-queries", f"--log-facility={self.dns_log}", "--no-daemon",
+                   *records, stderr=open(self.directory / "dnsmasq.err", "w"))
+        wait_until(lambda: "started" in self._dns_text(), what="dnsmasq")
+
+    def _dns_text(self):
+        return self.dns_log.read_text() + (self.directory / "dnsmasq.err").read_text()
+
+    def dns_queries(self):
+        """The names that DNS was asked for so far."""
+        return [line.split("] ", 1)[1].split(" from ")[0]
+                for line in self._dns_text().splitlines() if " query[" in line or "query[" in line]
+
+    def logs(self):
+        for path in sorted(self.directory.glob("*.log")) + sorted(self.directory.glob("*.err")):
+            yield path.name, "\n".join(path.read_text(errors="replace").splitlines()[-80:])
+
+
+def _end(process):
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            stream.close()
+
+
+class Daemon:
+    """nss-sdd in a world."""
+
+    def __init__(self, world, run_directory="/run/nss-sd"):
+        self.world = world
+        self.run_directory = run_directory
+        self.log_path = world.directory / "nss-sdd.log"
+        self.process = None
+
+    def start(self, wait=True, user=None, extra=()):
+        notify_path = self.world.directory / "notify"
+        notify_path.unlink(missing_ok=True)
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.bind(str(notify_path))
+        notify_path.chmod(0o777)
+        prefix = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if user else []
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                self.world.command([*prefix, BUILD / "nss-sdd",
+                                    "--config-directory", self.world.config,
+                                    "--runtime-directory", self.run_directory,
+                                    "--state-directory", self.world.directory / "state", *extra],
+                                   {"NOTIFY_SOCKET": notify_path}),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self, timeout=30):
+        """Waits for READY=1, which the daemon sends when it serves."""
+        self.notify.settimeout(0.05)
+        deadline = time.monotonic() + timeout
+        while True:
+            assert self.process.poll() is None, f"nss-sdd ended:\n{self.log()}"
+            assert time.monotonic() < deadline, f"nss-sdd is not ready:\n{self.log()}"
+            with contextlib.suppress(TimeoutError):
+                if b"READY=1" in self.notify.recv(4096).split(b"\n"):
+                    return
+
+    def log(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def wait_log(self, text, timeout=10):
+        wait_until(lambda: text in self.log(), timeout, f"'{text}' in the log")
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def reload(self):
+        self.process.send_signal(signal.SIGHUP)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+        self.notify.close()
+
+    def stop(self):
+        """Ends the daemon as systemd would; it must leave cleanly and without a sanitizer's word."""
+        process, self.process = self.process, None
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        try:
+            status = process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError("nss-sdd does not end on SIGTERM") from None
+        self.notify.close()
+        assert status == 0, f"nss-sdd ended with {status}:\n{self.log()[-4000:]}"
+
+    def restart(self):
+        self.stop()
+        self.start()
+
+    def finish(self):
+        """What every test demands at its end of a daemon that it left running."""
+        if self.process:
+            assert self.alive(), f"nss-sdd died with {self.process.returncode}:\n{self.log()[-4000:]}"
+            self.stop()
+        for word in ("runtime error:", "ERROR: AddressSanitizer", "ERROR: LeakSanitizer"):
+            assert word not in self.log(), self.log()[-6000:]
+
+
+class Client:
+    """clients/lookup: answers one line of JSON to each line of question."""
+
+    def __init__(self, world, *, env=None, program=None, prefix=()):
+        self.process = subprocess.Popen(
+            world.command([*prefix, program or CLIENTS / "lookup"], env), stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def question(self, *words):
+        self.process.stdin.write(" ".join(str(word) for word in words) + "\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        assert line, f"the client died ({self.process.wait()}): {self.process.stderr.read()}"
+        return json.loads(line)
+
+    def getaddrinfo(self, name, family=socket.AF_UNSPEC, flags=0):
+        return self.question("getaddrinfo", int(family), int(flags), name)
+
+    def gethostbyname(self, name):
+        return self.question("gethostbyname", 0, 0, name)
+
+    def gethostbyname2(self, name, family):
+        return self.question("gethostbyname2", int(family), 0, name)
+
+    def gethostbyname_r(self, name, size):
+        return self.question("gethostbyname_r", size, 0, name)
+
+    def gethostbyaddr(self, address):
+        return self.question("gethostbyaddr", 0, 0, address)
+
+    def getnameinfo(self, address):
+        return self.question("getnameinfo", 0, 0, address)
+
+    def watch(self, name, timeout_ms=10000):
+        """Begins to look `name` up without pause until the answer changes; answer() tells when."""
+        return self.question("watch", timeout_ms, 0, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        finally:
+            _end(self.process)
