@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The real registry_env (env.h). Owns the timers and path watches of one registry, and no policy.
+ */
+#include "daemon/env.h"
+
+#include <sys/random.h>
+#include <time.h>
+
+#include <systemd/sd-event.h>
+#include <utlist.h>
+
+#include "daemon/log.h"
+#include "daemon/path_watch.h"
+
+struct timer_entry {
+    struct real_env *env;
+    struct env_timer *timer;
+    sd_event_source *source;
+    struct timer_entry *prev, *next;
+};
+
+struct env_path_watch {
+    struct path_watch *watch;
+    struct env_path_watch *prev, *next;
+};
+
+struct real_env {
+    struct registry_env base;
+    struct env_services services;
+    struct timer_entry *timers; /* those that are set */
+    struct env_path_watch *watches;
+};
+
+static struct real_env *real(struct registry_env *env)
+{
+    return (struct real_env *)env;
+}
+
+/* ---- clocks, randomness ---- */
+
+static usec_t clock_now(struct registry_env *env, clockid_t clock)
+{
+    uint64_t now = 0;
+
+    sd_event_now(real(env)->services.event, clock, &now);
+    return now;
+}
+
+static usec_t now(struct registry_env *env)
+{
+    return clock_now(env, CLOCK_BOOTTIME);
+}
+
+static usec_t now_realtime(struct registry_env *env)
+{
+    return clock_now(env, CLOCK_REALTIME);
+}
+
+static uint64_t random_number(struct registry_env *env)
+{
+    uint64_t number;
+
+    /* Early at boot there may be none yet; jitter need not wait for it. */
+    if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number))
+        number = (now(env) ^ (uintptr_t)env) * 0x9e3779b97f4a7c15u;
+    return number;
+}
+
+/* ---- timers ---- */
+
+static void timer_end(struct timer_entry *entry)
+{
+    entry->timer->impl = NULL;
+    DL_DELETE(entry->env->timers, entry);
+    sd_event_source_disable_unref(entry->source);
+    free(entry);
+}
+
+static int on_timer(sd_event_source *source, uint64_t at, void *userdata)
+{
+    struct timer_entry *entry = userdata;
+    struct env_timer *timer = entry->timer;
+
+    (void)source, (void)at;
+    timer_end(entry);
+    timer->fire(timer);
+    return 0;
+}
+
+static int timer_new(struct real_env *env, struct env_timer *timer, usec_t at)
+{
+    struct timer_entry *entry = calloc(1, sizeof(*entry));
+    int r;
+
+    if (!entry)
+        return -ENOMEM;
+    r = sd_event_add_time(env->services.event, &entry->source, CLOCK_BOOTTIME, at, USEC_PER_MSEC,
+                          on_timer, entry);
+    if (r < 0) {
+        free(entry);
+        return r;
+    }
+    entry->env = env;
+    entry->timer = timer;
+    timer->impl = entry;
+    DL_APPEND(env->timers, entry);
+    return 0;
+}
+
+static int timer_set(struct registry_env *env, struct env_timer *timer, usec_t at)
+{
+    struct timer_entry *entry = timer->impl;
+
+    return entry ? sd_event_source_set_time(entry->source, at) : timer_new(real(env), timer, at);
+}
+
+static void timer_off(struct registry_env *env, struct env_timer *timer)
+{
+    (void)env;
+    if (timer->impl)
+        timer_end(timer->impl);
+}
+
+/* ---- network ---- */
+
+static int env_http(struct registry_env *env, const struct http_request *request,
+                    struct http_call **ret_call)
+{
+    return http_start(real(env)->services.http, request, ret_call);
+}
+
+static void env_http_end(struct registry_env *env, struct http_call *call)
+{
+    http_cancel(real(env)->services.http, call);
+}
+
+static int env_dns(struct registry_env *env, const struct dns_question *question,
+                   struct dns_call **ret_call)
+{
+    return dns_start(real(env)->services.dns, question, ret_call);
+}
+
+static void env_dns_end(struct registry_env *env, struct dns_call *call)
+{
+    dns_cancel(real(env)->services.dns, call);
+}
+
+static int grpc_open(struct registry_env *env, const struct grpc_request *request,
+                     struct grpc_call **ret_call)
+{
+    (void)env, (void)request, (void)ret_call;
+    return -EOPNOTSUPP;
+}
+
+static int grpc_send(struct registry_env *env, struct grpc_call *call, const void *message,
+                     size_t size)
+{
+    (void)env, (void)call, (void)message, (void)size;
+    return -EOPNOTSUPP;
+}
+
+static void grpc_cancel(struct registry_env *env, struct grpc_call *call)
+{
+    (void)env, (void)call;
+}
+
+/* ---- files, reports, log ---- */
+
+static int watch_start(struct registry_env *env, const char *path, void (*changed)(void *userdata),
+                       void *userdata, struct env_path_watch **ret_watch)
+{
+    struct env_path_watch *watch = calloc(1, sizeof(*watch));
+    int r;
+
+    if (!watch)
+        return -ENOMEM;
+    r = path_watch_new(real(env)->services.event, path, changed, userdata, &watch->watch);
+    if (r < 0) {
+        free(watch);
+        return r;
+    }
+    DL_APPEND(real(env)->watches, watch);
+    *ret_watch = watch;
+    return 0;
+}
+
+static void watch_end(struct registry_env *env, struct env_path_watch *watch)
+{
+    if (!watch)
+        return;
+    DL_DELETE(real(env)->watches, watch);
+    path_watch_free(watch->watch);
+    free(watch);
+}
+
+static void report(struct registry_env *env, const struct registry_report *told)
+{
+    const struct env_services *services = &real(env)->services;
+
+    services->report(services->userdata, env->registry, told);
+}
+
+static void log_line(struct registry_env *env, int level, const char *service, const char *text)
+{
+    log_write(level, &(struct log_context){env->registry->config->name, service}, "%s", text);
+}
+
+static const struct registry_env_ops real_ops = {
+    .now = now,
+    .now_realtime = now_realtime,
+    .random = random_number,
+    .timer_set = timer_set,
+    .timer_off = timer_off,
+    .http_start = env_http,
+    .http_cancel = env_http_end,
+    .dns_start = env_dns,
+    .dns_cancel = env_dns_end,
+    .grpc_open = grpc_open,
+    .grpc_send = grpc_send,
+    .grpc_cancel = grpc_cancel,
+    .path_watch = watch_start,
+    .path_unwatch = watch_end,
+    .report = report,
+    .log = log_line,
+};
+
+int env_new(const struct env_services *services, struct registry *registry,
+            struct registry_env **ret_env)
+{
+    struct real_env *env = calloc(1, sizeof(*env));
+
+    if (!env)
+        return -ENOMEM;
+    env->services = *services;
+    env->base = (struct registry_env){
+        .ops = &real_ops,
+        .registry = registry,
+        .state_directory = services->state_directory,
+        .config_directory = services->config_directory,
+    };
+    *ret_env = &env->base;
+    return 0;
+}
+
+struct registry_env *env_free(struct registry_env *env)
+{
+    if (!env)
+        return NULL;
+    if (real(env)->timers || real(env)->watches)
+        log_line(env, LOG_ERR, NULL, "Stopped with timers or watches still set; ending them");
+    while (real(env)->timers)
+        timer_end(real(env)->timers);
+    while (real(env)->watches)
+        watch_end(env, real(env)->watches);
+    free(real(env));
+    return NULL;
+}
