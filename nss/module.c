@@ -1,8 +1,86 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Placeholder of the entry points; see nss/ below for what replaces it. */
-#include <nss.h>
-enum nss_status _nss_sd_gethostbyname_r(void);
-__attribute__((visibility("default"))) enum nss_status _nss_sd_gethostbyname_r(void)
+/*
+ * The entry points of libnss_sd.so.2: glibc's calling conventions around lookup.h, and nothing
+ * else. Both error pointers usually are the caller's errno and h_errno, so a verdict is made in
+ * private, errno is put back as it was, and only then are they written, in verdict_store().
+ */
+#include "nss/module.h"
+
+#include <errno.h>
+
+#include "nss/lookup.h"
+
+static enum nss_status verdict_store(const struct verdict *verdict, int saved_errno, int *errnop,
+                                     int *h_errnop)
 {
-    return NSS_STATUS_UNAVAIL;
+    errno = saved_errno;
+    if (verdict->status != NSS_STATUS_SUCCESS)
+        *errnop = verdict->error;
+    *h_errnop = verdict->h_error;
+    return verdict->status;
+}
+
+/* A cache in front of us (nscd) must not freeze an answer. */
+static void ttl_store(int32_t *ttlp)
+{
+    if (ttlp)
+        *ttlp = 0;
+}
+
+enum nss_status _nss_sd_gethostbyname4_r(const char *name, struct gaih_addrtuple **pat,
+                                         char *buffer, size_t buflen, int *errnop, int *h_errnop,
+                                         int32_t *ttlp)
+{
+    int saved_errno = errno;
+    struct lookup_target target = {.buffer = {buffer, buflen}, .tuples = pat};
+    struct verdict verdict = lookup_name(name, AF_UNSPEC, &target);
+
+    ttl_store(ttlp);
+    return verdict_store(&verdict, saved_errno, errnop, h_errnop);
+}
+
+enum nss_status _nss_sd_gethostbyname3_r(const char *name, int af, struct hostent *host,
+                                         char *buffer, size_t buflen, int *errnop, int *h_errnop,
+                                         int32_t *ttlp, char **canonp)
+{
+    int saved_errno = errno;
+    struct lookup_target target = {.buffer = {buffer, buflen}, .host = host};
+    struct verdict verdict = lookup_name(name, af, &target);
+
+    ttl_store(ttlp);
+    if (canonp && verdict.status == NSS_STATUS_SUCCESS)
+        *canonp = host->h_name;
+    return verdict_store(&verdict, saved_errno, errnop, h_errnop);
+}
+
+enum nss_status _nss_sd_gethostbyname2_r(const char *name, int af, struct hostent *host,
+                                         char *buffer, size_t buflen, int *errnop, int *h_errnop)
+{
+    return _nss_sd_gethostbyname3_r(name, af, host, buffer, buflen, errnop, h_errnop, NULL, NULL);
+}
+
+enum nss_status _nss_sd_gethostbyname_r(const char *name, struct hostent *host, char *buffer,
+                                        size_t buflen, int *errnop, int *h_errnop)
+{
+    return _nss_sd_gethostbyname3_r(name, AF_INET, host, buffer, buflen, errnop, h_errnop, NULL,
+                                    NULL);
+}
+
+enum nss_status _nss_sd_gethostbyaddr2_r(const void *addr, socklen_t len, int af,
+                                         struct hostent *host, char *buffer, size_t buflen,
+                                         int *errnop, int *h_errnop, int32_t *ttlp)
+{
+    int saved_errno = errno;
+    struct lookup_target target = {.buffer = {buffer, buflen}, .host = host};
+    struct verdict verdict = lookup_address(addr, len, af, &target);
+
+    ttl_store(ttlp);
+    return verdict_store(&verdict, saved_errno, errnop, h_errnop);
+}
+
+enum nss_status _nss_sd_gethostbyaddr_r(const void *addr, socklen_t len, int af,
+                                        struct hostent *host, char *buffer, size_t buflen,
+                                        int *errnop, int *h_errnop)
+{
+    return _nss_sd_gethostbyaddr2_r(addr, len, af, host, buffer, buflen, errnop, h_errnop, NULL);
 }

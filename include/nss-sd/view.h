@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The view: the file /run/nss-sd/view, through which the daemon tells every process of the machine
- * which names nss-sd owns (the header), and, in later layouts of the tables, the ready answers. This
- * header documents every byte.
+ * which names nss-sd owns (the header), and, in later layouts of the tables, the ready answers.
+ * This header documents every byte.
  *
- * The file lives on tmpfs. The daemon creates it under a temporary name, allocates it in full, writes
- * the header last and renames it into place. It is never shrunk, truncated or used again after a
- * restart. Apart from the words marked *mutable* the header never changes: a change of the
+ * The file lives on tmpfs. The daemon creates it under a temporary name, allocates it in full,
+ * writes the header last and renames it into place. It is never shrunk, truncated or used again
+ * after a restart. Apart from the words marked *mutable* the header never changes: a change of the
  * configuration makes a new file, and sets `retired` in the old one as a hint to reopen.
  *
  * Readers map it read-only and do not trust it: any byte may be wrong and may change at any moment.
@@ -30,7 +30,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "nss-sd/name.h"
+#include "nss-sd/answer.h"
 
 #define VIEW_MAGIC  UINT32_C(0x5644736e) /* "nsDV" */
 #define VIEW_ENDIAN UINT32_C(0x01020304)
@@ -45,6 +45,8 @@ enum {
     VIEW_HEADER_SIZE = 24576,
     VIEW_NO_TABLE = 0xffff,
     VIEW_FILE_MAX = 1 << 30,
+    VIEW_SET_SIZE = 4 * ANSWER_SLOT_SIZE, /* positive and negative table */
+    VIEW_REVERSE_SIZE = 32,
     VIEW_LEASE_TICKS = 5 * VIEW_TICKS_PER_SECOND,
 };
 
@@ -111,4 +113,49 @@ _Static_assert(sizeof(struct view_header) <= VIEW_HEADER_SIZE, "layout");
 static inline unsigned view_filter_bit(char last_but_one, char last)
 {
     return ((unsigned)last_but_one & 31u) << 5 | ((unsigned)last & 31u);
+}
+
+/* The same for a whole folded name. In front of a name of one byte stands a dot. */
+static inline unsigned view_filter_bit_of(const char *name, size_t length)
+{
+    return view_filter_bit(length > 1 ? name[length - 2] : '.', name[length - 1]);
+}
+
+/* Bytes of a table of 2^bits units; 0 for VIEW_NO_TABLE. More than VIEW_FILE_MAX: nonsense. */
+static inline uint64_t view_table_size(uint32_t bits, uint32_t unit)
+{
+    if (bits == VIEW_NO_TABLE)
+        return 0;
+    return bits < 31 ? (uint64_t)unit << bits : UINT64_MAX / 4;
+}
+
+/* Size that a file with these tables has. */
+static inline uint64_t view_file_size(uint32_t set_bits, uint32_t negative_bits,
+                                      uint32_t reverse_bits)
+{
+    return VIEW_HEADER_SIZE + view_table_size(set_bits, VIEW_SET_SIZE) +
+           view_table_size(negative_bits, VIEW_SET_SIZE) +
+           view_table_size(reverse_bits, VIEW_REVERSE_SIZE);
+}
+
+/*
+ * Checks what has a fixed place, on a private copy: everything before `filter`. True: the file is
+ * of this layout, its tables fill it exactly, and the counts are within their bounds.
+ */
+static inline bool view_header_check(const struct view_header *header, uint64_t file_size)
+{
+    return header->magic == VIEW_MAGIC && header->layout == VIEW_LAYOUT &&
+           header->endian == VIEW_ENDIAN && header->header_size == VIEW_HEADER_SIZE &&
+           header->slot_size == ANSWER_SLOT_SIZE && header->file_size == file_size &&
+           file_size <= VIEW_FILE_MAX &&
+           file_size ==
+               view_file_size(header->set_bits, header->negative_bits, header->reverse_bits) &&
+           header->domain_count <= VIEW_DOMAINS_MAX && header->search_count <= VIEW_SEARCH_MAX &&
+           header->clock_count <= VIEW_CLOCKS_MAX;
+}
+
+/* Is this, a private copy, a name as the header carries it? */
+static inline bool view_name_check(const struct view_name *name)
+{
+    return name->length <= sizeof(name->text) && answer_name_ok(name->text, name->length);
 }

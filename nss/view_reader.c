@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "nss/view_reader.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "nss-sd/wire.h"
+#include "nss/clock.h"
+#include "nss/runtime.h"
+
+enum {
+    VIEW_RETRY_TICKS = VIEW_TICKS_PER_SECOND,
+    VIEW_RETRY_SLOW_TICKS = 60 * VIEW_TICKS_PER_SECOND,
+    VIEW_ATTACH_FEW = 8, /* after so many, adopt a new file once a minute */
+    VIEW_FUTURE_TICKS = 2 * VIEW_TICKS_PER_SECOND,
+    VIEW_LEASE_TICKS_MAX = 60 * VIEW_TICKS_PER_SECOND,
+};
+
+static struct view *_Atomic current;
+static _Atomic uint32_t next_attach; /* tick before which nobody tries */
+static _Atomic uint32_t attached;    /* how many files this process has adopted */
+
+/* Copies words of the mapping, each read once. */
+static void view_copy(void *ret_copy, const void *shared, size_t size)
+{
+    const uint32_t *from = shared;
+    uint32_t *to = ret_copy;
+
+    for (size_t i = 0; i < size / sizeof(*to); i++)
+        to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+}
+
+static bool view_copy_names(struct view_name *ret_names, const struct view_name *shared,
+                            uint32_t count)
+{
+    view_copy(ret_names, shared, count * sizeof(*ret_names));
+    for (uint32_t i = 0; i < count; i++)
+        if (!view_name_check(&ret_names[i]))
+            return false;
+    return true;
+}
+
+bool view_init(struct view *ret_view, const void *file, size_t size)
+{
+    const struct view_header *shared = file;
+    struct view_header *header = &ret_view->header;
+
+    view_copy(header, shared, offsetof(struct view_header, clocks));
+    if (!view_header_check(header, size))
+        return false;
+    if (!view_copy_names(header->domains, shared->domains, header->domain_count) ||
+        !view_copy_names(header->search, shared->search, header->search_count))
+        return false;
+    if (header->lookup_timeout_ms > WIRE_LOOKUP_TIMEOUT_MAX)
+        header->lookup_timeout_ms = WIRE_LOOKUP_TIMEOUT_MS;
+    if (header->lease_ticks > VIEW_LEASE_TICKS_MAX)
+        header->lease_ticks = VIEW_LEASE_TICKS;
+    ret_view->shared = shared;
+    return true;
+}
+
+/* The ranks of the answers hold in the daemon's network namespace. Where that cannot be told, here.
+ */
+static bool view_is_elsewhere(const struct view_header *header)
+{
+    uint64_t netns = (uint64_t)header->netns_high << 32 | header->netns_low;
+    struct stat here;
+
+    return netns != 0 && stat("/proc/self/ns/net", &here) == 0 && (uint64_t)here.st_ino != netns;
+}
+
+/* Opens the file if it is one to trust with our address space: see the design's "Attach". */
+static int view_open(struct stat *ret_status)
+{
+    char path[RUNTIME_PATH_SIZE];
+    int fd;
+
+    if (!runtime_path(NSS_SD_VIEW_FILE, path))
+        return -1;
+    fd = runtime_fd_above_stdio(open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, ret_status) < 0 || !S_ISREG(ret_status->st_mode) ||
+        (ret_status->st_mode & (S_IWGRP | S_IWOTH)) || ret_status->st_size < VIEW_HEADER_SIZE ||
+        ret_status->st_size > VIEW_FILE_MAX) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* Maps the open file and checks it. The attachment gets a mapping of its own: there is no malloc.
+ */
+static struct view *view_map(int fd, const struct stat *status)
+{
+    size_t size = (size_t)status->st_size;
+    struct view *view;
+    void *file = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+
+    if (file == MAP_FAILED)
+        return NULL;
+    view = mmap(NULL, sizeof(*view), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (view != MAP_FAILED) {
+        if (view_init(view, file, size)) {
+            view->device = status->st_dev;
+            view->inode = status->st_ino;
+            view->elsewhere = view_is_elsewhere(&view->header);
+            return view;
+        }
+        munmap(view, sizeof(*view));
+    }
+    munmap(file, size);
+    return NULL;
+}
+
+/* Undoes an attachment that nobody else has seen. */
+static void view_unmap(struct view *view)
+{
+    munmap((void *)view->shared, view->header.file_size);
+    munmap(view, sizeof(*view));
+}
+
+/* Opens the path and publishes what is there, if it is another file than `old`. */
+static struct view *view_attach(struct view *old)
+{
+    struct stat status;
+    struct view *view = NULL;
+    int fd = view_open(&status);
+
+    if (fd < 0)
+        return NULL;
+    if (!old || status.st_dev != old->device || status.st_ino != old->inode)
+        view = view_map(fd, &status);
+    close(fd);
+    if (!view)
+        return NULL;
+    if (!atomic_compare_exchange_strong(&current, &old, view)) {
+        view_unmap(view);
+        return old; /* what another thread published meanwhile */
+    }
+    return view;
+}
+
+/* A first attach may happen in several threads at once, so that none is left without a view. */
+static bool view_attach_due(const struct view *old, uint32_t now)
+{
+    uint32_t next = atomic_load(&next_attach);
+
+    if (clock_pending(next, now, VIEW_RETRY_SLOW_TICKS))
+        return false;
+    return !old || atomic_compare_exchange_strong(&next_attach, &next, now + VIEW_RETRY_TICKS);
+}
+
+static const struct view *view_refresh(struct view *old, uint32_t now)
+{
+    struct view *view;
+    int cancel;
+
+    if (!view_attach_due(old, now))
+        return atomic_load(&current); /* another thread may just have attached */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    view = view_attach(old);
+    pthread_setcancelstate(cancel, NULL);
+    if (view) {
+        uint32_t count = atomic_fetch_add_explicit(&attached, 1, memory_order_relaxed);
+
+        atomic_store(&next_attach,
+                     now + (count < VIEW_ATTACH_FEW ? VIEW_RETRY_TICKS : VIEW_RETRY_SLOW_TICKS));
+        return view;
+    }
+    if (!old)
+        atomic_store(&next_attach, now + VIEW_RETRY_TICKS);
+    return old;
+}
+
+static bool view_outdated(const struct view *view, uint32_t now)
+{
+    return __atomic_load_n(&view->shared->retired, __ATOMIC_RELAXED) != 0 ||
+           view_pulse(view, now, &(uint32_t){0}) == VIEW_OVERDUE;
+}
+
+const struct view *view_reader_current(uint32_t now)
+{
+    struct view *view = atomic_load_explicit(&current, memory_order_acquire);
+
+    return view && !view_outdated(view, now) ? view : view_refresh(view, now);
+}
+
+enum view_pulse view_pulse(const struct view *view, uint32_t now, uint32_t *ret_heartbeat)
+{
+    uint32_t heartbeat = __atomic_load_n(&view->shared->heartbeat, __ATOMIC_RELAXED);
+    int32_t age = (int32_t)(now - heartbeat);
+
+    *ret_heartbeat = heartbeat;
+    if (age < -VIEW_FUTURE_TICKS)
+        return VIEW_FOREIGN_CLOCK;
+    return age > (int32_t)view->header.lease_ticks ? VIEW_OVERDUE : VIEW_LIVE;
+}
+
+static bool view_filter_has(const struct view_header *header, const char *name, size_t length)
+{
+    unsigned bit = view_filter_bit_of(name, length);
+
+    return header->filter[bit / 32] >> bit % 32 & 1;
+}
+
+enum view_owner view_owner(const struct view *view, const char *name, size_t length, bool rooted)
+{
+    const struct view_header *header = &view->header;
+
+    if (view_filter_has(header, name, length))
+        for (uint32_t i = 0; i < header->domain_count; i++)
+            if (name_below(name, length, header->domains[i].text, header->domains[i].length))
+                return VIEW_OWNED;
+    if (!rooted && header->search_count > 0 && name_dots(name, length) < header->ndots)
+        return VIEW_SEARCHED;
+    return VIEW_FOREIGN;
+}
