@@ -28,6 +28,12 @@ const char *log_level_to_string(int level);
 void log_write(int level, const struct log_context *context, const char *format, ...)
     _printf_(3, 4);
 
+/*
+ * `text` with every byte that is not printable ASCII as \xHH, at most `size` - 1 bytes (size >= 4); what
+ * was cut ends in "...".
+ */
+void log_printable(const char *text, char *ret_text, size_t size);
+
 #define log_error(...)   log_write(LOG_ERR, NULL, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_WARNING, NULL, __VA_ARGS__)
 #define log_notice(...)  log_write(LOG_NOTICE, NULL, __VA_ARGS__)
