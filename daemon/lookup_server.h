@@ -22,6 +22,12 @@ int lookup_server_new(struct sd_event *event, int fd, struct resolver *resolver,
                       const struct lookup_limits *limits, struct lookup_server **ret_server);
 struct lookup_server *lookup_server_free(struct lookup_server *server);
 
+/* Ends connections whose client does not send its request; once a second. */
+void lookup_server_sweep(struct lookup_server *server, usec_t now);
+
+/* After a reload. */
+void lookup_server_set_limits(struct lookup_server *server, const struct lookup_limits *limits);
+
 /* For status: connections open now, requests since the start. */
 unsigned lookup_server_connections(const struct lookup_server *server);
 uint64_t lookup_server_requests(const struct lookup_server *server);

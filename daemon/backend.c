@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/backend.h"
+
+#include <stdio.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+#include <utlist.h>
+
+#include <config.h>
+#include "daemon/describe.h"
+#include "daemon/log.h"
+#include "daemon/registry/local.h"
+#include "nss-sd/wire.h"
+
+/* A Query that waits: for its lookup, or for the loop to hand over an answer that was there at once. */
+struct query {
+    struct backend *backend;
+    struct control_reply *reply;
+    struct lookup *lookup;
+    json_t *answer;
+    sd_event_source *handover;
+    struct query *prev, *next;
+};
+
+struct backend {
+    struct backend_parts parts;
+    struct query *queries;
+};
+
+static usec_t backend_now(const struct backend *backend)
+{
+    usec_t now;
+
+    sd_event_now(backend->parts.event, CLOCK_BOOTTIME, &now);
+    return now;
+}
+
+static struct describe describe_of(const struct backend *backend)
+{
+    return (struct describe){
+        .store = backend->parts.store,
+        .chase = backend->parts.chase,
+        .registries = backend->parts.registries,
+        .hooks = backend->parts.hooks,
+        .now = backend_now(backend),
+    };
+}
+
+/* ---- Query ---- */
+
+static void query_free(struct query *query)
+{
+    lookup_cancel(query->lookup);
+    sd_event_source_disable_unref(query->handover);
+    json_decref(query->answer);
+    DL_DELETE(query->backend->queries, query);
+    free(query);
+}
+
+static int query_hand_over(sd_event_source *source, void *userdata)
+{
+    struct query *query = userdata;
+    struct control_reply *reply = query->reply;
+    json_t *answer = query->answer;
+
+    (void)source;
+    query->answer = NULL;
+    query_free(query);
+    control_reply_answer(reply, answer);
+    return 0;
+}
+
+/* The lookup's answer; handed over in a later round of the loop, as control.h demands. */
+static void query_done(void *userdata, const void *payload, size_t size)
+{
+    struct query *query = userdata;
+    struct describe describe = describe_of(query->backend);
+
+    query->lookup = NULL;
+    query->answer = describe_answer(&describe, payload, size);
+    sd_event_source_set_enabled(query->handover, SD_EVENT_ONESHOT);
+}
+
+static int backend_query(void *userdata, const char *name, bool rooted, int family,
+                         struct control_reply *reply)
+{
+    struct backend *backend = userdata;
+    struct query *query = calloc(1, sizeof(*query));
+    int r;
+
+    if (!query)
+        return -ENOMEM;
+    query->backend = backend;
+    query->reply = reply;
+    DL_APPEND(backend->queries, query);
+    r = sd_event_add_defer(backend->parts.event, &query->handover, query_hand_over, query);
+    if (r >= 0)
+        r = sd_event_source_set_enabled(query->handover, SD_EVENT_OFF);
+    if (r >= 0)
+        r = resolver_lookup(backend->parts.resolver, name, rooted, family, backend_now(backend),
+                            query_done, query, &query->lookup);
+    if (r < 0)
+        query_free(query);
+    return r;
+}
+
+static void backend_query_cancel(void *userdata, struct control_reply *reply)
+{
+    struct backend *backend = userdata;
+    struct query *query;
+
+    DL_FOREACH(backend->queries, query)
+    {
+        if (query->reply == reply) {
+            query_free(query);
+            return;
+        }
+    }
+}
+
+static int backend_query_address(void *userdata, const struct address *address, char **ret_name,
+                                 char **ret_registry)
+{
+    struct backend *backend = userdata;
+    struct registry_facts facts;
+    struct resolver_owner owner;
+    char name[NAME_SIZE];
+
+    if (registries_reverse(backend->parts.registries, address, name) < 0)
+        return -ENOENT;
+    if (!registries_owner(backend->parts.registries, name, &owner))
+        return -ENOENT;
+    registries_facts(backend->parts.registries, owner.registry, &facts);
+    *ret_name = strdup(name);
+    *ret_registry = strdup(facts.name);
+    if (*ret_name && *ret_registry)
+        return 0;
+    free(*ret_name);
+    free(*ret_registry);
+    return -ENOMEM;
+}
+
+/* ---- Status, Services ---- */
+
+static json_t *backend_status(void *userdata)
+{
+    struct backend *backend = userdata;
+    const struct backend_parts *parts = &backend->parts;
+    struct describe describe = describe_of(backend);
+    const char *zone = registries_zone(parts->registries);
+    char view[4096];
+
+    snprintf(view, sizeof(view), "%s/" NSS_SD_VIEW_FILE, parts->runtime_directory);
+    return json_pack("{s:s, s:i, s:I, s:s, s:I, s:I, s:o, s:s, s:o}",
+                     "version", PACKAGE_VERSION,
+                     "pid", (int)getpid(),
+                     "uptime_usec", (json_int_t)(describe.now - parts->started_at),
+                     "view", view,
+                     "lookups", (json_int_t)lookup_server_requests(parts->lookup_server),
+                     "connections", (json_int_t)lookup_server_connections(parts->lookup_server),
+                     "zone", *zone ? json_string(zone) : json_null(),
+                     "log_level", log_level_to_string(log_get_level()),
+                     "registries", describe_registries(&describe));
+}
+
+static json_t *backend_services(void *userdata, const char *registry)
+{
+    struct backend *backend = userdata;
+    struct describe describe = describe_of(backend);
+    int index = STORE_REGISTRIES_MAX;
+
+    if (registry)
+        index = registries_find(backend->parts.registries, registry);
+    return index < 0 ? NULL : describe_services(&describe, (unsigned)index);
+}
+
+/* ---- Register, Deregister ---- */
+
+static struct registry *local_registry(struct backend *backend)
+{
+    struct registry_facts facts = {0};
+    int index = registries_find_type(backend->parts.registries, "local");
+
+    if (index >= 0)
+        registries_facts(backend->parts.registries, (unsigned)index, &facts);
+    return facts.registry;
+}
+
+static int backend_register(void *userdata, const struct control_registration *registration,
+                            char **ret_id)
+{
+    struct registry *local = local_registry(userdata);
+
+    return local ? registry_local_register(local, registration, ret_id) : -ENOENT;
+}
+
+static int backend_deregister(void *userdata, const char *name, const char *id)
+{
+    struct registry *local = local_registry(userdata);
+
+    return local ? registry_local_deregister(local, name, id) : -ENOENT;
+}
+
+/* ---- Flush, Reload ---- */
+
+struct flush {
+    struct backend *backend;
+    int count;
+};
+
+static void flush_service(void *userdata, struct service *service)
+{
+    struct flush *flush = userdata;
+
+    store_flush(flush->backend->parts.store, service, backend_now(flush->backend));
+    flush->count++;
+}
+
+static int flush_name(struct backend *backend, const char *name)
+{
+    struct flush flush = {.backend = backend};
+    struct registry_target target = {0};
+    struct resolver_owner owner;
+    struct service *service;
+
+    if (!registries_owner(backend->parts.registries, name, &owner) ||
+        registries_meaning(backend->parts.registries, &owner, name, &target) != REGISTRY_TARGET)
+        return -ENOENT;
+    service = store_find(backend->parts.store, owner.registry, target.key);
+    if (!service)
+        return -ENOENT;
+    flush_service(&flush, service);
+    return flush.count;
+}
+
+static int backend_flush(void *userdata, const char *name)
+{
+    struct backend *backend = userdata;
+    struct flush flush = {.backend = backend};
+
+    if (name)
+        return flush_name(backend, name);
+    store_each(backend->parts.store, STORE_REGISTRIES_MAX, flush_service, &flush);
+    registries_kick(backend->parts.registries);
+    return flush.count;
+}
+
+static int backend_reload(void *userdata, struct config_messages *messages)
+{
+    struct backend *backend = userdata;
+
+    return backend->parts.reload(backend->parts.reload_userdata, messages);
+}
+
+/* ---- life ---- */
+
+struct backend *backend_new(const struct backend_parts *parts)
+{
+    struct backend *backend = calloc(1, sizeof(*backend));
+
+    if (backend)
+        backend->parts = *parts;
+    return backend;
+}
+
+struct backend *backend_free(struct backend *backend)
+{
+    if (!backend)
+        return NULL;
+    while (backend->queries)
+        query_free(backend->queries);
+    free(backend);
+    return NULL;
+}
+
+void backend_fill(struct backend *backend, struct control_backend *ret_control)
+{
+    *ret_control = (struct control_backend){
+        .userdata = backend,
+        .query = backend_query,
+        .query_cancel = backend_query_cancel,
+        .query_address = backend_query_address,
+        .status = backend_status,
+        .services = backend_services,
+        .register_instance = backend_register,
+        .deregister_instance = backend_deregister,
+        .flush = backend_flush,
+        .reload = backend_reload,
+    };
+}
+
+void backend_notify(struct backend *backend)
+{
+    unsigned total = 0, up = 0;
+    char first_down[128] = "";
+
+    for (unsigned i = 0; i < REGISTRIES_MAX; i++) {
+        struct registry_facts facts;
+
+        registries_facts(backend->parts.registries, i, &facts);
+        if (!facts.name)
+            continue;
+        total++;
+        up += facts.condition == CONDITION_UP;
+        if (facts.condition == CONDITION_DOWN && !*first_down)
+            snprintf(first_down, sizeof(first_down), "; %s is down: %.64s", facts.name,
+                     facts.error);
+    }
+    sd_notifyf(0, "STATUS=%u of %u registries up%s", up, total, first_down);
+}

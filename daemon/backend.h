@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The backend of the control socket (struct control_backend): what sdctl's methods do, in terms of the
+ * core. Owns the queries that wait for an answer. Decides nothing about who may call.
+ */
+#pragma once
+
+#include "daemon/control.h"
+#include "daemon/lookup_server.h"
+#include "daemon/registries.h"
+#include "daemon/resolver.h"
+
+struct sd_event;
+struct backend;
+
+/* Borrowed; all must outlive the backend. */
+struct backend_parts {
+    struct sd_event *event;
+    struct store *store;
+    struct chase *chase;
+    struct registries *registries;
+    struct resolver *resolver;
+    const struct resolver_hooks *hooks;
+    struct lookup_server *lookup_server;
+    const char *runtime_directory;
+    usec_t started_at;
+    int (*reload)(void *userdata, struct config_messages *messages);
+    void *reload_userdata;
+};
+
+struct backend *backend_new(const struct backend_parts *parts);
+struct backend *backend_free(struct backend *backend);
+void backend_fill(struct backend *backend, struct control_backend *ret_control);
+
+/* Tells the service manager in one line how the registries are (STATUS=). */
+void backend_notify(struct backend *backend);

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/describe.h"
+
+#include <arpa/inet.h>
+
+/* ---- small values ---- */
+
+static json_t *text_or_null(const char *text)
+{
+    return text && *text ? json_string(text) : json_null();
+}
+
+/* Microseconds since `then`; null for never. */
+static json_t *age(usec_t then, usec_t now)
+{
+    if (then == 0 || then == USEC_INFINITY)
+        return json_null();
+    return json_integer(then > now ? 0 : (json_int_t)(now - then));
+}
+
+/* Microseconds until `then`; -1: for ever. */
+static json_t *span(usec_t then, usec_t now)
+{
+    if (then == USEC_INFINITY)
+        return json_integer(-1);
+    return json_integer(then > now ? (json_int_t)(then - now) : 0);
+}
+
+static const char *status_word(uint8_t status)
+{
+    static const char *const words[] = {
+        [ANSWER_FOUND] = "found",         [ANSWER_NO_DATA] = "no-data",
+        [ANSWER_ABSENT] = "absent",       [ANSWER_UNDECIDED] = "undecided",
+        [ANSWER_FOREIGN] = "foreign",
+    };
+
+    return status < ELEMENTS(words) && words[status] ? words[status] : "undecided";
+}
+
+static void append_address(json_t *array, const struct address *address)
+{
+    char text[INET6_ADDRSTRLEN];
+
+    address_to_string(address, text);
+    json_array_append_new(array, json_string(text));
+}
+
+/* ---- endpoints ---- */
+
+static json_t *describe_ports(const struct endpoint *endpoint)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < endpoint->port_count; i++)
+        json_array_append_new(array, json_pack("{s:s, s:s, s:i}", "name", endpoint->ports[i].name,
+                                               "protocol", endpoint->ports[i].protocol, "number",
+                                               (int)endpoint->ports[i].number));
+    return array;
+}
+
+static json_t *describe_addresses(const struct endpoint *endpoint)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < endpoint->address_count; i++)
+        append_address(array, &endpoint->addresses[i]);
+    return array;
+}
+
+static json_t *describe_endpoint(const struct endpoint *endpoint, enum policy_verdict verdict)
+{
+    json_t *tags = json_array();
+
+    for (size_t i = 0; i < endpoint->tag_count; i++)
+        json_array_append_new(tags, json_string(endpoint->tags[i]));
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:i, s:o, s:b, s:o}",
+                     "name", endpoint->name,
+                     "node", text_or_null(endpoint->node),
+                     "addresses", describe_addresses(endpoint),
+                     "target", text_or_null(endpoint->target),
+                     "ports", describe_ports(endpoint),
+                     "tags", tags,
+                     "health", endpoint_health_to_string(endpoint->health),
+                     "weight", (json_int_t)endpoint->weight,
+                     "priority", (int)endpoint->priority,
+                     "zone", text_or_null(endpoint->zone),
+                     "used", verdict == VERDICT_USED,
+                     "reason", text_or_null(policy_reason(verdict, endpoint)));
+}
+
+static json_t *describe_endpoints(const struct describe *describe, const char *name,
+                                  const struct endpoint_set *set, const struct selector *selector)
+{
+    json_t *array = json_array();
+    enum policy_verdict *verdicts = calloc(set->count + 1, sizeof(*verdicts));
+    struct resolver_policy policy;
+    size_t selected;
+
+    if (!verdicts)
+        return array;
+    describe->hooks->policy(describe->hooks->userdata, name, &policy);
+    policy_judge(set, selector, &policy.rules, verdicts, &selected);
+    for (uint32_t i = 0; i < set->count; i++)
+        json_array_append_new(array, describe_endpoint(&set->endpoints[i], verdicts[i]));
+    free(verdicts);
+    return array;
+}
+
+/* ---- answers ---- */
+
+static json_t *selector_text(const struct selector *selector)
+{
+    static const char *const words[] = {
+        [SELECT_TAG] = "tag",
+        [SELECT_HOST] = "host",
+        [SELECT_PORT] = "port",
+        [SELECT_ZONE_PIN] = "zone",
+        [SELECT_ZONE_PREFER] = "preferred zone",
+    };
+
+    if (selector->kind == SELECT_ALL)
+        return json_null();
+    return json_sprintf("%s %s", words[selector->kind], selector->value);
+}
+
+/* What the name rests on: registry, service, its state and endpoints. */
+static void add_service(const struct describe *describe, const char *name, json_t *object)
+{
+    struct registry_target target = {0};
+    struct registry_facts registry;
+    struct resolver_owner owner;
+    struct service_facts facts;
+    struct service *service;
+
+    if (!registries_owner(describe->registries, name, &owner))
+        return;
+    registries_facts(describe->registries, owner.registry, &registry);
+    json_object_set_new(object, "registry", json_string(registry.name));
+    if (registries_meaning(describe->registries, &owner, name, &target) != REGISTRY_TARGET)
+        return;
+    json_object_set_new(object, "key", json_string(target.key));
+    json_object_set_new(object, "selector", selector_text(&target.selector));
+    service = store_find(describe->store, owner.registry, target.key);
+    if (!service)
+        return;
+    service_facts(service, describe->now, &facts);
+    json_object_set_new(object, "state", json_string(freshness_state_to_string(facts.state)));
+    json_object_set_new(object, "age_usec", age(facts.confirmed_at, describe->now));
+    json_object_set_new(object, "error", text_or_null(facts.error));
+    if (facts.state == FRESHNESS_FRESH)
+        json_object_set_new(object, "fresh_for_usec", span(facts.until, describe->now));
+    if (facts.state == FRESHNESS_STALE)
+        json_object_set_new(object, "stale_for_usec", span(facts.until, describe->now));
+    if (facts.endpoints)
+        json_object_set_new(object, "endpoints", describe_endpoints(describe, name, facts.endpoints,
+                                                                    &target.selector));
+}
+
+static json_t *answer_addresses(const struct answer *answer)
+{
+    json_t *array = json_array();
+    struct address address;
+
+    for (size_t i = 0; i < answer->head->count4; i++) {
+        address = (struct address){.family = AF_INET};
+        memcpy(address.bytes, answer->records4[i].address, 4);
+        append_address(array, &address);
+    }
+    for (size_t i = 0; i < answer->head->count6; i++) {
+        address = (struct address){.family = AF_INET6};
+        memcpy(address.bytes, answer->records6[i].address, 16);
+        append_address(array, &address);
+    }
+    return array;
+}
+
+json_t *describe_answer(const struct describe *describe, const void *payload, size_t size)
+{
+    struct answer answer;
+    json_t *object;
+
+    if (!answer_parse(payload, size, &answer))
+        return NULL;
+    object = json_pack("{s:s, s:n, s:n, s:n, s:n, s:n, s:s, s:s, s:n, s:n, s:n, s:i, s:o, s:[], s:n}",
+                       "name", answer.name, "canonical", "registry", "key", "selector", "state",
+                       "status4", status_word(answer.head->status4),
+                       "status6", status_word(answer.head->status6),
+                       "age_usec", "fresh_for_usec", "stale_for_usec",
+                       "limit", (int)answer.head->limit,
+                       "addresses", answer_addresses(&answer), "endpoints", "error");
+    if (!object)
+        return NULL;
+    if (answer.canonical)
+        json_object_set_new(object, "canonical",
+                            json_stringn(answer.canonical, answer.head->canonical_length));
+    if (*answer.name)
+        add_service(describe, answer.name, object);
+    return object;
+}
+
+/* ---- lists ---- */
+
+struct service_list {
+    const struct describe *describe;
+    json_t *array;
+};
+
+static size_t count_usable(const struct endpoint_set *set)
+{
+    size_t usable = 0;
+
+    for (uint32_t i = 0; set && i < set->count; i++)
+        usable += set->endpoints[i].health <= HEALTH_WARNING && set->endpoints[i].weight > 0;
+    return usable;
+}
+
+static void list_service(void *userdata, struct service *service)
+{
+    struct service_list *list = userdata;
+    struct registry_facts registry;
+    struct service_facts facts;
+    usec_t now = list->describe->now;
+
+    service_facts(service, now, &facts);
+    registries_facts(list->describe->registries, facts.registry, &registry);
+    json_array_append_new(
+        list->array, json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:o, s:o}",
+                               "registry", registry.name ? registry.name : "",
+                               "key", facts.key,
+                               "state", freshness_state_to_string(facts.state),
+                               "age_usec", age(facts.confirmed_at, now),
+                               "endpoints", (json_int_t)(facts.endpoints ? facts.endpoints->count : 0),
+                               "usable", (json_int_t)count_usable(facts.endpoints),
+                               "idle_usec", age(facts.used_at, now),
+                               "error", text_or_null(facts.error)));
+}
+
+json_t *describe_services(const struct describe *describe, unsigned registry)
+{
+    struct service_list list = {.describe = describe, .array = json_array()};
+
+    store_each(describe->store, registry, list_service, &list);
+    return list.array;
+}
+
+static void count_service(void *userdata, struct service *service)
+{
+    (void)service;
+    ++*(json_int_t *)userdata;
+}
+
+static json_t *describe_registry(const struct describe *describe, unsigned index,
+                                 const struct registry_facts *facts)
+{
+    json_t *domains = json_array(), *details = json_object();
+    json_int_t services = 0;
+
+    for (size_t i = 0; facts->config->domains && facts->config->domains[i]; i++)
+        json_array_append_new(domains, json_string(facts->config->domains[i]));
+    if (facts->registry)
+        facts->registry->type->describe(facts->registry, details);
+    store_each(describe->store, index, count_service, &services);
+    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:I, s:o}",
+                     "name", facts->name,
+                     "type", facts->type,
+                     "domains", domains,
+                     "state", registry_condition_to_string(facts->condition),
+                     "state_for_usec", age(facts->condition_since, describe->now),
+                     "last_answer_usec", age(facts->answered_at, describe->now),
+                     "last_error", text_or_null(facts->error),
+                     "last_error_usec", age(facts->error_at, describe->now),
+                     "services", services,
+                     "details", details);
+}
+
+json_t *describe_registries(const struct describe *describe)
+{
+    json_t *array = json_array();
+
+    for (unsigned i = 0; i < REGISTRIES_MAX; i++) {
+        struct registry_facts facts;
+
+        registries_facts(describe->registries, i, &facts);
+        if (facts.name)
+            json_array_append_new(array, describe_registry(describe, i, &facts));
+    }
+    return array;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the daemon knows, as the JSON objects of io.nss-sd.Control (Answer, Registry, Service). Reads the
+ * core and changes nothing.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "daemon/registries.h"
+#include "daemon/resolver.h"
+
+struct describe {
+    struct store *store;
+    struct chase *chase;
+    struct registries *registries;
+    const struct resolver_hooks *hooks;
+    usec_t now;
+};
+
+/* An Answer from the payload that a lookup got (answer.h). New reference, NULL without memory. */
+json_t *describe_answer(const struct describe *describe, const void *payload, size_t size);
+
+/* Array of Registry. */
+json_t *describe_registries(const struct describe *describe);
+
+/* Array of Service, of one registry or of all (STORE_REGISTRIES_MAX). */
+json_t *describe_services(const struct describe *describe, unsigned registry);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * An evaluation: what one name means now, gathered from services and chased host names, and its form
+ * as an answer payload. Plain data with its own memory; who gathers is the resolver.
+ */
+#pragma once
+
+#include "daemon/base.h"
+#include "daemon/endpoint.h"
+#include "nss-sd/answer.h"
+
+enum { EVALUATION_ADDRESSES_MAX = 16384 };
+
+struct evaluation_item {
+    struct address address;
+    uint32_t weight;
+    uint16_t endpoint; /* ties the addresses of one endpoint */
+    uint8_t tier;
+};
+
+/* Zero-initialized: nothing known, nothing pending. */
+struct evaluation {
+    uint8_t status4, status6;  /* enum answer_status */
+    bool pending4, pending6;   /* something on its way may still change this family */
+    bool soft;                 /* an answer is there, a fresher one is on its way */
+    bool stale;
+    bool proven;               /* known before: had data at some time */
+    bool all_answers;          /* headless: no limit */
+    char canonical[NAME_SIZE]; /* final name of an alias; "" for none */
+    usec_t confirmed_at;       /* oldest confirmation of all that was used */
+    usec_t fresh_until;        /* earliest end of validity; USEC_INFINITY: until lost */
+    usec_t until;              /* evaluate again then even if nothing changes */
+    struct evaluation_item *items;
+    size_t count, capacity;
+};
+
+/* Forgets everything but the memory. */
+void evaluation_reset(struct evaluation *evaluation);
+void evaluation_done(struct evaluation *evaluation);
+
+/* Adds an address; one that is there already gets the weights' sum. False: out of memory or bounds. */
+bool evaluation_add(struct evaluation *evaluation, const struct address *address, uint32_t weight,
+                    uint16_t endpoint);
+/* Addresses of AF_INET or AF_INET6. */
+size_t evaluation_count(const struct evaluation *evaluation, int family);
+
+/* The outcome for a request: WIRE_UNSPEC, 4 or 6. */
+enum answer_status evaluation_status(const struct evaluation *evaluation, int family);
+bool evaluation_pending(const struct evaluation *evaluation, int family);
+
+/*
+ * Writes the payload of `name` into `buffer` (4-byte aligned, `capacity` at least ANSWER_SLOT_SIZE). More
+ * addresses than fit become an unbiased sample, flagged PARTIAL. Returns the size.
+ */
+size_t evaluation_write(const struct evaluation *evaluation, const char *name, unsigned limit,
+                        usec_t now, uint64_t (*random)(void *userdata), void *userdata,
+                        void *buffer, size_t capacity);
+
+/* A payload without records; `name` may be "" with ANSWER_FOREIGN. */
+size_t evaluation_write_status(enum answer_status status, const char *name, void *buffer);
+
+/* A payload for a reverse lookup: `name` has `address`. */
+size_t evaluation_write_reverse(const char *name, const struct address *address, void *buffer);
+
+/* Ticks of the formats (1/16 s). */
+uint32_t ticks_from_usec(usec_t usec);

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/gather.h"
+
+#include <stdio.h>
+
+#include "nss-sd/wire.h"
+
+/*
+ * What one name of the walk adds: the state of each family. A walk that ends in addresses has added them to the
+ * evaluation; `found` says so.
+ */
+struct outcome {
+    uint8_t status4, status6;
+    bool pending4, pending6;
+};
+
+struct walk {
+    const struct gather *gather;
+    struct evaluation *evaluation;
+    unsigned depth;
+    unsigned registry; /* whose rules bind the addresses found */
+    uint32_t weight;   /* of the endpoint that led here */
+    uint16_t endpoint; /* and its number */
+    bool whole;        /* an alias: the target's own endpoints and weights count */
+};
+
+static void gather_owned(struct walk walk, const char *name, const struct resolver_owner *owner,
+                         struct outcome *ret_outcome);
+
+static struct outcome outcome_of(enum answer_status status)
+{
+    return (struct outcome){.status4 = (uint8_t)status, .status6 = (uint8_t)status};
+}
+
+static void note_times(struct evaluation *evaluation, usec_t confirmed_at, usec_t fresh_until,
+                       usec_t until, bool stale)
+{
+    if (confirmed_at < evaluation->confirmed_at)
+        evaluation->confirmed_at = confirmed_at;
+    if (fresh_until < evaluation->fresh_until)
+        evaluation->fresh_until = fresh_until;
+    if (until < evaluation->until)
+        evaluation->until = until;
+    evaluation->stale |= stale;
+}
+
+/* ---- host names that are not ours ---- */
+
+static enum answer_status status_of_chase(enum chase_state state)
+{
+    switch (state) {
+    case CHASE_FOUND:
+        return ANSWER_FOUND;
+    case CHASE_NO_DATA:
+        return ANSWER_NO_DATA;
+    case CHASE_ABSENT:
+        return ANSWER_ABSENT;
+    default:
+        return ANSWER_UNDECIDED;
+    }
+}
+
+/* One family of a link. Returns its status; addresses that the registry may not lead to are left out. */
+static enum answer_status gather_half(const struct walk *walk, const struct chase_link *link,
+                                      int family, bool *ret_pending)
+{
+    const struct resolver_hooks *hooks = walk->gather->hooks;
+    struct evaluation *evaluation = walk->evaluation;
+    struct chase_facts facts;
+    bool found = false;
+
+    chase_facts(link, family, walk->gather->now, &facts);
+    *ret_pending = facts.state == CHASE_PENDING;
+    if (facts.state != CHASE_FOUND)
+        return status_of_chase(facts.state);
+    for (size_t i = 0; i < facts.count; i++)
+        if (!hooks->refusal(hooks->userdata, walk->registry, &facts.addresses[i]))
+            found |= evaluation_add(evaluation, &facts.addresses[i], walk->weight, walk->endpoint);
+    note_times(evaluation, facts.confirmed_at, facts.fresh_until, USEC_INFINITY, facts.stale);
+    return found ? ANSWER_FOUND : ANSWER_NO_DATA;
+}
+
+static void gather_foreign(struct walk walk, const char *host, struct outcome *ret_outcome)
+{
+    const struct gather *gather = walk.gather;
+    struct chase_link *link = chase_get(gather->chase, host, gather->now);
+
+    *ret_outcome = outcome_of(ANSWER_UNDECIDED);
+    if (!link)
+        return;
+    gather->depend(gather->userdata, chase_watchers(link));
+    ret_outcome->status4 = (uint8_t)gather_half(&walk, link, AF_INET, &ret_outcome->pending4);
+    ret_outcome->status6 = (uint8_t)gather_half(&walk, link, AF_INET6, &ret_outcome->pending6);
+    if (walk.whole)
+        snprintf(walk.evaluation->canonical, NAME_SIZE, "%s", chase_canonical(link));
+}
+
+/* A host name that a registry gave: owned or not. */
+static void gather_host(struct walk walk, const char *host, struct outcome *ret_outcome)
+{
+    const struct resolver_hooks *hooks = walk.gather->hooks;
+    char name[NAME_SIZE];
+    struct resolver_owner owner;
+
+    *ret_outcome = outcome_of(ANSWER_UNDECIDED);
+    if (walk.depth >= GATHER_DEPTH_MAX)
+        return;
+    walk.depth++;
+    if (name_fold(host, strlen(host) + 1, name, NULL) == 0) {
+        *ret_outcome = outcome_of(ANSWER_NO_DATA);
+        return;
+    }
+    if (!hooks->owner(hooks->userdata, name, &owner)) {
+        gather_foreign(walk, name, ret_outcome);
+        return;
+    }
+    if (walk.whole)
+        snprintf(walk.evaluation->canonical, NAME_SIZE, "%s", name);
+    gather_owned(walk, name, &owner, ret_outcome);
+}
+
+/* ---- endpoints ---- */
+
+static uint8_t better(uint8_t a, uint8_t b)
+{
+    /* What one endpoint cannot tell another may: found, then undecided, then the rest. */
+    static const uint8_t order[] = {
+        [ANSWER_FOUND] = 0, [ANSWER_UNDECIDED] = 1, [ANSWER_NO_DATA] = 2,
+        [ANSWER_ABSENT] = 3, [ANSWER_FOREIGN] = 4,
+    };
+
+    return order[a] <= order[b] ? a : b;
+}
+
+static void merge(struct outcome *outcome, const struct outcome *more)
+{
+    outcome->status4 = better(outcome->status4, more->status4);
+    outcome->status6 = better(outcome->status6, more->status6);
+    outcome->pending4 |= more->pending4;
+    outcome->pending6 |= more->pending6;
+}
+
+static struct outcome gather_endpoint(struct walk walk, const struct endpoint *endpoint,
+                                      uint16_t number)
+{
+    struct outcome outcome = outcome_of(ANSWER_NO_DATA);
+
+    if (walk.whole) {
+        walk.weight = endpoint->weight;
+        walk.endpoint = number;
+    }
+    for (size_t i = 0; i < endpoint->address_count; i++) {
+        const struct address *address = &endpoint->addresses[i];
+
+        if (!evaluation_add(walk.evaluation, address, walk.weight, walk.endpoint))
+            break;
+        *(address->family == AF_INET ? &outcome.status4 : &outcome.status6) = ANSWER_FOUND;
+    }
+    if (endpoint->address_count == 0 && *endpoint->target) {
+        walk.whole = false;
+        gather_host(walk, endpoint->target, &outcome);
+    }
+    return outcome;
+}
+
+/* Nothing usable: absent where the registry's own contract says so. */
+static enum answer_status status_of_nothing(const struct service_facts *facts,
+                                            const struct selector *selector, size_t selected)
+{
+    if (selected == 0 && selector->kind != SELECT_ALL && selector->kind != SELECT_ZONE_PIN)
+        return ANSWER_ABSENT;
+    return facts->flags & REPORT_EMPTY_IS_ABSENT ? ANSWER_ABSENT : ANSWER_NO_DATA;
+}
+
+static void gather_endpoints(struct walk walk, const char *name, const struct service_facts *facts,
+                             const struct selector *selector, struct outcome *ret_outcome)
+{
+    const struct resolver_hooks *hooks = walk.gather->hooks;
+    enum policy_verdict *verdicts = malloc(facts->endpoints->count * sizeof(*verdicts) + 1);
+    struct resolver_policy policy;
+    size_t used, selected;
+
+    *ret_outcome = outcome_of(ANSWER_UNDECIDED);
+    if (!verdicts)
+        return;
+    hooks->policy(hooks->userdata, name, &policy);
+    used = policy_judge(facts->endpoints, selector, &policy.rules, verdicts, &selected);
+    *ret_outcome = outcome_of(used == 0 ? status_of_nothing(facts, selector, selected)
+                                        : ANSWER_NO_DATA);
+    for (uint32_t i = 0; used > 0 && i < facts->endpoints->count; i++) {
+        struct outcome one;
+
+        if (verdicts[i] != VERDICT_USED)
+            continue;
+        one = gather_endpoint(walk, &facts->endpoints->endpoints[i], (uint16_t)i);
+        merge(ret_outcome, &one);
+    }
+    free(verdicts);
+}
+
+/* ---- owned names ---- */
+
+static void gather_data(struct walk walk, const char *name, const struct service_facts *facts,
+                        const struct selector *selector, struct outcome *ret_outcome)
+{
+    struct evaluation *evaluation = walk.evaluation;
+    bool stale = facts->state == FRESHNESS_STALE;
+
+    note_times(evaluation, facts->confirmed_at, facts->fresh_until, facts->until, stale);
+    if (facts->alias) {
+        gather_host(walk, facts->alias, ret_outcome);
+    } else {
+        gather_endpoints(walk, name, facts, selector, ret_outcome);
+        if (walk.whole && (facts->flags & REPORT_ALL_ANSWERS))
+            evaluation->all_answers = true;
+    }
+    if (facts->flags & REPORT_IPV4_UNDECIDED && ret_outcome->status4 != ANSWER_FOUND)
+        ret_outcome->status4 = ANSWER_UNDECIDED;
+    if (facts->flags & REPORT_IPV6_UNDECIDED && ret_outcome->status6 != ANSWER_FOUND)
+        ret_outcome->status6 = ANSWER_UNDECIDED;
+    /* A fresher answer is on its way: worth a short wait. */
+    if (stale && facts->asking && walk.gather->now < facts->asked_since + walk.gather->stale_wait) {
+        evaluation->soft = true;
+        if (facts->asked_since + walk.gather->stale_wait < evaluation->until)
+            evaluation->until = facts->asked_since + walk.gather->stale_wait;
+    }
+}
+
+static void gather_service(struct walk walk, const char *name, struct service *service,
+                           const struct selector *selector, struct outcome *ret_outcome)
+{
+    const struct gather *gather = walk.gather;
+    struct service_facts facts;
+
+    gather->depend(gather->userdata, service_watchers(service));
+    if (gather->asked)
+        store_ask(gather->store, service, gather->now);
+    service_facts(service, gather->now, &facts);
+    walk.evaluation->proven |= facts.proven;
+    switch (facts.state) {
+    case FRESHNESS_FRESH:
+    case FRESHNESS_STALE:
+        gather_data(walk, name, &facts, selector, ret_outcome);
+        return;
+    case FRESHNESS_EMPTY:
+        *ret_outcome =
+            outcome_of(facts.flags & REPORT_EMPTY_IS_ABSENT ? ANSWER_ABSENT : ANSWER_NO_DATA);
+        break;
+    case FRESHNESS_ABSENT:
+        *ret_outcome = outcome_of(ANSWER_ABSENT);
+        break;
+    case FRESHNESS_UNKNOWN:
+    case FRESHNESS_EXPIRED:
+        *ret_outcome = outcome_of(ANSWER_UNDECIDED);
+        ret_outcome->pending4 = ret_outcome->pending6 = facts.asking;
+        break;
+    }
+    note_times(walk.evaluation, facts.confirmed_at ? facts.confirmed_at : USEC_INFINITY,
+               USEC_INFINITY, facts.until, false);
+}
+
+static void gather_owned(struct walk walk, const char *name, const struct resolver_owner *owner,
+                         struct outcome *ret_outcome)
+{
+    const struct gather *gather = walk.gather;
+    struct registry_target target = {0};
+    struct service *service;
+
+    switch (gather->hooks->meaning(gather->hooks->userdata, owner, name, &target)) {
+    case REGISTRY_NOT_MINE:
+    case REGISTRY_NO_SUCH_NAME:
+        *ret_outcome = outcome_of(owner->shared ? ANSWER_FOREIGN : ANSWER_ABSENT);
+        return;
+    case REGISTRY_NO_DATA:
+        *ret_outcome = outcome_of(ANSWER_NO_DATA);
+        return;
+    case REGISTRY_TARGET:
+        break;
+    }
+    walk.registry = owner->registry;
+    *ret_outcome = outcome_of(ANSWER_UNDECIDED);
+    service = store_get(gather->store, owner->registry, target.key, gather->now);
+    if (service)
+        gather_service(walk, name, service, &target.selector, ret_outcome);
+}
+
+/* Found means records, and only records mean found. */
+static uint8_t final_status(const struct evaluation *evaluation, int family, uint8_t status)
+{
+    if (evaluation_count(evaluation, family) > 0)
+        return ANSWER_FOUND;
+    return status == ANSWER_FOUND ? ANSWER_NO_DATA : status;
+}
+
+void gather_name(const struct gather *gather, const char *name, struct evaluation *evaluation)
+{
+    const struct resolver_hooks *hooks = gather->hooks;
+    struct walk walk = {.gather = gather, .evaluation = evaluation, .weight = 1, .whole = true};
+    struct outcome outcome = outcome_of(ANSWER_FOREIGN);
+    struct resolver_owner owner;
+
+    evaluation_reset(evaluation);
+    if (hooks->owner(hooks->userdata, name, &owner))
+        gather_owned(walk, name, &owner, &outcome);
+    evaluation->pending4 = outcome.pending4;
+    evaluation->pending6 = outcome.pending6;
+    evaluation->status4 = final_status(evaluation, AF_INET, outcome.status4);
+    evaluation->status6 = final_status(evaluation, AF_INET6, outcome.status6);
+}

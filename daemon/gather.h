@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Gathering: evaluates one name from all that is known now: its registry's service and selector, the
+ * policy, aliases and host names of endpoints (owned ones through the store, others through the chase; to
+ * depth 8, so loops end as undecided).
+ *
+ * What is missing is asked for on the way, and every object that the result rests on is handed to `depend`,
+ * so that the caller can gather again when one changes. Holds no state.
+ */
+#pragma once
+
+#include "daemon/base.h"
+#include "daemon/chase.h"
+#include "daemon/evaluation.h"
+#include "daemon/policy.h"
+#include "daemon/store.h"
+
+enum { GATHER_DEPTH_MAX = 8 };
+
+/* Whose a name is. */
+struct resolver_owner {
+    unsigned registry;
+    const char *domain; /* the longest domain that the name is under */
+    size_t relative;    /* length of the part before it, without the dot */
+    bool shared;        /* outside the grammar: foreign */
+};
+
+/* What the configuration says of one name. */
+struct resolver_policy {
+    struct policy_rules rules;
+    unsigned answers;
+};
+
+/* The world as the resolver sees it. */
+struct resolver_hooks {
+    bool (*owner)(void *userdata, const char *name, struct resolver_owner *ret_owner);
+    enum registry_meaning (*meaning)(void *userdata, const struct resolver_owner *owner,
+                                     const char *name, struct registry_target *ret_target);
+    /* The name of an address, by the registries with Reverse=yes: 0 or -ENOENT. */
+    int (*reverse)(void *userdata, const struct address *address, char ret_name[static NAME_SIZE]);
+    /* May this registry's host names lead to this address? NULL, or why not. */
+    const char *(*refusal)(void *userdata, unsigned registry, const struct address *address);
+    void (*policy)(void *userdata, const char *name, struct resolver_policy *ret_policy);
+    /* Something is to be done: call resolver_run() from the loop, soon. */
+    void (*wake)(void *userdata);
+    uint64_t (*random)(void *userdata);
+    void *userdata;
+};
+
+struct gather {
+    const struct resolver_hooks *hooks;
+    struct store *store;
+    struct chase *chase;
+    usec_t now;
+    usec_t stale_wait;
+    bool asked; /* on behalf of a program: services count as used */
+    void (*depend)(void *userdata, struct watch_list *list);
+    void *userdata;
+};
+
+/* Fills `evaluation` (reset first). */
+void gather_name(const struct gather *gather, const char *name, struct evaluation *evaluation);

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/lookup_server.h"
+
+#include <sys/socket.h>
+#include <systemd/sd-event.h>
+#include <uthash.h>
+
+#include "daemon/log.h"
+#include "daemon/resolver.h"
+#include "nss-sd/wire.h"
+
+/* A client that connects sends at once; one that does not is in nobody's favour. */
+#define REQUEST_DEADLINE (2 * USEC_PER_SEC)
+/* Connections taken at one wake-up, so that the rest of the loop gets its turn. */
+#define ACCEPT_BURST 64
+
+/* Connections of one uid. */
+struct user {
+    uid_t uid;
+    unsigned connections;
+    UT_hash_handle hh;
+};
+
+struct connection {
+    struct lookup_server *server;
+    int fd;
+    struct user *user;
+    sd_event_source *source;
+    struct lookup *lookup; /* while the answer is being found */
+    bool asked;
+    usec_t since;
+    struct connection *prev, *next;
+};
+
+struct lookup_server {
+    sd_event *event;
+    struct resolver *resolver;
+    int fd;
+    sd_event_source *source;
+    struct lookup_limits limits;
+    struct connection *connections;
+    unsigned connection_count;
+    uint64_t requests;
+    struct user *users;
+    struct log_limit overload_log;
+    uint32_t reply[WIRE_REPLY_MAX / sizeof(uint32_t)];
+};
+
+/* ---- connections ---- */
+
+static void user_release(struct lookup_server *server, struct user *user)
+{
+    if (--user->connections > 0)
+        return;
+    HASH_DEL(server->users, user);
+    free(user);
+}
+
+static void connection_free(struct connection *connection)
+{
+    struct lookup_server *server = connection->server;
+
+    lookup_cancel(connection->lookup);
+    sd_event_source_disable_unref(connection->source);
+    close(connection->fd);
+    user_release(server, connection->user);
+    DL_DELETE(server->connections, connection);
+    server->connection_count--;
+    free(connection);
+    sd_event_source_set_enabled(server->source, SD_EVENT_ON);
+}
+
+static void send_reply(struct lookup_server *server, int fd, enum wire_error error,
+                       const void *payload, size_t size)
+{
+    struct wire_reply_head head = {
+        .magic = WIRE_REPLY_MAGIC,
+        .version = WIRE_VERSION,
+        .size = sizeof(head),
+        .error = (uint16_t)error,
+        .payload_size = (uint32_t)size,
+    };
+    ssize_t sent;
+
+    memcpy(server->reply, &head, sizeof(head));
+    if (size > 0)
+        memcpy((char *)server->reply + sizeof(head), payload, size);
+    /* A client that went away, or whose buffer is full, has no use for the answer. */
+    sent = send(fd, server->reply, sizeof(head) + size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)sent;
+}
+
+static void connection_answer(void *userdata, const void *payload, size_t size)
+{
+    struct connection *connection = userdata;
+
+    connection->lookup = NULL;
+    send_reply(connection->server, connection->fd, WIRE_OK, payload, size);
+    connection_free(connection);
+}
+
+/* May free the connection. */
+static void connection_request(struct connection *connection, const struct wire_request *request,
+                               usec_t now)
+{
+    struct resolver *resolver = connection->server->resolver;
+    struct address address = {.family = request->family == WIRE_IPV4 ? AF_INET : AF_INET6};
+    struct lookup *lookup;
+
+    if (request->op == WIRE_REVERSE) {
+        memcpy(address.bytes, request->data, request->length);
+        resolver_reverse(resolver, &address, connection_answer, connection);
+        return;
+    }
+    if (resolver_lookup(resolver, request->data, request->flags & WIRE_REQUEST_ROOTED,
+                        request->family, now, connection_answer, connection, &lookup) < 0) {
+        connection_free(connection);
+        return;
+    }
+    /* Without a lookup the answer went out and the connection is gone. */
+    if (lookup)
+        connection->lookup = lookup;
+}
+
+/* Takes the request, if it is there. May free the connection. */
+static void connection_read(struct connection *connection)
+{
+    struct lookup_server *server = connection->server;
+    union {
+        struct wire_request request;
+        uint32_t bytes[512];
+    } buffer;
+    enum wire_error error;
+    ssize_t size;
+    usec_t now;
+
+    size = recv(connection->fd, &buffer, sizeof(buffer), MSG_DONTWAIT);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (size <= 0) {
+        connection_free(connection);
+        return;
+    }
+    connection->asked = true;
+    server->requests++;
+    error = wire_request_check(&buffer, (size_t)size);
+    if (error != WIRE_OK) {
+        send_reply(server, connection->fd, error, NULL, 0);
+        connection_free(connection);
+        return;
+    }
+    sd_event_now(server->event, CLOCK_BOOTTIME, &now);
+    connection_request(connection, &buffer.request, now);
+}
+
+/* The client sent its request, or (while it waits) went away. */
+static int connection_event(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+    struct connection *connection = userdata;
+
+    (void)source;
+    (void)fd;
+    if (connection->asked || !(events & EPOLLIN))
+        connection_free(connection);
+    else
+        connection_read(connection);
+    return 0;
+}
+
+/* ---- accepting ---- */
+
+static struct user *user_get(struct lookup_server *server, uid_t uid)
+{
+    struct user *user;
+
+    HASH_FIND(hh, server->users, &uid, sizeof(uid), user);
+    if (user)
+        return user;
+    user = calloc(1, sizeof(*user));
+    if (!user)
+        return NULL;
+    user->uid = uid;
+    HASH_ADD(hh, server->users, uid, sizeof(uid), user);
+    return user;
+}
+
+static bool over_limit(const struct lookup_server *server, const struct user *user)
+{
+    if (server->connection_count >= server->limits.connections)
+        return true;
+    return user->uid != 0 && user->connections >= server->limits.connections_uid;
+}
+
+static void refuse(struct lookup_server *server, int fd, uid_t uid, usec_t now)
+{
+    send_reply(server, fd, WIRE_ERROR_OVERLOAD, NULL, 0);
+    close(fd);
+    if (log_limit_pass(&server->overload_log, now))
+        log_warning("lookup socket: connection of uid %u refused: %u of %u connections are open "
+                    "(MaxConnections=, MaxConnectionsPerUser=%u)",
+                    uid, server->connection_count, server->limits.connections,
+                    server->limits.connections_uid);
+}
+
+static int connection_new(struct lookup_server *server, int fd, struct user *user, usec_t now)
+{
+    struct connection *connection = calloc(1, sizeof(*connection));
+    int r;
+
+    if (!connection)
+        return -ENOMEM;
+    r = sd_event_add_io(server->event, &connection->source, fd, EPOLLIN | EPOLLRDHUP,
+                        connection_event, connection);
+    if (r < 0) {
+        free(connection);
+        return r;
+    }
+    connection->server = server;
+    connection->fd = fd;
+    connection->user = user;
+    connection->since = now;
+    user->connections++;
+    DL_APPEND(server->connections, connection);
+    server->connection_count++;
+    /* The request is mostly there already: one turn of the loop less. */
+    connection_read(connection);
+    return 0;
+}
+
+static void take_connection(struct lookup_server *server, int fd, usec_t now)
+{
+    struct ucred peer;
+    socklen_t length = sizeof(peer);
+    struct user *user;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 ||
+        !(user = user_get(server, peer.uid))) {
+        close(fd);
+        return;
+    }
+    if (over_limit(server, user)) {
+        refuse(server, fd, peer.uid, now);
+    } else if (connection_new(server, fd, user, now) < 0) {
+        close(fd);
+    } else {
+        return;
+    }
+    if (user->connections == 0) {
+        HASH_DEL(server->users, user);
+        free(user);
+    }
+}
+
+static int accept_event(sd_event_source *source, int listen_fd, uint32_t events, void *userdata)
+{
+    struct lookup_server *server = userdata;
+    usec_t now;
+
+    (void)events;
+    sd_event_now(server->event, CLOCK_BOOTTIME, &now);
+    for (unsigned i = 0; i < ACCEPT_BURST; i++) {
+        int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+        if (fd >= 0) {
+            take_connection(server, fd, now);
+            continue;
+        }
+        if (errno == EINTR || errno == ECONNABORTED)
+            continue;
+        if (errno == EMFILE || errno == ENFILE) {
+            /* Until a connection closes or a second passes; else the loop would spin. */
+            log_warning("lookup socket: out of file descriptors with %u connections open",
+                        server->connection_count);
+            sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        }
+        break;
+    }
+    return 0;
+}
+
+/* ---- the server ---- */
+
+int lookup_server_new(struct sd_event *event, int fd, struct resolver *resolver,
+                      const struct lookup_limits *limits, struct lookup_server **ret_server)
+{
+    struct lookup_server *server = calloc(1, sizeof(*server));
+    int r;
+
+    if (!server)
+        return -ENOMEM;
+    server->event = sd_event_ref(event);
+    server->fd = fd;
+    server->resolver = resolver;
+    server->limits = *limits;
+    server->overload_log = (struct log_limit){.interval = 10 * USEC_PER_SEC, .burst = 1};
+    r = sd_event_add_io(event, &server->source, fd, EPOLLIN, accept_event, server);
+    if (r < 0) {
+        sd_event_unref(server->event);
+        free(server);
+        return r;
+    }
+    *ret_server = server;
+    return 0;
+}
+
+struct lookup_server *lookup_server_free(struct lookup_server *server)
+{
+    if (!server)
+        return NULL;
+    while (server->connections)
+        connection_free(server->connections);
+    sd_event_source_disable_unref(server->source);
+    close(server->fd);
+    sd_event_unref(server->event);
+    free(server);
+    return NULL;
+}
+
+void lookup_server_sweep(struct lookup_server *server, usec_t now)
+{
+    struct connection *connection, *next;
+
+    sd_event_source_set_enabled(server->source, SD_EVENT_ON);
+    DL_FOREACH_SAFE(server->connections, connection, next)
+    {
+        /* The list is in order of age. */
+        if (now < connection->since + REQUEST_DEADLINE)
+            break;
+        if (!connection->asked)
+            connection_free(connection);
+    }
+}
+
+void lookup_server_set_limits(struct lookup_server *server, const struct lookup_limits *limits)
+{
+    server->limits = *limits;
+}
+
+unsigned lookup_server_connections(const struct lookup_server *server)
+{
+    return server->connection_count;
+}
+
+uint64_t lookup_server_requests(const struct lookup_server *server)
+{
+    return server->requests;
+}

@@ -1,0 +1,679 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/manager.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+#include <time.h>
+
+#include "daemon/backend.h"
+#include "daemon/chase.h"
+#include "daemon/config.h"
+#include "daemon/control.h"
+#include "daemon/env.h"
+#include "daemon/log.h"
+#include "daemon/lookup_server.h"
+#include "daemon/net/dns.h"
+#include "daemon/net/http.h"
+#include "daemon/registries.h"
+#include "daemon/resolver.h"
+#include "daemon/sockets.h"
+#include "daemon/store.h"
+#include "daemon/view_writer.h"
+
+#define HEARTBEAT      (1 * USEC_PER_SEC)
+#define SWEEP_INTERVAL (60 * USEC_PER_SEC)
+
+struct manager {
+    char *config_directory; /* NULL: the three roots */
+    char *runtime_directory, *state_directory;
+    struct config *config;
+    sd_event *event;
+    struct dns_client *dns;
+    struct http_client *http;
+    struct registries *registries;
+    struct store *store;
+    struct chase *chase;
+    struct resolver_hooks resolver_hooks;
+    struct resolver *resolver;
+    struct view_writer *view;
+    struct lookup_server *lookup_server;
+    struct backend *backend;
+    struct control_server *control_server;
+    sd_event_source *work;      /* resolver_run() soon */
+    sd_event_source *deadlines; /* of waiting lookups */
+    sd_event_source *heartbeat;
+    usec_t started_at, swept_at;
+    bool status_dirty;
+    uint64_t random_pool[64];
+    unsigned random_left;
+};
+
+/* ---- what the core needs from the world ---- */
+
+static usec_t manager_now(void *userdata)
+{
+    struct manager *manager = userdata;
+    usec_t now;
+
+    sd_event_now(manager->event, CLOCK_BOOTTIME, &now);
+    return now;
+}
+
+/* From a pool, so that a sample of thousands costs no call each. */
+static uint64_t manager_random(void *userdata)
+{
+    struct manager *manager = userdata;
+
+    if (manager->random_left == 0) {
+        if (getrandom(manager->random_pool, sizeof(manager->random_pool), 0) !=
+            (ssize_t)sizeof(manager->random_pool))
+            return (uint64_t)manager_now(manager) * UINT64_C(0x9e3779b97f4a7c15);
+        manager->random_left = ELEMENTS(manager->random_pool);
+    }
+    return manager->random_pool[--manager->random_left];
+}
+
+static void manager_wake(void *userdata)
+{
+    struct manager *manager = userdata;
+
+    sd_event_source_set_enabled(manager->work, SD_EVENT_ONESHOT);
+}
+
+static int chase_query(void *userdata, const struct dns_question *question,
+                       struct dns_call **ret_call)
+{
+    struct manager *manager = userdata;
+
+    return dns_start(manager->dns, question, ret_call);
+}
+
+static void chase_cancel(void *userdata, struct dns_call *call)
+{
+    struct manager *manager = userdata;
+
+    dns_cancel(manager->dns, call);
+}
+
+static void resolver_policy(void *userdata, const char *name, struct resolver_policy *ret_policy)
+{
+    struct manager *manager = userdata;
+    struct config_policy policy;
+
+    config_policy_for(manager->config, name, &policy);
+    *ret_policy = (struct resolver_policy){
+        .rules = {.allow_warning = !policy.has_allow_warning || policy.allow_warning,
+                  .terminating_never = policy.has_terminating && policy.terminating == 1},
+        .answers = policy.has_answers ? policy.answers : manager->config->resolve.answers,
+    };
+}
+
+/* registries.h takes itself as userdata; the manager's hooks carry the manager. */
+static bool hook_owner(void *userdata, const char *name, struct resolver_owner *ret_owner)
+{
+    return registries_owner(((struct manager *)userdata)->registries, name, ret_owner);
+}
+
+static enum registry_meaning hook_meaning(void *userdata, const struct resolver_owner *owner,
+                                          const char *name, struct registry_target *ret_target)
+{
+    return registries_meaning(((struct manager *)userdata)->registries, owner, name, ret_target);
+}
+
+static int hook_reverse(void *userdata, const struct address *address, char ret_name[static NAME_SIZE])
+{
+    return registries_reverse(((struct manager *)userdata)->registries, address, ret_name);
+}
+
+static const char *hook_refusal(void *userdata, unsigned registry, const struct address *address)
+{
+    return registries_refusal(((struct manager *)userdata)->registries, registry, address);
+}
+
+static int hook_want(void *userdata, unsigned registry, const char *key)
+{
+    return registries_want(((struct manager *)userdata)->registries, registry, key);
+}
+
+static int hook_refresh(void *userdata, unsigned registry, const char *key)
+{
+    return registries_refresh(((struct manager *)userdata)->registries, registry, key);
+}
+
+static void hook_drop(void *userdata, unsigned registry, const char *key)
+{
+    registries_drop(((struct manager *)userdata)->registries, registry, key);
+}
+
+/* ---- rules out of the configuration ---- */
+
+static struct freshness_rules freshness_rules_of(const struct config_resolve *global,
+                                                 const struct registry_config *own)
+{
+    return (struct freshness_rules){
+        .min_ttl = config_or(own->min_ttl, global->min_ttl),
+        .max_ttl = config_or(own->max_ttl, global->max_ttl),
+        .negative_ttl = config_or(own->negative_ttl, global->negative_ttl),
+        .max_stale = config_or(own->max_stale, global->max_stale),
+        .empty_hold = global->empty_hold,
+    };
+}
+
+static size_t count_strings(char *const *strings)
+{
+    size_t count = 0;
+
+    while (strings && strings[count])
+        count++;
+    return count;
+}
+
+static struct resolver_rules resolver_rules_of(const struct config_resolve *global)
+{
+    return (struct resolver_rules){
+        .search = (const char *const *)global->search,
+        .search_count = count_strings(global->search),
+        .ndots = global->ndots,
+        .lookup_timeout = global->lookup_timeout,
+        .stale_wait = global->stale_wait,
+        .idle = global->idle,
+    };
+}
+
+static struct chase_rules chase_rules_of(const struct config_resolve *global)
+{
+    return (struct chase_rules){
+        .min_ttl = global->min_ttl,
+        .max_ttl = global->max_ttl,
+        .negative_ttl = global->negative_ttl,
+        .max_stale = global->max_stale,
+    };
+}
+
+/* ---- registries ---- */
+
+static int registry_env_new(void *userdata, struct registry *registry,
+                            struct registry_env **ret_env);
+
+static void registry_added(void *userdata, unsigned index, const struct registry_config *config)
+{
+    struct manager *manager = userdata;
+    struct freshness_rules rules = freshness_rules_of(&manager->config->resolve, config);
+
+    store_registry_add(manager->store, index, &rules, config->max_services);
+}
+
+static void registry_restarted(void *userdata, unsigned index,
+                               const struct registry_config *config)
+{
+    struct manager *manager = userdata;
+    struct freshness_rules rules = freshness_rules_of(&manager->config->resolve, config);
+
+    store_registry_rules(manager->store, index, &rules, config->max_services);
+    store_rewant(manager->store, index, manager_now(manager));
+}
+
+static void registry_removed(void *userdata, unsigned index)
+{
+    struct manager *manager = userdata;
+
+    store_registry_remove(manager->store, index);
+}
+
+static void publish_header(struct manager *manager);
+
+static void registry_reported(void *userdata, unsigned index,
+                              const struct registry_report *report)
+{
+    struct manager *manager = userdata;
+
+    store_report(manager->store, index, report, manager_now(manager));
+    if (report->kind == REPORT_DOMAINS)
+        publish_header(manager);
+    manager->status_dirty = true;
+}
+
+static void env_report(void *userdata, struct registry *registry,
+                       const struct registry_report *report)
+{
+    struct manager *manager = userdata;
+
+    registries_report(manager->registries, registry, report);
+}
+
+static int registry_env_new(void *userdata, struct registry *registry,
+                            struct registry_env **ret_env)
+{
+    struct manager *manager = userdata;
+    struct env_services services = {
+        .event = manager->event,
+        .http = manager->http,
+        .dns = manager->dns,
+        .state_directory = manager->state_directory,
+        .config_directory = manager->config_directory ? manager->config_directory : "",
+        .report = env_report,
+        .userdata = manager,
+    };
+
+    return env_new(&services, registry, ret_env);
+}
+
+/* ---- view ---- */
+
+static void publish_header(struct manager *manager)
+{
+    const struct config_resolve *global = &manager->config->resolve;
+    struct resolver_owner owners[VIEW_DOMAINS_MAX];
+    struct view_domain_spec domains[VIEW_DOMAINS_MAX];
+    struct view_spec spec = {
+        .domains = domains,
+        .domain_count = registries_domains(manager->registries, owners, ELEMENTS(owners)),
+        .search = (const char *const *)global->search,
+        .search_count = count_strings(global->search),
+        .ndots = global->ndots,
+        .lookup_timeout = global->lookup_timeout,
+    };
+    int r;
+
+    for (size_t i = 0; i < spec.domain_count; i++)
+        domains[i] = (struct view_domain_spec){owners[i].domain, owners[i].shared};
+    if (manager->view && view_writer_matches(manager->view, &spec))
+        return;
+    manager->view = view_writer_close(manager->view);
+    r = view_writer_open(manager->runtime_directory, &spec, manager_now(manager), &manager->view);
+    if (r < 0)
+        log_error("%s/view: cannot be written: %s; lookups go by the socket alone",
+                  manager->runtime_directory, strerror(-r));
+}
+
+/* ---- configuration ---- */
+
+static void log_messages(const struct config_messages *messages)
+{
+    for (size_t i = 0; i < messages->count; i++) {
+        const struct config_message *message = &messages->items[i];
+
+        log_write(message->warning ? LOG_WARNING : LOG_ERR, NULL, "%s:%u: %s", message->file,
+                  message->line, message->text);
+    }
+}
+
+/* Loads; on errors in the files -EBADMSG and the messages, the running configuration untouched. */
+static int load_config(struct manager *manager, struct config_messages *messages,
+                       struct config **ret_config)
+{
+    struct config *config;
+    int r = config_load(manager->config_directory, messages, &config);
+
+    if (r < 0)
+        return r;
+    log_messages(messages);
+    if (messages->errors > 0) {
+        config_free(config);
+        return -EBADMSG;
+    }
+    *ret_config = config;
+    return 0;
+}
+
+static int manager_reload(void *userdata, struct config_messages *messages)
+{
+    struct manager *manager = userdata;
+    struct config *config, *old = manager->config;
+    struct resolver_rules resolver_rules;
+    struct chase_rules chase_rules;
+    struct lookup_limits limits;
+    int r = load_config(manager, messages, &config);
+
+    if (r < 0) {
+        log_error("the configuration has errors; the running one stays in force");
+        return r;
+    }
+    manager->config = config;
+    registries_apply(manager->registries, config);
+    resolver_rules = resolver_rules_of(&config->resolve);
+    resolver_set_rules(manager->resolver, &resolver_rules);
+    chase_rules = chase_rules_of(&config->resolve);
+    chase_set_rules(manager->chase, &chase_rules);
+    limits = (struct lookup_limits){config->resolve.max_connections,
+                                    config->resolve.max_connections_uid};
+    lookup_server_set_limits(manager->lookup_server, &limits);
+    registries_kick(manager->registries);
+    publish_header(manager);
+    config_free(old);
+    log_info("configuration reloaded: %zu registries", config->registry_count);
+    return 0;
+}
+
+/* ---- every second ---- */
+
+static int on_heartbeat(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    struct manager *manager = userdata;
+    usec_t now = manager_now(manager);
+
+    (void)usec;
+    if (manager->view)
+        view_writer_beat(manager->view, now);
+    lookup_server_sweep(manager->lookup_server, now);
+    chase_sweep(manager->chase, now);
+    if (now >= manager->swept_at + SWEEP_INTERVAL) {
+        manager->swept_at = now;
+        resolver_sweep(manager->resolver, now);
+        store_sweep(manager->store, manager->config->resolve.idle, now);
+    }
+    if (manager->status_dirty)
+        backend_notify(manager->backend);
+    manager->status_dirty = false;
+    sd_event_source_set_time(source, now + HEARTBEAT);
+    return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+/* ---- work that a change or a lookup left ---- */
+
+static void arm_deadlines(struct manager *manager, usec_t next)
+{
+    if (next == USEC_INFINITY) {
+        sd_event_source_set_enabled(manager->deadlines, SD_EVENT_OFF);
+        return;
+    }
+    sd_event_source_set_time(manager->deadlines, next);
+    sd_event_source_set_enabled(manager->deadlines, SD_EVENT_ONESHOT);
+}
+
+static int on_work(sd_event_source *source, void *userdata)
+{
+    struct manager *manager = userdata;
+    usec_t now = manager_now(manager);
+
+    (void)source;
+    resolver_run(manager->resolver, now);
+    arm_deadlines(manager, resolver_expire(manager->resolver, now));
+    return 0;
+}
+
+static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    (void)usec;
+    return on_work(source, userdata);
+}
+
+/* ---- signals ---- */
+
+static usec_t manager_monotonic(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (usec_t)now.tv_sec * USEC_PER_SEC + (usec_t)now.tv_nsec / 1000;
+}
+
+static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *info,
+                            void *userdata)
+{
+    struct manager *manager = userdata;
+    struct config_messages messages = {0};
+    char ready[128];
+
+    (void)source;
+    (void)info;
+    snprintf(ready, sizeof(ready), "RELOADING=1\nMONOTONIC_USEC=%llu",
+             (unsigned long long)manager_monotonic());
+    sd_notify(0, ready);
+    manager_reload(manager, &messages);
+    config_messages_done(&messages);
+    sd_notify(0, "READY=1");
+    return 0;
+}
+
+static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo *info,
+                          void *userdata)
+{
+    (void)source;
+    (void)info;
+    return sd_event_exit(((struct manager *)userdata)->event, 0);
+}
+
+static int add_signals(struct manager *manager)
+{
+    static const int stopping[] = {SIGTERM, SIGINT};
+    sigset_t set;
+    int r;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return -errno;
+    signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < ELEMENTS(stopping); i++) {
+        r = sd_event_add_signal(manager->event, NULL, stopping[i], on_stop_signal, manager);
+        if (r < 0)
+            return r;
+    }
+    return sd_event_add_signal(manager->event, NULL, SIGHUP, on_reload_signal, manager);
+}
+
+/* ---- life ---- */
+
+/* Directories of a daemon started by hand; under the service manager they are there. */
+static int make_directory(const char *path, mode_t mode)
+{
+    if (mkdir(path, mode) < 0 && errno != EEXIST) {
+        log_error("%s: cannot be made: %s", path, strerror(errno));
+        return -errno;
+    }
+    return 0;
+}
+
+static int take_options(struct manager *manager, const struct manager_options *options)
+{
+    manager->runtime_directory = strdup(options->runtime_directory);
+    manager->state_directory = strdup(options->state_directory);
+    if (options->config_directory) {
+        manager->config_directory = strdup(options->config_directory);
+        if (!manager->config_directory)
+            return -ENOMEM;
+    }
+    return manager->runtime_directory && manager->state_directory ? 0 : -ENOMEM;
+}
+
+static int make_sources(struct manager *manager)
+{
+    int r;
+
+    r = sd_event_add_defer(manager->event, &manager->work, on_work, manager);
+    if (r < 0)
+        return r;
+    sd_event_source_set_enabled(manager->work, SD_EVENT_OFF);
+    r = sd_event_add_time(manager->event, &manager->deadlines, CLOCK_BOOTTIME, 0,
+                          USEC_PER_MSEC, on_deadline, manager);
+    if (r < 0)
+        return r;
+    sd_event_source_set_enabled(manager->deadlines, SD_EVENT_OFF);
+    return sd_event_add_time(manager->event, &manager->heartbeat, CLOCK_BOOTTIME,
+                             manager->started_at + HEARTBEAT, 100 * USEC_PER_MSEC, on_heartbeat,
+                             manager);
+}
+
+static int make_core(struct manager *manager)
+{
+    struct store_hooks store_hooks = {hook_want, hook_refresh, hook_drop, manager_random, manager};
+    struct chase_hooks chase_hooks = {chase_query, chase_cancel, manager_now, manager};
+    struct registries_hooks registries_hooks = {
+        .env_new = registry_env_new,
+        .env_free = env_free,
+        .report = registry_reported,
+        .added = registry_added,
+        .restarted = registry_restarted,
+        .removed = registry_removed,
+        .now = manager_now,
+        .userdata = manager,
+    };
+    struct chase_rules chase_rules = chase_rules_of(&manager->config->resolve);
+    struct resolver_rules resolver_rules = resolver_rules_of(&manager->config->resolve);
+
+    manager->resolver_hooks = (struct resolver_hooks){
+        .owner = hook_owner,
+        .meaning = hook_meaning,
+        .reverse = hook_reverse,
+        .refusal = hook_refusal,
+        .policy = resolver_policy,
+        .wake = manager_wake,
+        .random = manager_random,
+        .userdata = manager,
+    };
+    manager->store = store_new(&store_hooks);
+    manager->chase = chase_new(&chase_hooks, &chase_rules);
+    manager->registries = registries_new(&registries_hooks);
+    if (!manager->store || !manager->chase || !manager->registries)
+        return -ENOMEM;
+    manager->resolver =
+        resolver_new(&manager->resolver_hooks, manager->store, manager->chase, &resolver_rules);
+    return manager->resolver ? 0 : -ENOMEM;
+}
+
+static int make_servers(struct manager *manager)
+{
+    const struct config_resolve *global = &manager->config->resolve;
+    struct lookup_limits limits = {global->max_connections, global->max_connections_uid};
+    struct control_backend control;
+    struct sockets sockets;
+    int r;
+
+    r = sockets_open(manager->runtime_directory, &sockets);
+    if (r < 0)
+        return r;
+    r = lookup_server_new(manager->event, sockets.lookup, manager->resolver, &limits,
+                          &manager->lookup_server);
+    if (r < 0) {
+        close(sockets.lookup);
+        close(sockets.control);
+        return r;
+    }
+    manager->backend = backend_new(&(struct backend_parts){
+        .event = manager->event,
+        .store = manager->store,
+        .chase = manager->chase,
+        .registries = manager->registries,
+        .resolver = manager->resolver,
+        .hooks = &manager->resolver_hooks,
+        .lookup_server = manager->lookup_server,
+        .runtime_directory = manager->runtime_directory,
+        .started_at = manager->started_at,
+        .reload = manager_reload,
+        .reload_userdata = manager,
+    });
+    if (!manager->backend) {
+        close(sockets.control);
+        return -ENOMEM;
+    }
+    backend_fill(manager->backend, &control);
+    r = control_server_new(manager->event, sockets.control, &control, global->control_group,
+                           &manager->control_server);
+    if (r < 0)
+        close(sockets.control);
+    return r;
+}
+
+static int manager_start(struct manager *manager)
+{
+    struct config_messages messages = {0};
+    int r;
+
+    r = make_directory(manager->runtime_directory, 0755);
+    if (r >= 0)
+        r = make_directory(manager->state_directory, 0700);
+    if (r < 0)
+        return r;
+    r = load_config(manager, &messages, &manager->config);
+    config_messages_done(&messages);
+    if (r < 0)
+        return r;
+    r = sd_event_default(&manager->event);
+    if (r < 0)
+        return r;
+    manager->started_at = manager->swept_at = manager_now(manager);
+    r = add_signals(manager);
+    if (r >= 0)
+        r = dns_client_new(manager->event, &manager->dns);
+    if (r >= 0)
+        r = http_client_new(manager->event, manager->dns, &manager->http);
+    if (r >= 0)
+        r = make_core(manager);
+    if (r >= 0)
+        r = make_sources(manager);
+    if (r >= 0)
+        r = make_servers(manager);
+    if (r < 0)
+        return r;
+    registries_apply(manager->registries, manager->config);
+    publish_header(manager);
+    return sd_event_set_watchdog(manager->event, true);
+}
+
+int manager_new(const struct manager_options *options, struct manager **ret_manager)
+{
+    struct manager *manager = calloc(1, sizeof(*manager));
+    int r;
+
+    if (!manager)
+        return -ENOMEM;
+    r = take_options(manager, options);
+    if (r >= 0)
+        r = manager_start(manager);
+    if (r < 0) {
+        manager_free(manager);
+        return r;
+    }
+    *ret_manager = manager;
+    return 0;
+}
+
+struct manager *manager_free(struct manager *manager)
+{
+    if (!manager)
+        return NULL;
+    control_server_free(manager->control_server);
+    backend_free(manager->backend);
+    /* Before the server, so that those who wait hear that the answer is undecided. */
+    resolver_free(manager->resolver);
+    lookup_server_free(manager->lookup_server);
+    registries_free(manager->registries);
+    chase_free(manager->chase);
+    store_free(manager->store);
+    http_client_free(manager->http);
+    dns_client_free(manager->dns);
+    view_writer_close(manager->view);
+    sd_event_source_disable_unref(manager->work);
+    sd_event_source_disable_unref(manager->deadlines);
+    sd_event_source_disable_unref(manager->heartbeat);
+    sd_event_unref(manager->event);
+    config_free(manager->config);
+    free(manager->config_directory);
+    free(manager->runtime_directory);
+    free(manager->state_directory);
+    free(manager);
+    return NULL;
+}
+
+int manager_run(struct manager *manager)
+{
+    int r;
+
+    backend_notify(manager->backend);
+    sd_notify(0, "READY=1");
+    log_info("answering in %s: %zu registries", manager->runtime_directory,
+             manager->config->registry_count);
+    r = sd_event_loop(manager->event);
+    sd_notify(0, "STOPPING=1");
+    /* Readers see a last sign of life, and who owns which name stays known. */
+    if (manager->view)
+        view_writer_beat(manager->view, manager_now(manager));
+    return r;
+}

@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/resolver.h"
+
+#include <stdio.h>
+
+#include <uthash.h>
+
+#include "nss-sd/wire.h"
+
+struct name;
+
+/* A name rests on a service or a chased host name. */
+struct dependency {
+    struct watcher watcher;
+    struct dependency *next;
+};
+
+struct name {
+    struct resolver *resolver;
+    struct evaluation evaluation;
+    struct dependency *dependencies; /* attached ones first, then spare ones */
+    struct dependency *spare;
+    struct watch_list watchers; /* of lookups */
+    usec_t used_at;
+    bool dirty;  /* in `dirty_names` */
+    bool proven; /* had an address: not in `unproven` */
+    struct name *dirty_next;
+    struct name *prev, *next; /* in `unproven` */
+    UT_hash_handle hh;
+    char text[NAME_SIZE];
+};
+
+/* One name that may answer a lookup: the name itself, or one made by the search list. */
+struct candidate {
+    struct watcher watcher;
+    struct name *name;
+};
+
+struct lookup {
+    struct resolver *resolver;
+    struct candidate candidates[RESOLVER_SEARCH_MAX];
+    size_t candidate_count;
+    bool searched; /* through the search list: all absent means foreign */
+    int family;
+    usec_t deadline, soft_deadline;
+    lookup_done_t done;
+    void *userdata;
+    bool due; /* a name of it changed */
+    struct lookup *prev, *next; /* in `lookups`, by deadline */
+};
+
+struct resolver {
+    struct resolver_hooks hooks;
+    struct store *store;
+    struct chase *chase;
+    struct resolver_rules rules;
+    struct name *names;
+    struct name *unproven; /* oldest first */
+    unsigned unproven_count;
+    struct name *dirty_names;
+    struct lookup *lookups;
+    unsigned lookup_count;
+    uint32_t buffer[ANSWER_SIZE_MAX / sizeof(uint32_t)]; /* of the answer being written */
+};
+
+/* ---- names ---- */
+
+static void name_mark(struct name *name)
+{
+    struct resolver *resolver = name->resolver;
+
+    if (name->dirty)
+        return;
+    name->dirty = true;
+    name->dirty_next = resolver->dirty_names;
+    resolver->dirty_names = name;
+    resolver->hooks.wake(resolver->hooks.userdata);
+}
+
+static void dependency_changed(struct watcher *watcher)
+{
+    name_mark(watcher->owner);
+}
+
+static void name_depend(void *userdata, struct watch_list *list)
+{
+    struct name *name = userdata;
+    struct dependency *dependency = name->spare;
+
+    if (dependency)
+        name->spare = dependency->next;
+    else
+        dependency = calloc(1, sizeof(*dependency));
+    if (!dependency)
+        return;
+    dependency->watcher.changed = dependency_changed;
+    dependency->watcher.owner = name;
+    watcher_attach(&dependency->watcher, list);
+    dependency->next = name->dependencies;
+    name->dependencies = dependency;
+}
+
+static void name_detach(struct name *name)
+{
+    while (name->dependencies) {
+        struct dependency *dependency = name->dependencies;
+
+        name->dependencies = dependency->next;
+        watcher_detach(&dependency->watcher);
+        dependency->next = name->spare;
+        name->spare = dependency;
+    }
+}
+
+static void name_evaluate(struct name *name, bool asked, usec_t now)
+{
+    struct resolver *resolver = name->resolver;
+    struct gather gather = {
+        .hooks = &resolver->hooks,
+        .store = resolver->store,
+        .chase = resolver->chase,
+        .now = now,
+        .stale_wait = resolver->rules.stale_wait,
+        .asked = asked,
+        .depend = name_depend,
+        .userdata = name,
+    };
+
+    name_detach(name);
+    gather_name(&gather, name->text, &name->evaluation);
+    if (!name->proven && name->evaluation.count > 0) {
+        DL_DELETE(resolver->unproven, name);
+        resolver->unproven_count--;
+        name->proven = true;
+    }
+}
+
+static void dirty_remove(struct name *name)
+{
+    struct name **place = &name->resolver->dirty_names;
+
+    while (name->dirty && *place) {
+        if (*place == name) {
+            *place = name->dirty_next;
+            return;
+        }
+        place = &(*place)->dirty_next;
+    }
+}
+
+static void name_free(struct name *name)
+{
+    struct resolver *resolver = name->resolver;
+
+    HASH_DEL(resolver->names, name);
+    dirty_remove(name);
+    if (!name->proven) {
+        DL_DELETE(resolver->unproven, name);
+        resolver->unproven_count--;
+    }
+    name_detach(name);
+    watch_list_done(&name->watchers);
+    while (name->spare) {
+        struct dependency *dependency = name->spare;
+
+        name->spare = dependency->next;
+        free(dependency);
+    }
+    evaluation_done(&name->evaluation);
+    free(name);
+}
+
+/* Gives up the oldest name without an address that no lookup waits for. */
+static bool make_room(struct resolver *resolver)
+{
+    struct name *name;
+
+    DL_FOREACH(resolver->unproven, name)
+    {
+        if (name->watchers.first)
+            continue;
+        name_free(name);
+        return true;
+    }
+    return false;
+}
+
+static struct name *name_find(struct resolver *resolver, const char *text)
+{
+    struct name *name;
+
+    HASH_FIND_STR(resolver->names, text, name);
+    return name;
+}
+
+static struct name *name_new(struct resolver *resolver, const char *text, usec_t now)
+{
+    struct name *name;
+
+    if ((resolver->unproven_count >= RESOLVER_UNPROVEN_MAX ||
+         HASH_COUNT(resolver->names) >= RESOLVER_NAMES_MAX) &&
+        !make_room(resolver))
+        return NULL;
+    name = calloc(1, sizeof(*name));
+    if (!name)
+        return NULL;
+    name->resolver = resolver;
+    name->used_at = now;
+    strcpy(name->text, text);
+    HASH_ADD_STR(resolver->names, text, name);
+    DL_APPEND(resolver->unproven, name);
+    resolver->unproven_count++;
+    name_evaluate(name, true, now);
+    return name;
+}
+
+/*
+ * The name in use, evaluated for `now`. A program asked for it, so its services count as used, and those
+ * that are due are asked again.
+ */
+static struct name *name_get(struct resolver *resolver, const char *text, usec_t now)
+{
+    struct name *name = name_find(resolver, text);
+
+    if (!name)
+        return name_new(resolver, text, now);
+    name->used_at = now;
+    name_evaluate(name, true, now);
+    return name;
+}
+
+/* ---- lookups ---- */
+
+static void lookup_free(struct lookup *lookup)
+{
+    struct resolver *resolver = lookup->resolver;
+
+    for (size_t i = 0; i < lookup->candidate_count; i++)
+        watcher_detach(&lookup->candidates[i].watcher);
+    DL_DELETE(resolver->lookups, lookup);
+    resolver->lookup_count--;
+    free(lookup);
+}
+
+void lookup_cancel(struct lookup *lookup)
+{
+    if (lookup)
+        lookup_free(lookup);
+}
+
+static void candidate_changed(struct watcher *watcher)
+{
+    struct lookup *lookup = watcher->owner;
+
+    lookup->due = true;
+}
+
+static size_t write_answer(struct resolver *resolver, const struct name *name, usec_t now)
+{
+    struct resolver_policy policy;
+
+    resolver->hooks.policy(resolver->hooks.userdata, name->text, &policy);
+    return evaluation_write(&name->evaluation, name->text, policy.answers, now,
+                            resolver->hooks.random, resolver->hooks.userdata, resolver->buffer,
+                            sizeof(resolver->buffer));
+}
+
+enum progress { WAITING, ANSWERED };
+
+/*
+ * Goes through the candidates in order: the first that succeeds or exists wins. `ret_name`: the winner, or
+ * NULL with *ret_status for all of them.
+ */
+static enum progress lookup_progress(const struct lookup *lookup, usec_t now,
+                                     const struct name **ret_name, enum answer_status *ret_status)
+{
+    bool undecided = false, final = now >= lookup->deadline;
+
+    for (size_t i = 0; i < lookup->candidate_count; i++) {
+        const struct name *name = lookup->candidates[i].name;
+        const struct evaluation *evaluation = &name->evaluation;
+        enum answer_status status = evaluation_status(evaluation, lookup->family);
+
+        if (!final && (evaluation_pending(evaluation, lookup->family) ||
+                       (evaluation->soft && now < lookup->soft_deadline)))
+            return WAITING;
+        if (!lookup->searched || status == ANSWER_FOUND || status == ANSWER_NO_DATA) {
+            *ret_name = name;
+            return ANSWERED;
+        }
+        undecided |= status == ANSWER_UNDECIDED && evaluation->proven;
+    }
+    *ret_name = NULL;
+    *ret_status = undecided ? ANSWER_UNDECIDED : ANSWER_FOREIGN;
+    return ANSWERED;
+}
+
+/* Answers if there is an answer; the lookup is gone then. */
+static bool lookup_try(struct lookup *lookup, usec_t now)
+{
+    struct resolver *resolver = lookup->resolver;
+    lookup_done_t done = lookup->done;
+    void *userdata = lookup->userdata;
+    enum answer_status status = ANSWER_UNDECIDED;
+    const struct name *name;
+    size_t size;
+
+    lookup->due = false;
+    if (lookup_progress(lookup, now, &name, &status) == WAITING)
+        return false;
+    size = name ? write_answer(resolver, name, now)
+                : evaluation_write_status(status, "", resolver->buffer);
+    if (!name && status == ANSWER_UNDECIDED)
+        size = evaluation_write_status(status, lookup->candidates[0].name->text, resolver->buffer);
+    lookup_free(lookup);
+    done(userdata, resolver->buffer, size);
+    return true;
+}
+
+static void add_candidate(struct lookup *lookup, const char *text, usec_t now)
+{
+    struct name *name = name_get(lookup->resolver, text, now);
+    struct candidate *candidate;
+
+    if (!name || lookup->candidate_count == RESOLVER_SEARCH_MAX)
+        return;
+    candidate = &lookup->candidates[lookup->candidate_count++];
+    candidate->name = name;
+    candidate->watcher.changed = candidate_changed;
+    candidate->watcher.owner = lookup;
+    watcher_attach(&candidate->watcher, &name->watchers);
+}
+
+static void add_searched(struct lookup *lookup, const char *text, usec_t now)
+{
+    struct resolver *resolver = lookup->resolver;
+    const struct resolver_rules *rules = &resolver->rules;
+
+    lookup->searched = true;
+    for (size_t i = 0; i < rules->search_count; i++) {
+        struct resolver_owner owner;
+        char name[2 * NAME_SIZE];
+
+        if (snprintf(name, sizeof(name), "%s.%s", text, rules->search[i]) >= NAME_SIZE)
+            continue;
+        if (resolver->hooks.owner(resolver->hooks.userdata, name, &owner))
+            add_candidate(lookup, name, now);
+    }
+}
+
+static struct lookup *lookup_new(struct resolver *resolver, int family, usec_t now,
+                                 lookup_done_t done, void *userdata)
+{
+    struct lookup *lookup;
+
+    if (resolver->lookup_count >= RESOLVER_LOOKUPS_MAX)
+        return NULL;
+    lookup = calloc(1, sizeof(*lookup));
+    if (!lookup)
+        return NULL;
+    lookup->resolver = resolver;
+    lookup->family = family;
+    lookup->deadline = usec_add(now, resolver->rules.lookup_timeout);
+    lookup->soft_deadline = usec_add(now, resolver->rules.stale_wait);
+    lookup->done = done;
+    lookup->userdata = userdata;
+    DL_APPEND(resolver->lookups, lookup);
+    resolver->lookup_count++;
+    return lookup;
+}
+
+static void answer_status(struct resolver *resolver, enum answer_status status, const char *name,
+                          lookup_done_t done, void *userdata)
+{
+    size_t size = evaluation_write_status(status, name, resolver->buffer);
+
+    done(userdata, resolver->buffer, size);
+}
+
+int resolver_lookup(struct resolver *resolver, const char *name, bool rooted, int family,
+                    usec_t now, lookup_done_t done, void *userdata, struct lookup **ret_lookup)
+{
+    struct resolver_owner owner;
+    bool owned = resolver->hooks.owner(resolver->hooks.userdata, name, &owner);
+    struct lookup *lookup;
+
+    *ret_lookup = NULL;
+    if (!owned && (rooted || name_dots(name, strlen(name)) >= resolver->rules.ndots)) {
+        answer_status(resolver, ANSWER_FOREIGN, "", done, userdata);
+        return 0;
+    }
+    lookup = lookup_new(resolver, family, now, done, userdata);
+    if (!lookup) {
+        answer_status(resolver, ANSWER_UNDECIDED, name, done, userdata);
+        return 0;
+    }
+    if (owned)
+        add_candidate(lookup, name, now);
+    else
+        add_searched(lookup, name, now);
+    if (lookup->candidate_count == 0) {
+        lookup_free(lookup);
+        answer_status(resolver, owned ? ANSWER_UNDECIDED : ANSWER_FOREIGN, owned ? name : "", done,
+                      userdata);
+        return 0;
+    }
+    if (!lookup_try(lookup, now)) {
+        *ret_lookup = lookup;
+        resolver->hooks.wake(resolver->hooks.userdata);
+    }
+    return 0;
+}
+
+void resolver_reverse(struct resolver *resolver, const struct address *address, lookup_done_t done,
+                      void *userdata)
+{
+    char name[NAME_SIZE];
+    size_t size;
+
+    if (resolver->hooks.reverse(resolver->hooks.userdata, address, name) < 0)
+        size = evaluation_write_status(ANSWER_FOREIGN, "", resolver->buffer);
+    else
+        size = evaluation_write_reverse(name, address, resolver->buffer);
+    done(userdata, resolver->buffer, size);
+}
+
+/* ---- the resolver ---- */
+
+struct resolver *resolver_new(const struct resolver_hooks *hooks, struct store *store,
+                              struct chase *chase, const struct resolver_rules *rules)
+{
+    struct resolver *resolver = calloc(1, sizeof(*resolver));
+
+    if (!resolver)
+        return NULL;
+    resolver->hooks = *hooks;
+    resolver->store = store;
+    resolver->chase = chase;
+    resolver->rules = *rules;
+    return resolver;
+}
+
+struct resolver *resolver_free(struct resolver *resolver)
+{
+    if (!resolver)
+        return NULL;
+    while (resolver->lookups) {
+        struct lookup *lookup = resolver->lookups;
+        lookup_done_t done = lookup->done;
+        void *userdata = lookup->userdata;
+
+        lookup_free(lookup);
+        answer_status(resolver, ANSWER_UNDECIDED, "unanswered", done, userdata);
+    }
+    while (resolver->names)
+        name_free(resolver->names);
+    free(resolver);
+    return NULL;
+}
+
+void resolver_set_rules(struct resolver *resolver, const struct resolver_rules *rules)
+{
+    struct name *name, *next;
+
+    resolver->rules = *rules;
+    HASH_ITER(hh, resolver->names, name, next)
+        name_mark(name);
+}
+
+static void try_due(struct resolver *resolver, bool expired, usec_t now)
+{
+    struct lookup *lookup = resolver->lookups;
+
+    /* done() may cancel other lookups: begin anew after each answer. */
+    while (lookup) {
+        bool soon = expired && (now >= lookup->deadline || now >= lookup->soft_deadline);
+
+        if ((lookup->due || soon) && lookup_try(lookup, now))
+            lookup = resolver->lookups;
+        else
+            lookup = lookup->next;
+    }
+}
+
+void resolver_run(struct resolver *resolver, usec_t now)
+{
+    bool any = resolver->dirty_names != NULL;
+
+    while (resolver->dirty_names) {
+        struct name *name = resolver->dirty_names;
+
+        resolver->dirty_names = name->dirty_next;
+        name->dirty = false;
+        name_evaluate(name, false, now);
+        watch_list_notify(&name->watchers);
+    }
+    if (any)
+        try_due(resolver, false, now);
+}
+
+usec_t resolver_expire(struct resolver *resolver, usec_t now)
+{
+    struct lookup *lookup;
+    usec_t next = USEC_INFINITY;
+
+    try_due(resolver, true, now);
+    DL_FOREACH(resolver->lookups, lookup)
+    {
+        usec_t due = now < lookup->soft_deadline ? lookup->soft_deadline : lookup->deadline;
+
+        if (due < next)
+            next = due;
+    }
+    return next;
+}
+
+void resolver_sweep(struct resolver *resolver, usec_t now)
+{
+    struct name *name, *next;
+
+    HASH_ITER(hh, resolver->names, name, next)
+        if (!name->watchers.first && now >= usec_add(name->used_at, resolver->rules.idle))
+            name_free(name);
+}
+
+const struct evaluation *resolver_find(struct resolver *resolver, const char *text, usec_t now)
+{
+    struct name *name = name_find(resolver, text);
+
+    if (!name)
+        return NULL;
+    name_evaluate(name, false, now);
+    return &name->evaluation;
+}

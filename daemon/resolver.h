@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The resolver: from a name to an answer.
+ *
+ * Owns the names in use: each is evaluated from the store (its registry's service and selector, the policy,
+ * aliases and host names followed: gather.h) and evaluated again when anything it rests on changes. Owns the
+ * lookups that wait for a name, their deadlines, and the search list. Core: no I/O, the clock is an
+ * argument, the world is reached through struct resolver_hooks (gather.h).
+ *
+ * Changes are not followed up inside the call that made them: they mark names, and resolver_run() does the
+ * work. So a report may be made from anywhere.
+ */
+#pragma once
+
+#include "daemon/base.h"
+#include "daemon/chase.h"
+#include "daemon/evaluation.h"
+#include "daemon/gather.h"
+#include "daemon/store.h"
+
+enum {
+    RESOLVER_SEARCH_MAX = 6,
+    RESOLVER_NAMES_MAX = 65536,
+    RESOLVER_UNPROVEN_MAX = 4096, /* names that never had an address; the oldest gives way */
+    RESOLVER_LOOKUPS_MAX = 16384, /* waiting at one time */
+};
+
+struct resolver_rules {
+    const char *const *search; /* borrowed */
+    size_t search_count;
+    unsigned ndots;
+    usec_t lookup_timeout;
+    usec_t stale_wait;
+    usec_t idle;
+};
+
+struct resolver;
+struct lookup;
+
+struct resolver *resolver_new(const struct resolver_hooks *hooks, struct store *store,
+                              struct chase *chase, const struct resolver_rules *rules);
+/* Waiting lookups are answered as undecided. */
+struct resolver *resolver_free(struct resolver *resolver);
+
+/* After a reload: rules, owners or policies may be others. Every name is evaluated anew. */
+void resolver_set_rules(struct resolver *resolver, const struct resolver_rules *rules);
+
+/* The answer: `payload` is answer.h's, `size` bytes, valid during the call. */
+typedef void (*lookup_done_t)(void *userdata, const void *payload, size_t size);
+
+/*
+ * Looks up a folded name. family: enum wire_family. Where the answer is known `done` is called from inside and
+ * *ret_lookup is NULL; else it is called later, at the latest when the lookup time-out is over.
+ */
+int resolver_lookup(struct resolver *resolver, const char *name, bool rooted, int family,
+                    usec_t now, lookup_done_t done, void *userdata, struct lookup **ret_lookup);
+void lookup_cancel(struct lookup *lookup); /* takes NULL */
+
+/* The name of an address: at once, from what is known. ANSWER_FOREIGN where no registry claims it. */
+void resolver_reverse(struct resolver *resolver, const struct address *address, lookup_done_t done,
+                      void *userdata);
+
+/* Evaluates what changed and answers who waits. */
+void resolver_run(struct resolver *resolver, usec_t now);
+
+/* Answers the lookups whose time is over. Returns the next deadline, or USEC_INFINITY. */
+usec_t resolver_expire(struct resolver *resolver, usec_t now);
+
+/* Forgets names that nobody asked for since IdleSec; now and then. */
+void resolver_sweep(struct resolver *resolver, usec_t now);
+
+/* Everything known, for sdctl: the evaluation of a name in use, or NULL. Borrowed. */
+const struct evaluation *resolver_find(struct resolver *resolver, const char *name, usec_t now);

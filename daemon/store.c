@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/store.h"
+
+#include <uthash.h>
+
+/* Failed fetches of asking registries are repeated at the earliest after these. */
+#define RETRY_FIRST (1 * USEC_PER_SEC)
+#define RETRY_LAST  (30 * USEC_PER_SEC)
+
+struct registry_state {
+    bool used;
+    bool down;
+    struct freshness_rules rules;
+    struct freshness_clock clock;
+    unsigned max_services, service_count;
+    struct service *services; /* by key */
+    struct service *unproven; /* oldest first: those that never had data */
+    unsigned unproven_count;
+};
+
+struct service {
+    struct store *store;
+    unsigned registry;
+    struct freshness freshness;
+    struct endpoint_set *endpoints;
+    char *alias;
+    char *error;
+    uint32_t flags;
+    bool proven;
+    bool in_flight; /* want or refresh was called, no report yet */
+    unsigned failures;
+    usec_t asked_since;
+    usec_t refresh_at; /* asking registries: ask again from then on */
+    usec_t used_at;
+    struct watch_list watchers;
+    struct service *prev, *next; /* in `unproven` */
+    UT_hash_handle hh;
+    char key[];
+};
+
+struct store {
+    struct store_hooks hooks;
+    struct registry_state registries[STORE_REGISTRIES_MAX];
+};
+
+struct store *store_new(const struct store_hooks *hooks)
+{
+    struct store *store = calloc(1, sizeof(*store));
+
+    if (store)
+        store->hooks = *hooks;
+    return store;
+}
+
+static struct registry_state *state_of(const struct service *service)
+{
+    return &service->store->registries[service->registry];
+}
+
+static void unproven_remove(struct service *service)
+{
+    struct registry_state *state = state_of(service);
+
+    if (service->proven)
+        return;
+    DL_DELETE(state->unproven, service);
+    state->unproven_count--;
+}
+
+/* Takes the service out of the store; dependents hear of it and find no service any more. */
+static void service_remove(struct service *service)
+{
+    struct registry_state *state = state_of(service);
+
+    HASH_DEL(state->services, service);
+    state->service_count--;
+    unproven_remove(service);
+    watch_list_notify(&service->watchers);
+    watch_list_done(&service->watchers);
+    endpoint_set_unref(service->endpoints);
+    free(service->alias);
+    free(service->error);
+    free(service);
+}
+
+static void service_drop(struct service *service)
+{
+    struct store *store = service->store;
+
+    store->hooks.drop(store->hooks.userdata, service->registry, service->key);
+    service_remove(service);
+}
+
+void store_registry_add(struct store *store, unsigned registry,
+                        const struct freshness_rules *rules, unsigned max_services)
+{
+    store->registries[registry] = (struct registry_state){
+        .used = true,
+        .rules = *rules,
+        .max_services = max_services,
+    };
+}
+
+void store_registry_rules(struct store *store, unsigned registry,
+                          const struct freshness_rules *rules, unsigned max_services)
+{
+    store->registries[registry].rules = *rules;
+    store->registries[registry].max_services = max_services;
+}
+
+void store_registry_remove(struct store *store, unsigned registry)
+{
+    struct registry_state *state = &store->registries[registry];
+
+    while (state->services)
+        service_remove(state->services);
+    *state = (struct registry_state){0};
+}
+
+struct store *store_free(struct store *store)
+{
+    if (!store)
+        return NULL;
+    for (unsigned i = 0; i < STORE_REGISTRIES_MAX; i++)
+        store_registry_remove(store, i);
+    free(store);
+    return NULL;
+}
+
+bool store_registry_down(const struct store *store, unsigned registry)
+{
+    return store->registries[registry].down;
+}
+
+/* ---- asking ---- */
+
+static void ask_registry(struct service *service, bool first, usec_t now)
+{
+    struct store *store = service->store;
+    int (*verb)(void *, unsigned, const char *) = first ? store->hooks.want : store->hooks.refresh;
+
+    service->in_flight = true;
+    service->asked_since = now;
+    if (verb(store->hooks.userdata, service->registry, service->key) < 0)
+        service->in_flight = false;
+}
+
+/* When an asking registry is to be asked again: at 80 % of the TTL, less up to a tenth of jitter. */
+static usec_t refresh_time(const struct service *service, usec_t now)
+{
+    const struct freshness *freshness = &service->freshness;
+    usec_t ttl;
+
+    if (freshness->watched)
+        return USEC_INFINITY;
+    ttl = freshness->fresh_until > now ? freshness->fresh_until - now : 0;
+    return now + ttl * 8 / 10 -
+           (ttl >= 10 ? service->store->hooks.random(service->store->hooks.userdata) % (ttl / 10) : 0);
+}
+
+static usec_t retry_time(const struct service *service, usec_t wish, usec_t now)
+{
+    unsigned shift = service->failures > 5 ? 5 : service->failures - 1;
+    usec_t delay = RETRY_FIRST << shift;
+
+    if (delay > RETRY_LAST)
+        delay = RETRY_LAST;
+    return usec_add(now, wish > delay ? wish : delay);
+}
+
+/* Makes room by giving up the oldest service that never had data and that nobody waits for. */
+static bool make_room(struct registry_state *state)
+{
+    struct service *service;
+
+    DL_FOREACH(state->unproven, service)
+    {
+        if (service->watchers.first)
+            continue;
+        service_drop(service);
+        return true;
+    }
+    return false;
+}
+
+struct service *store_find(struct store *store, unsigned registry, const char *key)
+{
+    struct service *service;
+
+    HASH_FIND_STR(store->registries[registry].services, key, service);
+    return service;
+}
+
+static struct service *service_new(struct store *store, unsigned registry, const char *key,
+                                   usec_t now)
+{
+    struct registry_state *state = &store->registries[registry];
+    size_t length = strlen(key);
+    struct service *service;
+
+    if ((state->unproven_count >= STORE_UNPROVEN_MAX ||
+         state->service_count >= state->max_services) &&
+        !make_room(state))
+        return NULL;
+    service = calloc(1, sizeof(*service) + length + 1);
+    if (!service)
+        return NULL;
+    service->store = store;
+    service->registry = registry;
+    service->used_at = now;
+    service->refresh_at = USEC_INFINITY;
+    memcpy(service->key, key, length + 1);
+    HASH_ADD_KEYPTR(hh, state->services, service->key, length, service);
+    state->service_count++;
+    DL_APPEND(state->unproven, service);
+    state->unproven_count++;
+    return service;
+}
+
+struct service *store_get(struct store *store, unsigned registry, const char *key, usec_t now)
+{
+    struct service *service = store_find(store, registry, key);
+
+    if (service)
+        return service;
+    service = service_new(store, registry, key, now);
+    if (service)
+        ask_registry(service, true, now);
+    return service;
+}
+
+void store_ask(struct store *store, struct service *service, usec_t now)
+{
+    (void)store;
+    service->used_at = now;
+    if (!service->in_flight && now >= service->refresh_at)
+        ask_registry(service, false, now);
+}
+
+void store_flush(struct store *store, struct service *service, usec_t now)
+{
+    (void)store;
+    service->freshness = (struct freshness){0};
+    service->endpoints = endpoint_set_unref(service->endpoints);
+    free(service->alias);
+    service->alias = NULL;
+    service->failures = 0;
+    ask_registry(service, false, now);
+    watch_list_notify(&service->watchers);
+}
+
+/* ---- reports ---- */
+
+static int set_text(char **text, const char *value)
+{
+    char *copy = value ? strdup(value) : NULL;
+
+    if (value && !copy)
+        return -ENOMEM;
+    free(*text);
+    *text = copy;
+    return 0;
+}
+
+static void become_proven(struct service *service)
+{
+    if (service->proven)
+        return;
+    unproven_remove(service);
+    service->proven = true;
+}
+
+static bool is_empty(const struct registry_report *report)
+{
+    return !report->alias && (!report->endpoints || report->endpoints->count == 0);
+}
+
+static void keep_data(struct service *service, const struct registry_report *report)
+{
+    struct endpoint_set *old = service->endpoints;
+
+    if (set_text(&service->alias, report->alias) < 0)
+        return;
+    service->endpoints = endpoint_set_ref(report->endpoints);
+    service->flags = report->flags;
+    endpoint_set_unref(old);
+    if (!is_empty(report))
+        become_proven(service);
+}
+
+static void apply_data(struct service *service, const struct registry_report *report, usec_t now)
+{
+    struct registry_state *state = state_of(service);
+
+    keep_data(service, report);
+    freshness_data(&service->freshness, &state->rules, &state->clock, is_empty(report),
+                   report->validity, now);
+}
+
+static void apply_absent(struct service *service, const struct registry_report *report, usec_t now)
+{
+    struct registry_state *state = state_of(service);
+
+    service->endpoints = endpoint_set_unref(service->endpoints);
+    set_text(&service->alias, NULL);
+    freshness_absent(&service->freshness, &state->rules, &state->clock, report->validity, now);
+}
+
+/* Adds endpoints of `extra` that `kept` does not name: suspect data takes nothing away. */
+static struct endpoint_set *merge_sets(struct endpoint_set *kept, struct endpoint_set *extra)
+{
+    _cleanup_(endpoint_builder_freep) struct endpoint_builder *builder = endpoint_builder_new();
+    struct endpoint_set *merged;
+
+    if (!builder)
+        return NULL;
+    for (uint32_t i = 0; i < extra->count; i++)
+        endpoint_builder_copy(builder, &extra->endpoints[i]);
+    for (uint32_t i = 0; i < kept->count; i++) {
+        bool named = false;
+
+        for (uint32_t j = 0; j < extra->count && !named; j++)
+            named = streq(kept->endpoints[i].name, extra->endpoints[j].name);
+        if (!named)
+            endpoint_builder_copy(builder, &kept->endpoints[i]);
+    }
+    return endpoint_builder_finish(builder, &merged) < 0 ? NULL : merged;
+}
+
+static void apply_suspect(struct service *service, const struct registry_report *report,
+                          usec_t now)
+{
+    struct registry_state *state = state_of(service);
+    bool have_data = !is_empty(report);
+
+    freshness_suspect(&service->freshness, &state->rules, &state->clock, have_data, now);
+    if (have_data && service->endpoints) {
+        struct endpoint_set *merged = merge_sets(service->endpoints, report->endpoints);
+
+        if (merged) {
+            endpoint_set_unref(service->endpoints);
+            service->endpoints = merged;
+        }
+    } else if (have_data) {
+        keep_data(service, report);
+    }
+    set_text(&service->error, report->text ? report->text : "suspect data");
+}
+
+static void apply_failed(struct service *service, const struct registry_report *report, usec_t now)
+{
+    freshness_failed(&service->freshness, &state_of(service)->clock, now);
+    set_text(&service->error, report->text && *report->text
+                                  ? report->text
+                                  : registry_failure_to_string(report->failure));
+    service->failures++;
+    service->refresh_at = retry_time(service, report->retry_after, now);
+}
+
+static void service_report(struct service *service, const struct registry_report *report,
+                           usec_t now)
+{
+    service->in_flight = false;
+    switch (report->kind) {
+    case REPORT_FAILED:
+        apply_failed(service, report, now);
+        break;
+    case REPORT_SUSPECT:
+        apply_suspect(service, report, now);
+        break;
+    default:
+        if (report->kind == REPORT_DATA)
+            apply_data(service, report, now);
+        else
+            apply_absent(service, report, now);
+        service->failures = 0;
+        set_text(&service->error, NULL);
+        service->refresh_at = refresh_time(service, now);
+        break;
+    }
+    watch_list_notify(&service->watchers);
+}
+
+/* What an earlier connection confirmed gets times of its own before a new connection counts. */
+static void registry_up(struct registry_state *state, usec_t now)
+{
+    struct service *service, *next;
+
+    HASH_ITER(hh, state->services, service, next)
+        if (service->freshness.watched && service->freshness.epoch != state->clock.epoch)
+            freshness_failed(&service->freshness, &state->clock, now);
+    freshness_clock_live(&state->clock);
+    state->down = false;
+}
+
+static void registry_down(struct registry_state *state, usec_t now)
+{
+    struct service *service, *next;
+
+    freshness_clock_live(&state->clock);
+    freshness_clock_lost(&state->clock, now);
+    state->down = true;
+    /* Nobody waits for a registry that is known to be down. */
+    HASH_ITER(hh, state->services, service, next)
+        watch_list_notify(&service->watchers);
+}
+
+void store_report(struct store *store, unsigned registry, const struct registry_report *report,
+                  usec_t now)
+{
+    struct registry_state *state = &store->registries[registry];
+    struct service *service = report->key ? store_find(store, registry, report->key) : NULL;
+
+    if (!state->used)
+        return;
+    switch (report->kind) {
+    case REPORT_DATA:
+    case REPORT_ABSENT:
+    case REPORT_SUSPECT:
+    case REPORT_FAILED:
+        if (service)
+            service_report(service, report, now);
+        else if (!report->key && report->kind == REPORT_FAILED)
+            registry_down(state, now);
+        break;
+    case REPORT_APPEARED:
+        if (service && !service->in_flight)
+            ask_registry(service, false, now);
+        break;
+    case REPORT_UP:
+    case REPORT_SYNCED:
+        registry_up(state, now);
+        break;
+    case REPORT_DOWN:
+        registry_down(state, now);
+        break;
+    case REPORT_DOMAINS:
+    case REPORT_LOCALITY:
+        break;
+    }
+}
+
+/* ---- reading ---- */
+
+void service_facts(const struct service *service, usec_t now, struct service_facts *ret_facts)
+{
+    const struct registry_state *state = state_of(service);
+    const struct freshness *freshness = &service->freshness;
+
+    *ret_facts = (struct service_facts){
+        .registry = service->registry,
+        .key = service->key,
+        .state = freshness_state(freshness, &state->rules, &state->clock, now),
+        .endpoints = service->endpoints,
+        .alias = service->alias,
+        .flags = service->flags,
+        .proven = service->proven,
+        .asking = service->in_flight && !state->down,
+        .asked_since = service->asked_since,
+        .confirmed_at = freshness_confirmed_at(freshness, &state->clock, now),
+        .until = freshness_until(freshness, &state->rules, &state->clock, now),
+        .fresh_until = freshness->watched ? USEC_INFINITY : freshness->fresh_until,
+        .used_at = service->used_at,
+        .error = service->error ? service->error : "",
+    };
+}
+
+struct watch_list *service_watchers(struct service *service)
+{
+    return &service->watchers;
+}
+
+void store_each(struct store *store, unsigned registry,
+                void (*visit)(void *userdata, struct service *service), void *userdata)
+{
+    for (unsigned i = 0; i < STORE_REGISTRIES_MAX; i++) {
+        struct service *service, *next;
+
+        if (registry != STORE_REGISTRIES_MAX && registry != i)
+            continue;
+        HASH_ITER(hh, store->registries[i].services, service, next)
+            visit(userdata, service);
+    }
+}
+
+void store_rewant(struct store *store, unsigned registry, usec_t now)
+{
+    struct registry_state *state = &store->registries[registry];
+    struct service *service, *next;
+
+    registry_down(state, now);
+    state->down = false;
+    HASH_ITER(hh, state->services, service, next)
+        ask_registry(service, true, now);
+}
+
+void store_sweep(struct store *store, usec_t idle, usec_t now)
+{
+    for (unsigned i = 0; i < STORE_REGISTRIES_MAX; i++) {
+        struct service *service, *next;
+
+        HASH_ITER(hh, store->registries[i].services, service, next)
+            if (!service->watchers.first && now >= usec_add(service->used_at, idle))
+                service_drop(service);
+    }
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The store: what is known of every service in use, by registry and key.
+ *
+ * Owns the services, their freshness, when a registry is to be asked again, and which service is given up
+ * (nobody asks for it, or its registry is over its limits). It does no I/O and takes the clock as an
+ * argument; it reaches registries only through struct store_hooks. It knows no names and no policy.
+ */
+#pragma once
+
+#include "daemon/base.h"
+#include "daemon/endpoint.h"
+#include "daemon/freshness.h"
+#include "daemon/registry/registry.h"
+#include "daemon/watcher.h"
+
+enum {
+    STORE_REGISTRIES_MAX = 64,
+    STORE_UNPROVEN_MAX = 4096, /* services a registry that never had data; the oldest gives way */
+};
+
+/* The store asks for these; none may report from inside. */
+struct store_hooks {
+    int (*want)(void *userdata, unsigned registry, const char *key);
+    int (*refresh)(void *userdata, unsigned registry, const char *key);
+    void (*drop)(void *userdata, unsigned registry, const char *key);
+    uint64_t (*random)(void *userdata);
+    void *userdata;
+};
+
+struct store;
+struct service;
+
+struct store *store_new(const struct store_hooks *hooks);
+struct store *store_free(struct store *store); /* takes NULL; drops nothing at the registries */
+
+/* ---- registries: `registry` is an index below STORE_REGISTRIES_MAX, chosen by the caller ---- */
+
+void store_registry_add(struct store *store, unsigned registry,
+                        const struct freshness_rules *rules, unsigned max_services);
+/* Forgets all its services; their watchers hear of it (they find no service any more). */
+void store_registry_remove(struct store *store, unsigned registry);
+void store_registry_rules(struct store *store, unsigned registry,
+                          const struct freshness_rules *rules, unsigned max_services);
+
+/* Applies a report of the first nine kinds; the others are not the store's. */
+void store_report(struct store *store, unsigned registry, const struct registry_report *report,
+                  usec_t now);
+
+/* Is the registry known not to answer? Then nobody waits for it. */
+bool store_registry_down(const struct store *store, unsigned registry);
+
+/* ---- services ---- */
+
+/*
+ * The service of a key; made, and wanted from the registry, if it is not there. NULL: over
+ * max_services, or no memory.
+ */
+struct service *store_get(struct store *store, unsigned registry, const char *key, usec_t now);
+struct service *store_find(struct store *store, unsigned registry, const char *key);
+
+/* A program asks for it now: keeps it in use, and asks the registry again where that is due. */
+void store_ask(struct store *store, struct service *service, usec_t now);
+
+/* Forgets what is known and asks anew. */
+void store_flush(struct store *store, struct service *service, usec_t now);
+
+/* Everything a reader of a service needs; valid until the next call into the store. */
+struct service_facts {
+    unsigned registry;
+    const char *key;
+    enum freshness_state state;
+    struct endpoint_set *endpoints; /* NULL: none known */
+    const char *alias;              /* or NULL */
+    uint32_t flags;                 /* REPORT_* of the data */
+    bool proven;                    /* had data at some time: known before */
+    bool asking;   /* an answer of the registry is on its way, and it is not known to be down */
+    usec_t asked_since;             /* since when, if asking */
+    usec_t confirmed_at;            /* 0: never */
+    usec_t until;                   /* end of the present state */
+    usec_t fresh_until;             /* end of validity; USEC_INFINITY: until lost */
+    usec_t used_at;                 /* last store_ask() */
+    const char *error;              /* last failure since the last data, or "" */
+};
+void service_facts(const struct service *service, usec_t now, struct service_facts *ret_facts);
+
+/* Dependents: called after every report on the service and when it goes away. */
+struct watch_list *service_watchers(struct service *service);
+
+/* Calls `visit` for every service, of one registry or of all (STORE_REGISTRIES_MAX). */
+void store_each(struct store *store, unsigned registry,
+                void (*visit)(void *userdata, struct service *service), void *userdata);
+
+/* The registry was started anew: what is known of its services ages, and all are wanted again. */
+void store_rewant(struct store *store, unsigned registry, usec_t now);
+
+/* Gives up services without dependents that nobody asked for since `idle`; now and then. */
+void store_sweep(struct store *store, usec_t idle, usec_t now);
