@@ -3,7 +3,7 @@
  * The configuration: what an administrator wrote, read from files, checked and turned into structs.
  *
  * Files (systemd habits; --config-directory replaces all three roots):
- *   nss-sd.conf, then drop-ins nss-sd.conf.d/NAME.conf   [Resolve] and [Control]
+ *   nss-sd.conf, then drop-ins nss-sd.conf.d/NAME.conf   [Resolve], [Server] and [Control]
  *   registries.d/NAME.registry      [Registry], one file a registry
  *   services.d/NAME.policy                  [Match] and [Policy]
  * in /etc/nss-sd over /run/nss-sd over /usr/lib/nss-sd: a file hides one of the same name below it; a

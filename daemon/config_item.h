@@ -16,9 +16,11 @@ struct config_message {
     char *text;
 };
 struct config_messages {
-    struct config_message *items;
-    size_t count, errors;
+    struct config_message *items; /* the first 1000 */
+    size_t count, errors;         /* errors: all of them, also those that are not in items */
 };
+
+/* Text that is not printable ASCII is escaped, and cut to 1 KiB. */
 void config_complain(struct config_messages *messages, const char *file, unsigned line,
                      const char *format, ...) _printf_(4, 5);
 void config_warn(struct config_messages *messages, const char *file, unsigned line,
@@ -57,6 +59,14 @@ int config_parse_urls(const struct config_item *, const struct config_value *, v
 
 /* "30s", "5min", "1h 30min", "250ms", a bare number is seconds, "infinity". 0 or -EINVAL. */
 int config_duration_from_string(const char *text, usec_t *ret_usec);
+
+/* The other way, in one unit: "90s", "1d", "infinity". */
+enum { CONFIG_DURATION_SIZE = 24 };
+void config_duration_to_string(usec_t usec, char ret_text[static CONFIG_DURATION_SIZE]);
+
+/* Lists as the parsers make them; both take NULL, free returns it. */
+size_t config_strings_count(char *const *strings);
+char **config_strings_free(char **strings);
 
 /* The word of `words` (or key of a table) nearest to `text`, or NULL when none is near. */
 const char *config_nearest_word(const char *text, const char *const *words);

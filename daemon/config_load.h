@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the loaders of the kinds of files share while one configuration is loaded. Private to
+ * daemon/config*.c.
+ */
+#pragma once
+
+#include "daemon/config.h"
+#include "daemon/config_file.h"
+#include "daemon/config_table.h"
+
+#define CONFIG_MINUTE (60 * USEC_PER_SEC)
+#define CONFIG_DAY    (86400 * USEC_PER_SEC)
+
+struct config_loader {
+    const char *const *roots; /* NULL-terminated, the highest-ranking first */
+    struct config *config;
+    struct config_messages *messages;
+    size_t domain_count; /* of all registries */
+};
+
+/* The item of a struct config that a file makes. 0, also after a complaint, or -ENOMEM. */
+int config_load_registry(struct config_loader *loader, const struct config_files_item *file);
+int config_load_policy(struct config_loader *loader, const struct config_files_item *file);
+
+void config_registry_done(struct registry_config *registry);
+void config_policy_done(struct config_policy *policy);
+
+/* Complains if MinTTLSec= is above MaxTTLSec= and at least one of them was set in `table`. */
+void config_check_ttls(const struct config_loader *loader, const struct config_table *table,
+                       usec_t min_ttl, usec_t max_ttl);

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Policies: one file services.d/NAME.policy, and what all of them together say about one name.
+ */
+#include "daemon/config_load.h"
+
+#include <fnmatch.h>
+
+#define POLICY(member) offsetof(struct config_policy, member)
+
+static const char *const terminating_words[] = {"last-resort", "never", NULL};
+
+static int parse_globs(const struct config_item *item, const struct config_value *value,
+                       void *field);
+
+static const struct config_item match_items[] = {
+    {"Name", parse_globs, POLICY(match)},
+    {NULL},
+};
+
+static const struct config_item policy_items[] = {
+    {"Answers", config_parse_unsigned, POLICY(answers), 1, 16},
+    {"MaxStaleSec", config_parse_duration, POLICY(max_stale), 0, 0},
+    {"EmptyProtection", config_parse_duration, POLICY(empty_protection), 0, 0},
+    {"Private", config_parse_bool, POLICY(is_private)},
+    {"AllowWarning", config_parse_bool, POLICY(allow_warning)},
+    {"Terminating", config_parse_word, POLICY(terminating), .words = terminating_words},
+    {"MinTTLSec", config_parse_duration, POLICY(min_ttl), 0, CONFIG_DAY},
+    {"MaxTTLSec", config_parse_duration, POLICY(max_ttl), USEC_PER_SEC, CONFIG_DAY},
+    {"NegativeTTLSec", config_parse_duration, POLICY(negative_ttl), 0, 60 * CONFIG_MINUTE},
+    {NULL},
+};
+
+/* For each of policy_items, the flag that says that it is set. */
+static const struct {
+    const char *key;
+    size_t flag;
+} policy_flags[] = {
+    {"Answers", POLICY(has_answers)},
+    {"MaxStaleSec", POLICY(has_max_stale)},
+    {"EmptyProtection", POLICY(has_empty_protection)},
+    {"Private", POLICY(has_private)},
+    {"AllowWarning", POLICY(has_allow_warning)},
+    {"Terminating", POLICY(has_terminating)},
+    {"MinTTLSec", POLICY(has_min_ttl)},
+    {"MaxTTLSec", POLICY(has_max_ttl)},
+    {"NegativeTTLSec", POLICY(has_negative_ttl)},
+};
+
+/* Folds a glob in place, as names are folded. False: no name can match it. */
+static bool glob_fold(char *glob)
+{
+    size_t length = strlen(glob);
+
+    if (length > 1 && glob[length - 1] == '.')
+        glob[--length] = '\0';
+    for (size_t i = 0; i < length; i++) {
+        glob[i] = name_fold_byte(glob[i]);
+        if (!name_byte_ok(glob[i]) && !strchr(".*?[]!^", glob[i]))
+            return false;
+    }
+    return length <= NAME_MAX_LENGTH;
+}
+
+static int parse_globs(const struct config_item *item, const struct config_value *value,
+                       void *field)
+{
+    char **globs;
+    int r = config_parse_strings(item, value, field);
+
+    globs = *(char ***)field;
+    for (size_t i = 0; r == 0 && globs && globs[i]; i++)
+        if (!glob_fold(globs[i])) {
+            config_complain(value->messages, value->file, value->line,
+                            "%s= takes patterns of names like *.service.consul, not '%s'",
+                            value->key, globs[i]);
+            return -EINVAL;
+        }
+    return r;
+}
+
+void config_policy_done(struct config_policy *policy)
+{
+    config_strings_free(policy->match);
+    free(policy->file);
+}
+
+static void finish_policy(const struct config_loader *loader, const struct config_table *tables,
+                          struct config_policy *policy)
+{
+    for (size_t i = 0; i < ELEMENTS(policy_flags); i++)
+        *((bool *)((char *)policy + policy_flags[i].flag)) =
+            config_table_origin(&tables[1], policy_flags[i].key)->file != NULL;
+    if (policy->has_min_ttl && policy->has_max_ttl)
+        config_check_ttls(loader, &tables[1], policy->min_ttl, policy->max_ttl);
+    if (!policy->match)
+        config_complain(loader->messages, policy->file, 0,
+                        "Name= in [Match] is missing: the policy is for no name");
+}
+
+static int load_policy(const struct config_loader *loader, const struct config_files_item *file,
+                       struct config_policy *policy)
+{
+    static const char *const sections[] = {"Match", "Policy", NULL};
+    struct config_table tables[2] = {0};
+    struct config_pairs pairs;
+    int r;
+
+    r = config_pairs_read(file->path, sections, loader->messages, &pairs);
+    if (r == 0)
+        r = config_table_init(&tables[0], "Match", match_items, policy, loader->messages);
+    if (r == 0)
+        r = config_table_init(&tables[1], "Policy", policy_items, policy, loader->messages);
+    if (r == 0)
+        r = config_tables_assign(tables, 2, policy->file, &pairs, NULL, loader->messages);
+    if (r == 0 && pairs.count > 0)
+        finish_policy(loader, tables, policy);
+    config_table_done(&tables[0]);
+    config_table_done(&tables[1]);
+    config_pairs_done(&pairs);
+    return r;
+}
+
+int config_load_policy(struct config_loader *loader, const struct config_files_item *file)
+{
+    struct config_policy policy = {.file = strdup(file->path)};
+    struct config *config = loader->config;
+    struct config_policy *grown;
+    int r = policy.file ? load_policy(loader, file, &policy) : -ENOMEM;
+
+    if (r == 0 && policy.match) {
+        grown = reallocarray(config->policies, config->policy_count + 1, sizeof(*grown));
+        if (grown) {
+            config->policies = grown;
+            grown[config->policy_count++] = policy;
+            return 0;
+        }
+        r = -ENOMEM;
+    }
+    config_policy_done(&policy);
+    return r;
+}
+
+static bool policy_matches(const struct config_policy *policy, const char *name)
+{
+    for (size_t i = 0; policy->match[i]; i++)
+        if (fnmatch(policy->match[i], name, 0) == 0)
+            return true;
+    return false;
+}
+
+/* Takes over what `source` sets. */
+#define INHERIT(target, source, flag, member)                                                      \
+    do {                                                                                           \
+        if ((source)->flag) {                                                                      \
+            (target)->flag = true;                                                                 \
+            (target)->member = (source)->member;                                                   \
+        }                                                                                          \
+    } while (0)
+
+void config_policy_for(const struct config *config, const char *name,
+                       struct config_policy *ret_policy)
+{
+    *ret_policy = (struct config_policy){0};
+    for (size_t i = 0; i < config->policy_count; i++) {
+        const struct config_policy *policy = &config->policies[i];
+
+        if (!policy_matches(policy, name))
+            continue;
+        INHERIT(ret_policy, policy, has_answers, answers);
+        INHERIT(ret_policy, policy, has_max_stale, max_stale);
+        INHERIT(ret_policy, policy, has_empty_protection, empty_protection);
+        INHERIT(ret_policy, policy, has_private, is_private);
+        INHERIT(ret_policy, policy, has_allow_warning, allow_warning);
+        INHERIT(ret_policy, policy, has_terminating, terminating);
+        INHERIT(ret_policy, policy, has_min_ttl, min_ttl);
+        INHERIT(ret_policy, policy, has_max_ttl, max_ttl);
+        INHERIT(ret_policy, policy, has_negative_ttl, negative_ttl);
+    }
+}
