@@ -59,3 +59,6 @@ struct sd_event;
 int control_server_new(struct sd_event *event, int fd, const struct control_backend *backend,
                        const char *privileged_group, struct control_server **ret_server);
 struct control_server *control_server_free(struct control_server *server);
+
+/* An array of the interface's Message objects (a new reference, NULL: no memory). */
+json_t *control_messages_to_json(const struct config_messages *messages);

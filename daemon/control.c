@@ -1,0 +1,626 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <config.h>
+
+#include "daemon/control.h"
+
+#include <grp.h>
+#include <sys/socket.h>
+#include <systemd/sd-event.h>
+
+#include "daemon/log.h"
+#include "daemon/varlink.h"
+#include "nss-sd/name.h"
+
+#define INTERFACE "io.nss-sd.Control"
+
+static const char description[] =
+#include "daemon/control_interface.h" /* made from io.nss-sd.Control.varlink */
+    ;
+
+enum {
+    TTL_MIN_SEC = 1,
+    TTL_MAX_SEC = 366 * 24 * 3600,
+    PARAMETERS_MAX = 9,
+};
+
+struct control_server {
+    const struct control_backend *backend;
+    struct varlink_service service;
+    struct varlink_server *varlink;
+    uid_t own_uid;
+    gid_t group;
+    bool has_group;
+};
+
+/* A call that the backend answers later. */
+struct control_reply {
+    struct control_server *server;
+    struct varlink_call *call;
+};
+
+/* ---- parameters ---- */
+
+enum kind { STRING = 1, INTEGER, STRINGS };
+
+struct parameter {
+    const char *name;
+    enum kind kind;
+    bool required;
+};
+
+/* One call on its way through a method. */
+struct request {
+    struct control_server *server;
+    const struct control_backend *backend;
+    struct varlink_call *call;
+    json_t *parameters; /* of the method's own names and types */
+};
+
+struct method {
+    const char *name;
+    void (*run)(struct request *request);
+    bool privileged;
+    struct parameter parameters[PARAMETERS_MAX + 1];
+};
+
+static bool strings_ok(const json_t *array)
+{
+    size_t index;
+    json_t *item;
+
+    json_array_foreach (array, index, item)
+        if (!json_is_string(item))
+            return false;
+    return json_is_array(array);
+}
+
+static bool kind_ok(const json_t *value, enum kind kind)
+{
+    switch (kind) {
+    case STRING:
+        return json_is_string(value);
+    case INTEGER:
+        return json_is_integer(value);
+    case STRINGS:
+        return strings_ok(value);
+    }
+    return false;
+}
+
+static const struct parameter *parameter_find(const struct method *method, const char *name)
+{
+    for (const struct parameter *parameter = method->parameters; parameter->name; parameter++)
+        if (streq(parameter->name, name))
+            return parameter;
+    return NULL;
+}
+
+/* The name of the first parameter that is unknown, missing or of a wrong type; NULL: all are right.
+ */
+static const char *parameters_check(const struct method *method, json_t *parameters)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach (parameters, name, value) {
+        const struct parameter *parameter = parameter_find(method, name);
+
+        if (!parameter)
+            return name;
+        if (!(json_is_null(value) && !parameter->required) && !kind_ok(value, parameter->kind))
+            return name;
+    }
+    for (const struct parameter *parameter = method->parameters; parameter->name; parameter++)
+        if (parameter->required && !json_object_get(parameters, parameter->name))
+            return parameter->name;
+    return NULL;
+}
+
+/* NULL: left out. */
+static const char *request_text(const struct request *request, const char *name)
+{
+    return json_string_value(json_object_get(request->parameters, name));
+}
+
+static json_int_t request_number(const struct request *request, const char *name,
+                                 json_int_t fallback)
+{
+    const json_t *value = json_object_get(request->parameters, name);
+
+    return json_is_integer(value) ? json_integer_value(value) : fallback;
+}
+
+static void invalid_value(struct request *request, const char *parameter, const char *reason)
+{
+    varlink_error(request->call, INTERFACE ".InvalidValue",
+                  json_pack("{s:s, s:s}", "parameter", parameter, "reason", reason));
+}
+
+static void busy(struct request *request)
+{
+    varlink_error(request->call, INTERFACE ".Busy", NULL);
+}
+
+/* The reply of a method whose object could not be made is "later, perhaps". */
+static void reply_or_busy(struct request *request, json_t *parameters)
+{
+    if (parameters)
+        varlink_reply(request->call, parameters);
+    else
+        busy(request);
+}
+
+static const char not_a_name[] = "not a host name: labels of up to 63 letters, digits, '-' and '_' "
+                                 "with single dots between them, up to 253 bytes in all";
+
+/* Folds the parameter "name". False: replied with what is wrong with it. */
+static bool request_name(struct request *request, char ret_name[static NAME_SIZE], bool *ret_rooted)
+{
+    const char *text = request_text(request, "name");
+
+    if (name_fold(text, strlen(text), ret_name, ret_rooted) > 0)
+        return true;
+    invalid_value(request, "name", not_a_name);
+    return false;
+}
+
+/* Free text that registries and terminals will see: why it is refused, or NULL. */
+static const char *text_refusal(const char *text)
+{
+    if (strlen(text) >= ENDPOINT_STRING_MAX)
+        return "longer than 1023 bytes";
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            return "contains a control character";
+    return NULL;
+}
+
+/* A parameter of free text, "" if left out. False: replied with what is wrong with it. */
+static bool request_free_text(struct request *request, const char *name, const char **ret_text)
+{
+    const char *text = request_text(request, name) ?: "";
+    const char *refusal = text_refusal(text);
+
+    if (refusal)
+        invalid_value(request, name, refusal);
+    *ret_text = text;
+    return !refusal;
+}
+
+/* ---- methods that ask ---- */
+
+void control_reply_answer(struct control_reply *reply, json_t *answer)
+{
+    struct request request = {.call = reply->call};
+
+    free(reply);
+    reply_or_busy(&request, answer ? json_pack("{s:o}", "answer", answer) : NULL);
+}
+
+static void query_gone(void *userdata)
+{
+    struct control_reply *reply = userdata;
+
+    reply->server->backend->query_cancel(reply->server->backend->userdata, reply);
+    free(reply);
+}
+
+static void method_query(struct request *request)
+{
+    json_int_t family = request_number(request, "family", 0);
+    struct control_reply *reply;
+    char name[NAME_SIZE];
+    bool rooted;
+
+    if (!request_name(request, name, &rooted))
+        return;
+    if (family != 0 && family != 4 && family != 6) {
+        invalid_value(request, "family", "neither 0 (both) nor 4 nor 6");
+        return;
+    }
+    reply = malloc(sizeof(*reply));
+    if (!reply) {
+        busy(request);
+        return;
+    }
+    *reply = (struct control_reply){request->server, request->call};
+    if (request->backend->query(request->backend->userdata, name, rooted,
+                                family == 4   ? AF_INET
+                                : family == 6 ? AF_INET6
+                                              : AF_UNSPEC,
+                                reply) < 0) {
+        free(reply);
+        busy(request);
+        return;
+    }
+    varlink_call_defer(request->call, query_gone, reply);
+}
+
+static void method_query_address(struct request *request)
+{
+    _cleanup_(freep) char *name = NULL, *registry = NULL;
+    struct address address;
+    int r;
+
+    if (address_from_string(request_text(request, "address"), &address) < 0) {
+        invalid_value(request, "address", "neither an IPv4 nor an IPv6 address");
+        return;
+    }
+    r = request->backend->query_address(request->backend->userdata, &address, &name, &registry);
+    if (r < 0 && r != -ENOENT)
+        busy(request);
+    else if (r < 0)
+        reply_or_busy(request, json_pack("{s:n, s:n}", "name", "registry"));
+    else
+        reply_or_busy(request, json_pack("{s:o, s:o}", "name", varlink_string(name), "registry",
+                                         varlink_string(registry)));
+}
+
+static void method_status(struct request *request)
+{
+    reply_or_busy(request, request->backend->status(request->backend->userdata));
+}
+
+static void method_services(struct request *request)
+{
+    const char *registry = request_text(request, "registry");
+    json_t *services = request->backend->services(request->backend->userdata, registry);
+
+    if (!services && registry)
+        invalid_value(request, "registry", "there is no registry of this name");
+    else
+        reply_or_busy(request, services ? json_pack("{s:o}", "services", services) : NULL);
+}
+
+static void method_log_level(struct request *request)
+{
+    const char *word = request_text(request, "level");
+    int level;
+
+    if (word && !varlink_call_privileged(request->call)) {
+        varlink_permission_denied(request->call);
+        return;
+    }
+    if (word) {
+        level = log_level_from_string(word);
+        if (level < 0) {
+            invalid_value(request, "level", "none of err, warning, notice, info, debug");
+            return;
+        }
+        log_set_level(level);
+    }
+    reply_or_busy(request, json_pack("{s:s}", "level", log_level_to_string(log_get_level())));
+}
+
+/* ---- methods that change ---- */
+
+/* Who changed something: the line that an administrator looks for afterwards. */
+static void log_change(const struct request *request, const char *what, const char *name,
+                       const char *id)
+{
+    const struct peer *peer = varlink_call_peer(request->call);
+
+    log_info("%s%s%s%s%s, asked by uid %u (process %d)", what, *name ? " " : "", name,
+             *id ? " instance " : "", id, (unsigned)peer->uid, (int)peer->pid);
+}
+
+/* What a Register call is made of, kept alive for as long as the backend looks at it. */
+struct registration {
+    struct control_registration public;
+    char name[NAME_SIZE];
+    char target[NAME_SIZE];
+    struct address addresses[ENDPOINT_ADDRESSES_MAX];
+    const char *tags[ENDPOINT_TAGS_MAX];
+};
+
+static bool read_addresses(struct request *request, struct registration *registration)
+{
+    json_t *array = json_object_get(request->parameters, "addresses"), *item;
+    const char *target = request_text(request, "target");
+    size_t index;
+
+    if ((json_array_size(array) > 0) == (target != NULL)) {
+        invalid_value(request, "addresses", "give either addresses or a target");
+        return false;
+    }
+    if (json_array_size(array) > ENDPOINT_ADDRESSES_MAX) {
+        invalid_value(request, "addresses", "more than 64 addresses");
+        return false;
+    }
+    json_array_foreach (array, index, item) {
+        if (address_from_string(json_string_value(item), &registration->addresses[index]) < 0) {
+            invalid_value(request, "addresses", "neither an IPv4 nor an IPv6 address");
+            return false;
+        }
+    }
+    if (target && name_fold(target, strlen(target), registration->target, NULL) == 0) {
+        invalid_value(request, "target", not_a_name);
+        return false;
+    }
+    registration->public.addresses = registration->addresses;
+    registration->public.address_count = json_array_size(array);
+    registration->public.target = target ? registration->target : NULL;
+    return true;
+}
+
+static bool read_tags(struct request *request, struct registration *registration)
+{
+    json_t *array = json_object_get(request->parameters, "tags"), *item;
+    const char *refusal = NULL;
+    size_t index;
+
+    if (json_array_size(array) > ENDPOINT_TAGS_MAX)
+        refusal = "more than 256 tags";
+    json_array_foreach (array, index, item) {
+        if (!refusal && json_string_length(item) == 0)
+            refusal = "an empty tag";
+        if (!refusal)
+            refusal = text_refusal(json_string_value(item));
+        if (refusal)
+            break;
+        registration->tags[index] = json_string_value(item);
+    }
+    if (refusal)
+        invalid_value(request, "tags", refusal);
+    registration->public.tags = registration->tags;
+    registration->public.tag_count = json_array_size(array);
+    return !refusal;
+}
+
+static bool read_numbers(struct request *request, struct control_registration *registration)
+{
+    json_int_t port = request_number(request, "port", 0);
+    json_int_t weight = request_number(request, "weight", 1);
+    json_int_t ttl = request_number(request, "ttl_usec", -1);
+
+    if (port < 0 || port > UINT16_MAX) {
+        invalid_value(request, "port", "not in 1 to 65535 (0: none)");
+        return false;
+    }
+    if (weight < 1 || weight > UINT16_MAX) {
+        invalid_value(request, "weight", "not in 1 to 65535");
+        return false;
+    }
+    if (ttl != -1 && (ttl < TTL_MIN_SEC * (json_int_t)USEC_PER_SEC ||
+                      ttl > TTL_MAX_SEC * (json_int_t)USEC_PER_SEC)) {
+        invalid_value(request, "ttl_usec", "not between one second and 366 days");
+        return false;
+    }
+    registration->port = (uint16_t)port;
+    registration->weight = (unsigned)weight;
+    registration->ttl = ttl == -1 ? USEC_INFINITY : (usec_t)ttl;
+    return true;
+}
+
+/* The backend refused without a word; most often it is an address that no registry may hand out. */
+static void registration_refused(struct request *request,
+                                 const struct control_registration *registration)
+{
+    for (size_t i = 0; i < registration->address_count; i++) {
+        const char *refusal = address_refusal(&registration->addresses[i], true);
+
+        if (refusal) {
+            invalid_value(request, "addresses", refusal);
+            return;
+        }
+    }
+    invalid_value(request, "name", "the local registry cannot serve this name");
+}
+
+static void register_run(struct request *request, struct registration *registration)
+{
+    const struct control_registration *public = &registration->public;
+    _cleanup_(freep) char *id = NULL;
+    int r = request->backend->register_instance(request->backend->userdata, public, &id);
+
+    if (r == -ENOENT) {
+        varlink_error(request->call, INTERFACE ".NoLocalRegistry", NULL);
+    } else if (r == -EINVAL) {
+        registration_refused(request, public);
+    } else if (r < 0) {
+        busy(request);
+    } else {
+        log_change(request, "Registered", public->name, id);
+        reply_or_busy(request,
+                      json_pack("{s:s, s:o}", "name", public->name, "id", varlink_string(id)));
+    }
+}
+
+static void method_register(struct request *request)
+{
+    /* Too large for the stack's taste, and gone before the next call. */
+    struct registration *registration = calloc(1, sizeof(*registration));
+
+    if (!registration) {
+        busy(request);
+        return;
+    }
+    registration->public.name = registration->name;
+    if (request_name(request, registration->name, NULL) &&
+        request_free_text(request, "id", &registration->public.id) &&
+        request_free_text(request, "zone", &registration->public.zone) &&
+        read_addresses(request, registration) && read_tags(request, registration) &&
+        read_numbers(request, &registration->public))
+        register_run(request, registration);
+    free(registration);
+}
+
+static void method_deregister(struct request *request)
+{
+    const char *id;
+    char name[NAME_SIZE];
+    int r;
+
+    if (!request_name(request, name, NULL) || !request_free_text(request, "id", &id))
+        return;
+    r = request->backend->deregister_instance(request->backend->userdata, name, *id ? id : NULL);
+    if (r == -ENOENT) {
+        varlink_error(request->call, INTERFACE ".NoSuchService", json_pack("{s:s}", "name", name));
+    } else if (r < 0) {
+        busy(request);
+    } else {
+        log_change(request, "Deregistered", name, id);
+        reply_or_busy(request, json_pack("{s:i}", "removed", r));
+    }
+}
+
+static void method_flush(struct request *request)
+{
+    bool one = request_text(request, "name");
+    char name[NAME_SIZE] = "";
+    int r;
+
+    if (one && !request_name(request, name, NULL))
+        return;
+    r = request->backend->flush(request->backend->userdata, one ? name : NULL);
+    if (r == -ENOENT) {
+        varlink_error(request->call, INTERFACE ".NoSuchName", json_pack("{s:s}", "name", name));
+    } else if (r < 0) {
+        busy(request);
+    } else {
+        log_change(request, "Flushed", name, "");
+        reply_or_busy(request, json_pack("{s:i}", "flushed", r));
+    }
+}
+
+json_t *control_messages_to_json(const struct config_messages *messages)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < messages->count; i++) {
+        const struct config_message *message = &messages->items[i];
+
+        json_array_append_new(array, json_pack("{s:o, s:i, s:s, s:o}", "file",
+                                               varlink_string(message->file ?: ""), "line",
+                                               (int)message->line, "severity",
+                                               message->warning ? "warning" : "error", "text",
+                                               varlink_string(message->text)));
+    }
+    return array;
+}
+
+static void method_reload(struct request *request)
+{
+    struct config_messages messages = {0};
+    int r;
+
+    log_change(request, "Reload", "", "");
+    r = request->backend->reload(request->backend->userdata, &messages);
+    if (r < 0 && r != -EBADMSG)
+        busy(request);
+    else
+        reply_or_busy(request, json_pack("{s:b, s:o}", "applied", r >= 0, "messages",
+                                         control_messages_to_json(&messages)));
+    config_messages_done(&messages);
+}
+
+/* ---- the interface ---- */
+
+static const struct method methods[] = {
+    {"Query", method_query, false, {{"name", STRING, true}, {"family", INTEGER}}},
+    {"QueryAddress", method_query_address, false, {{"address", STRING, true}}},
+    {"Status", method_status, false, {{0}}},
+    {"Services", method_services, false, {{"registry", STRING}}},
+    {"Register",
+     method_register,
+     true,
+     {{"name", STRING, true},
+      {"id", STRING},
+      {"addresses", STRINGS},
+      {"target", STRING},
+      {"port", INTEGER},
+      {"tags", STRINGS},
+      {"weight", INTEGER},
+      {"zone", STRING},
+      {"ttl_usec", INTEGER}}},
+    {"Deregister", method_deregister, true, {{"name", STRING, true}, {"id", STRING}}},
+    {"Flush", method_flush, true, {{"name", STRING}}},
+    {"Reload", method_reload, true, {{0}}},
+    {"LogLevel", method_log_level, false, {{"level", STRING}}}, /* privileged if it sets */
+};
+
+static bool on_call(void *userdata, struct varlink_call *call, const char *name, json_t *parameters)
+{
+    struct control_server *server = userdata;
+    struct request request = {server, server->backend, call, parameters};
+
+    for (size_t i = 0; i < ELEMENTS(methods); i++) {
+        const char *wrong;
+
+        if (!streq(methods[i].name, name))
+            continue;
+        wrong = parameters_check(&methods[i], parameters);
+        if (methods[i].privileged && !varlink_call_privileged(call))
+            varlink_permission_denied(call);
+        else if (wrong)
+            varlink_invalid_parameter(call, wrong);
+        else
+            methods[i].run(&request);
+        return true;
+    }
+    return false;
+}
+
+static bool is_privileged(void *userdata, const struct peer *peer)
+{
+    const struct control_server *server = userdata;
+
+    return peer->uid == 0 || peer->uid == server->own_uid ||
+           (server->has_group && peer_in_group(peer, server->group));
+}
+
+/* Once, at the start: inside the loop a name service could wait for this very daemon. */
+static void resolve_group(struct control_server *server, const char *name)
+{
+    const struct group *group = name && *name ? getgrnam(name) : NULL;
+
+    server->has_group = group;
+    if (group)
+        server->group = group->gr_gid;
+    else if (name && *name)
+        log_info("There is no group %s: only root and uid %u may register, flush and reload", name,
+                 (unsigned)server->own_uid);
+}
+
+int control_server_new(struct sd_event *event, int fd, const struct control_backend *backend,
+                       const char *privileged_group, struct control_server **ret_server)
+{
+    struct control_server *server = calloc(1, sizeof(*server));
+    int r;
+
+    if (!server) {
+        close(fd);
+        return -ENOMEM;
+    }
+    server->backend = backend;
+    server->own_uid = geteuid();
+    server->service = (struct varlink_service){
+        .vendor = "nss-sd",
+        .product = "nss-sdd",
+        .version = PACKAGE_VERSION,
+        .url = PACKAGE_URL,
+        .interface = INTERFACE,
+        .description = description,
+        .busy = INTERFACE ".Busy",
+        .privileged = is_privileged,
+        .call = on_call,
+        .userdata = server,
+    };
+    resolve_group(server, privileged_group);
+    r = varlink_server_new(event, fd, &server->service, &server->varlink);
+    if (r < 0) {
+        free(server);
+        return r;
+    }
+    *ret_server = server;
+    return 0;
+}
+
+struct control_server *control_server_free(struct control_server *server)
+{
+    if (!server)
+        return NULL;
+    varlink_server_free(server->varlink);
+    free(server);
+    return NULL;
+}
