@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * sdctl: the command line. Reads options, finds the verb, checks that the two fit, and teaches:
+ * help for the whole and for every verb comes from the tables below. What verbs do is in verb_*.c.
+ */
+#include <config.h>
+
+#include <getopt.h>
+
+#include "ctl/verb.h"
+#include "daemon/config_item.h"
+
+/* ---- verbs ---- */
+
+static const struct verb verbs[] = {
+    {"query", "NAME|ADDRESS...", 1, -1, OPTION_FAMILY | OPTION_TABLE,
+     "Look names up, with ports, health and where the answer comes from",
+     "Looks each NAME up as a program would that calls getaddrinfo(), and shows every instance\n"
+     "that the registry knows: also those that are not handed out, with the reason (critical,\n"
+     "another tag, ...), and the ports, which getaddrinfo() has no room for. The line below the\n"
+     "table says what a program gets, how old the answer is and which registry it comes from:\n"
+     "fresh answers are confirmed; stale ones outlived the registry's last word and are served\n"
+     "because nothing better is known. An IP address is looked up in reverse. The exit status\n"
+     "is 0 if every name was found.",
+     "  sdctl query orders.sd.internal\n"
+     "  sdctl query -6 web.service.consul\n"
+     "  sdctl query --json orders.sd.internal | jq '.answer.endpoints[].ports'\n"
+     "  sdctl query 10.0.0.5\n",
+     verb_query},
+    {"status", "", 0, 0, OPTION_TABLE, "Show the daemon and the state of every registry",
+     "Shows the daemon and, for each configured registry, whether it is up, when it last\n"
+     "answered, how many services are known from it, and its last error.",
+     "  sdctl status\n"
+     "  sdctl status --json | jq '.registries[] | select(.state != \"up\")'\n",
+     verb_status},
+    {"services", "[REGISTRY]", 0, 1, OPTION_TABLE, "List the services that the daemon knows",
+     "Lists the services that the daemon holds now (of one REGISTRY if given): their state, how\n"
+     "many of their instances are usable, when the registry last confirmed them and when a\n"
+     "program last asked. A service appears when it is first asked for.",
+     "  sdctl services\n"
+     "  sdctl services consul\n",
+     verb_services},
+    {"register", "NAME", 1, 1, OPTION_ID | OPTION_INSTANCE, "Add an instance to the local registry",
+     "Adds an instance of the service NAME to the local registry, or replaces the one of the\n"
+     "same --id; from the next lookup on programs reach it as NAME.sd.internal (or the domain\n"
+     "that local.registry sets). Without --ttl it stays until it is deregistered, across\n"
+     "restarts too; with it, it goes unless it is registered again in time.\n"
+     "For root and the members of ControlGroup=.",
+     "  sdctl register orders --address 10.0.0.5 --port 8080\n"
+     "  sdctl register orders --id blue-1 --address 10.0.0.6 --address 2001:db8::6 --port 8080\n"
+     "  sdctl register orders --target db.example.com --tag primary --weight 10 --ttl 30s\n",
+     verb_register},
+    {"deregister", "NAME", 1, 1, OPTION_ID, "Take instances out of the local registry",
+     "Takes the instance --id of the service NAME out of the local registry, or without --id all\n"
+     "that were registered with 'sdctl register'; the next lookup does not find it any more.\n"
+     "For root and the members of ControlGroup=.",
+     "  sdctl deregister orders --id blue-1\n"
+     "  sdctl deregister orders\n",
+     verb_deregister},
+    {"flush", "[NAME]", 0, 1, 0, "Forget what is known and ask the registries anew",
+     "Forgets what the daemon knows of NAME, or of all names, and asks the registries anew. No\n"
+     "registry's change ever needs this.\n"
+     "For root and the members of ControlGroup=.",
+     "  sdctl flush orders.service.consul\n"
+     "  sdctl flush\n",
+     verb_flush},
+    {"reload", "", 0, 0, 0, "Read the configuration again",
+     "Makes the daemon read its configuration again, and shows what is wrong with it. With an\n"
+     "error in it, the configuration that runs stays in force.\n"
+     "For root and the members of ControlGroup=.",
+     "  sdctl check && sdctl reload\n", verb_reload},
+    {"check", "", 0, 0, OPTION_CONFIG_DIRECTORY, "Check the configuration, without a daemon",
+     "Reads the configuration as the daemon would and prints every mistake as\n"
+     "FILE:LINE: error|warning: TEXT. Changes nothing and needs no running daemon. The exit\n"
+     "status is 1 if there is an error.",
+     "  sdctl check\n"
+     "  sdctl check --config-directory ./examples/local\n",
+     verb_check},
+    {"log-level", "[err|warning|notice|info|debug]", 0, 1, 0, "Show or set what the daemon logs",
+     "Shows the level down to which the daemon logs, or sets it until the daemon ends. Setting it\n"
+     "is for root and the members of ControlGroup=.",
+     "  sdctl log-level debug\n", verb_log_level},
+};
+
+static const struct verb *verb_find(const char *name)
+{
+    for (size_t i = 0; i < ELEMENTS(verbs); i++)
+        if (streq(verbs[i].name, name))
+            return &verbs[i];
+    return NULL;
+}
+
+/* ---- options ---- */
+
+enum {
+    ARG_JSON = 256,
+    ARG_NO_LEGEND,
+    ARG_RUNTIME_DIRECTORY,
+    ARG_VERSION,
+    ARG_CONFIG_DIRECTORY,
+    ARG_ID,
+    ARG_ADDRESS,
+    ARG_TARGET,
+    ARG_PORT,
+    ARG_TTL,
+    ARG_TAG,
+    ARG_WEIGHT,
+    ARG_ZONE,
+};
+
+/* One option: how it is given, to which verbs it belongs (0: to all), what help says of it. */
+static const struct option_text {
+    const char *name;
+    int value;
+    const char *argument; /* NULL: none */
+    unsigned of;
+    const char *help;
+} option_texts[] = {
+    {"ipv4", '4', NULL, OPTION_FAMILY, "only IPv4 addresses"},
+    {"ipv6", '6', NULL, OPTION_FAMILY, "only IPv6 addresses"},
+    {"address", ARG_ADDRESS, "ADDRESS", OPTION_INSTANCE, "IP address; again for each further one"},
+    {"target", ARG_TARGET, "HOST", OPTION_INSTANCE, "host name to resolve, instead of addresses"},
+    {"port", ARG_PORT, "PORT", OPTION_INSTANCE, "1 to 65535; shown by 'sdctl query'"},
+    {"id", ARG_ID, "ID", OPTION_ID, "which instance of the service"},
+    {"ttl", ARG_TTL, "TIME", OPTION_INSTANCE, "go after TIME (30s, 5min) unless registered again"},
+    {"tag", ARG_TAG, "TAG", OPTION_INSTANCE, "label; again for each further one"},
+    {"weight", ARG_WEIGHT, "WEIGHT", OPTION_INSTANCE, "share of the lookups, 1 (default) to 65535"},
+    {"zone", ARG_ZONE, "ZONE", OPTION_INSTANCE, "where it runs; near instances are preferred"},
+    {"config-directory", ARG_CONFIG_DIRECTORY, "DIR", OPTION_CONFIG_DIRECTORY,
+     "instead of /etc, /run and /usr/lib/nss-sd"},
+    {"no-legend", ARG_NO_LEGEND, NULL, OPTION_TABLE, "neither headings nor hints"},
+    {"json", ARG_JSON, NULL, 0, "the daemon's reply as JSON, for programs"},
+    {"runtime-directory", ARG_RUNTIME_DIRECTORY, "DIR", 0,
+     "where nss-sdd runs (or $NSS_SD_RUNTIME_DIRECTORY)"},
+    {"help", 'h', NULL, 0, "this text, or that of the verb"},
+    {"version", ARG_VERSION, NULL, 0, "version of sdctl"},
+};
+
+/* What the command line said. */
+struct command {
+    struct options options;
+    bool given[ELEMENTS(option_texts)];
+    bool help, version;
+};
+
+static bool option_belongs(const struct option_text *option, const struct verb *verb)
+{
+    return option->of == 0 || (option->of & verb->options);
+}
+
+static size_t option_index(int value)
+{
+    size_t i = 0;
+
+    while (option_texts[i].value != value)
+        i++;
+    return i;
+}
+
+static void make_long_options(struct option *ret_options)
+{
+    for (size_t i = 0; i < ELEMENTS(option_texts); i++)
+        ret_options[i] = (struct option){
+            option_texts[i].name,
+            option_texts[i].argument ? required_argument : no_argument,
+            NULL,
+            option_texts[i].value,
+        };
+}
+
+/* The option nearest to what was meant, without "=..."; NULL: none is near. */
+static const char *nearest_option(const char *text)
+{
+    const char *words[ELEMENTS(option_texts) + 1] = {0};
+    _cleanup_(freep) char *word = strndup(text, strcspn(text, "="));
+
+    for (size_t i = 0; i < ELEMENTS(option_texts); i++)
+        words[i] = option_texts[i].name;
+    return word ? config_nearest_word(word, words) : NULL;
+}
+
+static int complain_option(const char *argument, int refused, bool lacks_argument)
+{
+    const char *near = argument[0] == '-' && argument[1] == '-' ? nearest_option(argument + 2)
+                                                                : NULL;
+
+    if (lacks_argument)
+        return complain("Option '%s' needs an argument. See 'sdctl --help'.", argument);
+    if (refused >= 256)
+        return complain("Option '%s' takes no argument.", argument);
+    if (near)
+        return complain("There is no option '%s'. Did you mean '--%s'?", argument, near);
+    if (argument[0] == '-' && argument[1] == '-')
+        return complain("There is no option '%s'. See 'sdctl --help'.", argument);
+    return complain("There is no option '-%c'. See 'sdctl --help'.", refused);
+}
+
+static int parse_number(const char *option, const char *text, unsigned *ret_number)
+{
+    char *end;
+    unsigned long number = strtoul(text, &end, 10);
+
+    if (text[0] < '0' || text[0] > '9' || *end || number < 1 || number > UINT16_MAX)
+        return complain("--%s: '%s' is not a number from 1 to 65535.", option, text);
+    *ret_number = (unsigned)number;
+    return EXIT_SUCCESS;
+}
+
+static int parse_ttl(const char *text, usec_t *ret_usec)
+{
+    if (config_duration_from_string(text, ret_usec) < 0 || *ret_usec < USEC_PER_SEC ||
+        *ret_usec > 366 * 86400 * USEC_PER_SEC)
+        return complain("--ttl: '%s' is not a time between 1s and 366d, such as 30s or 5min.",
+                        text);
+    return EXIT_SUCCESS;
+}
+
+static int strings_add(struct strings *strings, size_t most, const char *option, const char *text)
+{
+    if (strings->count == most)
+        return complain("--%s: more than %zu of them.", option, most);
+    strings->items[strings->count++] = text;
+    return EXIT_SUCCESS;
+}
+
+static int parse_address(struct options *options, const char *text)
+{
+    struct address address;
+
+    if (address_from_string(text, &address) < 0)
+        return complain("--address: '%s' is not an IP address. For a host name use --target.",
+                        text);
+    return strings_add(&options->addresses, ENDPOINT_ADDRESSES_MAX, "address", text);
+}
+
+static int parse_option(struct command *command, int value, const char *text)
+{
+    struct options *options = &command->options;
+
+    switch (value) {
+    case '4':
+        options->family = 4;
+        break;
+    case '6':
+        options->family = 6;
+        break;
+    case 'h':
+        command->help = true;
+        break;
+    case ARG_VERSION:
+        command->version = true;
+        break;
+    case ARG_JSON:
+        options->json = true;
+        break;
+    case ARG_NO_LEGEND:
+        options->no_legend = true;
+        break;
+    case ARG_RUNTIME_DIRECTORY:
+        options->runtime_directory = text;
+        break;
+    case ARG_CONFIG_DIRECTORY:
+        options->config_directory = text;
+        break;
+    case ARG_ID:
+        options->id = text;
+        break;
+    case ARG_TARGET:
+        options->target = text;
+        break;
+    case ARG_ZONE:
+        options->zone = text;
+        break;
+    case ARG_ADDRESS:
+        return parse_address(options, text);
+    case ARG_TAG:
+        return strings_add(&options->tags, ENDPOINT_TAGS_MAX, "tag", text);
+    case ARG_PORT:
+        return parse_number("port", text, &options->port);
+    case ARG_WEIGHT:
+        return parse_number("weight", text, &options->weight);
+    case ARG_TTL:
+        return parse_ttl(text, &options->ttl);
+    }
+    return EXIT_SUCCESS;
+}
+
+/* Options may stand anywhere; afterwards the verb and its arguments begin at optind. */
+static int parse_command(int argc, char **argv, struct command *ret_command)
+{
+    struct option long_options[ELEMENTS(option_texts) + 1] = {0};
+    struct command command = {0};
+
+    make_long_options(long_options);
+    opterr = 0;
+    for (;;) {
+        const char *argument = argv[optind];
+        int value = getopt_long(argc, argv, ":46h", long_options, NULL);
+
+        if (value == -1)
+            break;
+        /* getopt moves verbs out of the way: then the option stands right before optind. */
+        if (value == '?' || value == ':')
+            return complain_option(optopt == 0 || optopt >= 256 ? argv[optind - 1] : argument,
+                                   optopt, value == ':');
+        if (parse_option(&command, value, optarg) != EXIT_SUCCESS)
+            return EXIT_FAILURE;
+        command.given[option_index(value)] = true;
+    }
+    *ret_command = command;
+    return EXIT_SUCCESS;
+}
+
+/* ---- help ---- */
+
+static void print_option(const struct option_text *option)
+{
+    char left[40];
+
+    snprintf(left, sizeof(left), "%s%c%s--%s%s%s", option->value < 256 ? "-" : " ",
+             option->value < 256 ? option->value : ' ', option->value < 256 ? ", " : "  ",
+             option->name, option->argument ? "=" : "", option->argument ?: "");
+    printf("  %-30s %s\n", left, option->help);
+}
+
+static int print_verb_help(const struct verb *verb)
+{
+    printf("sdctl %s [OPTION...]%s%s\n\n%s.\n\n%s\n\nOptions:\n", verb->name,
+           *verb->arguments ? " " : "", verb->arguments, verb->summary, verb->help);
+    for (size_t i = 0; i < ELEMENTS(option_texts); i++)
+        if (option_belongs(&option_texts[i], verb))
+            print_option(&option_texts[i]);
+    printf("\nExamples:\n%s", verb->examples);
+    return EXIT_SUCCESS;
+}
+
+static int print_help(void)
+{
+    printf(
+        "sdctl [OPTION...] VERB [ARGUMENT...]\n\n"
+        "Asks nss-sdd, the daemon behind 'sd' in the hosts: line of /etc/nsswitch.conf, which\n"
+        "service names it knows and where they come from; registers services of this machine.\n\n"
+        "Verbs:\n");
+    for (size_t i = 0; i < ELEMENTS(verbs); i++) {
+        char left[40];
+
+        snprintf(left, sizeof(left), "%s %s", verbs[i].name,
+                 strlen(verbs[i].arguments) > 16 ? "[LEVEL]" : verbs[i].arguments);
+        printf("  %-24s %s\n", left, verbs[i].summary);
+    }
+    printf("  %-24s %s\n\nOptions of all verbs:\n", "help [VERB]", "Explain a verb, with examples");
+    for (size_t i = 0; i < ELEMENTS(option_texts); i++)
+        if (option_texts[i].of == 0)
+            print_option(&option_texts[i]);
+    printf("\nExit status: 0 if all went well, 1 if not: also when a name was not found, when the\n"
+           "configuration that was checked has errors, and when nss-sdd does not run.\n\n"
+           "Start with 'sdctl status', then 'sdctl query NAME'.\n");
+    return EXIT_SUCCESS;
+}
+
+static int complain_verb(const char *name)
+{
+    const char *words[ELEMENTS(verbs) + 2] = {0};
+    const char *near;
+
+    for (size_t i = 0; i < ELEMENTS(verbs); i++)
+        words[i] = verbs[i].name;
+    words[ELEMENTS(verbs)] = "help";
+    near = config_nearest_word(name, words);
+    if (near)
+        return complain("There is no verb '%s'. Did you mean '%s'?", name, near);
+    return complain("There is no verb '%s'. See 'sdctl --help'.", name);
+}
+
+static int run_help(int argc, char **argv)
+{
+    const struct verb *verb;
+
+    if (argc == 0)
+        return print_help();
+    verb = verb_find(argv[0]);
+    return verb ? print_verb_help(verb) : complain_verb(argv[0]);
+}
+
+/* ---- the program ---- */
+
+static int run_verb(const struct command *command, const struct verb *verb, int argc, char **argv)
+{
+    for (size_t i = 0; i < ELEMENTS(option_texts); i++)
+        if (command->given[i] && !option_belongs(&option_texts[i], verb))
+            return complain("'%s' has no option --%s. See 'sdctl %s --help'.", verb->name,
+                            option_texts[i].name, verb->name);
+    if (argc < verb->least)
+        return complain("'%s' needs an argument: %s. See 'sdctl %s --help'.", verb->name,
+                        verb->arguments, verb->name);
+    if (verb->most >= 0 && argc > verb->most)
+        return complain("'%s' is one argument too many for '%s'. See 'sdctl %s --help'.",
+                        argv[verb->most], verb->name, verb->name);
+    return verb->run(&command->options, argc, argv);
+}
+
+/* What was printed has to have arrived: a full disk is a failure. */
+static int finish(int result)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return complain("Cannot write: %s", strerror(errno));
+    return result;
+}
+
+int main(int argc, char **argv)
+{
+    static struct command command;
+    const struct verb *verb;
+    int r = parse_command(argc, argv, &command);
+
+    if (r != EXIT_SUCCESS)
+        return r;
+    argc -= optind;
+    argv += optind;
+    if (command.version) {
+        printf("sdctl (nss-sd) %s\n", PACKAGE_VERSION);
+        return finish(EXIT_SUCCESS);
+    }
+    if (argc > 0 && streq(argv[0], "help"))
+        return finish(run_help(argc - 1, argv + 1));
+    if (command.help)
+        return finish(run_help(argc > 0 ? 1 : 0, argv));
+    if (argc == 0)
+        return complain("Say what to do: 'sdctl status', 'sdctl query NAME', ... "
+                        "'sdctl --help' explains all verbs.");
+    verb = verb_find(argv[0]);
+    if (!verb)
+        return complain_verb(argv[0]);
+    return finish(run_verb(&command, verb, argc - 1, argv + 1));
+}

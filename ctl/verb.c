@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "ctl/verb.h"
+
+#include <stdarg.h>
+
+#include "ctl/client.h"
+#include "nss-sd/wire.h"
+
+#define INTERFACE "io.nss-sd.Control."
+#define STANDARD  "org.varlink.service."
+
+int complain(const char *format, ...)
+{
+    _cleanup_(freep) char *raw = NULL, *text = NULL;
+    va_list arguments;
+
+    va_start(arguments, format);
+    if (vasprintf(&raw, format, arguments) < 0)
+        raw = NULL;
+    va_end(arguments);
+    text = text_printable(raw ?: "out of memory");
+    fflush(stdout);
+    fprintf(stderr, "sdctl: %s\n", text);
+    return EXIT_FAILURE;
+}
+
+/* ---- replies ---- */
+
+void json_print(const json_t *document)
+{
+    /* Other than ASCII is escaped, so that nothing in it can play with the terminal. */
+    json_dumpf(document, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+    putchar('\n');
+}
+
+const char *member_text(const json_t *object, const char *name)
+{
+    return json_string_value(json_object_get(object, name)) ?: "";
+}
+
+json_int_t member_number(const json_t *object, const char *name)
+{
+    const json_t *value = json_object_get(object, name);
+
+    return json_is_integer(value) ? json_integer_value(value) : -1;
+}
+
+const char *age_text(json_int_t usec, char buffer[static TEXT_SPAN_SIZE + 8])
+{
+    char span[TEXT_SPAN_SIZE];
+
+    if (usec < 0)
+        return "never";
+    if (usec < (json_int_t)USEC_PER_MSEC)
+        return "now";
+    snprintf(buffer, TEXT_SPAN_SIZE + 8, "%s ago", text_span((usec_t)usec, span));
+    return buffer;
+}
+
+void messages_print(const json_t *messages)
+{
+    size_t index;
+    json_t *message;
+
+    json_array_foreach (messages, index, message) {
+        _cleanup_(freep) char *file = text_printable(member_text(message, "file"));
+        _cleanup_(freep) char *text = text_printable(member_text(message, "text"));
+        const char *severity = member_text(message, "severity");
+        enum style style = style_of_word(severity);
+
+        severity = streq(severity, "warning") ? "warning" : "error";
+        printf("%s:", file);
+        if (member_number(message, "line") > 0)
+            printf("%lld:", (long long)member_number(message, "line"));
+        printf(" %s%s:%s %s\n", style_begin(style), severity, style_end(style), text);
+    }
+}
+
+/* ---- calls ---- */
+
+static int explain_no_daemon(const char *path, int r)
+{
+    if (r == -ENOENT || r == -ECONNREFUSED)
+        return complain("nss-sdd does not run here: nobody listens on %s (%s). "
+                        "Start it with 'systemctl start nss-sdd', or tell where it runs with "
+                        "--runtime-directory.",
+                        path, strerror(-r));
+    return complain("Cannot reach nss-sdd at %s: %s", path, strerror(-r));
+}
+
+static int explain_broken_call(const char *path, int r)
+{
+    if (r == -ETIMEDOUT)
+        return complain("nss-sdd at %s has not answered for %d s. Its log may tell why: "
+                        "'journalctl -u nss-sdd'.",
+                        path, CLIENT_TIMEOUT_SEC);
+    if (r == -ECONNRESET)
+        return complain("nss-sdd at %s closed the connection without an answer: it stops, or the "
+                        "call was too large.",
+                        path);
+    if (r == -EBADMSG)
+        return complain("What listens on %s does not speak Varlink.", path);
+    return complain("Cannot call nss-sdd at %s: %s", path, strerror(-r));
+}
+
+/* What each error of the daemon means to the person at the keyboard. */
+static int explain_error(const char *method, const char *error, const json_t *parameters)
+{
+    const char *name = member_text(parameters, "name");
+
+    if (streq(error, STANDARD "PermissionDenied"))
+        return complain("Permission denied: %s is for root, the daemon's own user and the members "
+                        "of ControlGroup= (default: nss-sd). Try sudo.",
+                        method);
+    if (streq(error, INTERFACE "InvalidValue"))
+        return complain("%s: %s", member_text(parameters, "parameter"),
+                        member_text(parameters, "reason"));
+    if (streq(error, INTERFACE "NoSuchName"))
+        return complain("%s: nothing is known of this name.", name);
+    if (streq(error, INTERFACE "NoSuchService"))
+        return complain("%s: no such service or instance was registered here.", name);
+    if (streq(error, INTERFACE "NoLocalRegistry"))
+        return complain("There is no local registry: enable one with a file "
+                        "registries.d/local.registry that says Type=local.");
+    if (streq(error, INTERFACE "Busy"))
+        return complain("nss-sdd is busy: a limit on connections, calls or instances is reached. "
+                        "Try again in a moment.");
+    if (streq(error, STANDARD "MethodNotFound") || streq(error, STANDARD "InvalidParameter"))
+        return complain("The nss-sdd that runs is of another version than this sdctl: it does not "
+                        "know %s%s%s. Restart it with 'systemctl restart nss-sdd'.",
+                        method, *member_text(parameters, "parameter") ? " with " : "",
+                        member_text(parameters, "parameter"));
+    return complain("nss-sdd refuses %s: %s", method, error);
+}
+
+static const char *runtime_directory(const struct options *options)
+{
+    const char *directory = options->runtime_directory ?: getenv(NSS_SD_RUNTIME_DIRECTORY_ENV);
+
+    return directory && *directory ? directory : RUNSTATEDIR "/nss-sd";
+}
+
+static void drop_nulls(json_t *object)
+{
+    const char *name;
+    json_t *value;
+    void *next;
+
+    json_object_foreach_safe(object, next, name, value)
+    {
+        if (json_is_null(value))
+            json_object_del(object, name);
+    }
+}
+
+/* One connection, one call. The failure has been explained when NULL is returned. */
+static json_t *exchange(const struct options *options, const char *method, json_t *parameters)
+{
+    _cleanup_(freep) char *path = NULL, *full = NULL;
+    _cleanup_(closep) int fd = -1;
+    json_t *reply;
+    int r;
+
+    if (asprintf(&path, "%s/%s", runtime_directory(options), NSS_SD_CONTROL_SOCKET) < 0 ||
+        asprintf(&full, INTERFACE "%s", method) < 0) {
+        json_decref(parameters);
+        complain("out of memory");
+        return NULL;
+    }
+    fd = client_connect(path);
+    if (fd < 0) {
+        json_decref(parameters);
+        explain_no_daemon(path, fd);
+        return NULL;
+    }
+    r = client_call(fd, full, parameters, &reply);
+    if (r < 0) {
+        explain_broken_call(path, r);
+        return NULL;
+    }
+    return reply;
+}
+
+int control_call(const struct options *options, const char *method, json_t *parameters,
+                 json_t **ret_parameters)
+{
+    _cleanup_(json_decrefp) json_t *reply = NULL;
+    const char *error;
+
+    drop_nulls(parameters);
+    reply = exchange(options, method, parameters);
+    if (!reply)
+        return EXIT_FAILURE;
+    error = json_string_value(json_object_get(reply, "error"));
+    if (options->json)
+        json_print(error ? reply : json_object_get(reply, "parameters"));
+    if (error)
+        return explain_error(method, error, json_object_get(reply, "parameters"));
+    *ret_parameters = json_incref(json_object_get(reply, "parameters"));
+    return EXIT_SUCCESS;
+}
