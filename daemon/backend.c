@@ -6,13 +6,14 @@
 #include <systemd/sd-event.h>
 #include <utlist.h>
 
-#include <config.h>
 #include "daemon/describe.h"
 #include "daemon/log.h"
 #include "daemon/registry/local.h"
 #include "nss-sd/wire.h"
+#include <config.h>
 
-/* A Query that waits: for its lookup, or for the loop to hand over an answer that was there at once. */
+/* A Query that waits: for its lookup, or for the loop to hand over an answer that was there at
+ * once. */
 struct query {
     struct backend *backend;
     struct control_reply *reply;
@@ -109,8 +110,7 @@ static void backend_query_cancel(void *userdata, struct control_reply *reply)
     struct backend *backend = userdata;
     struct query *query;
 
-    DL_FOREACH(backend->queries, query)
-    {
+    DL_FOREACH (backend->queries, query) {
         if (query->reply == reply) {
             query_free(query);
             return;
@@ -151,16 +151,13 @@ static json_t *backend_status(void *userdata)
     char view[4096];
 
     snprintf(view, sizeof(view), "%s/" NSS_SD_VIEW_FILE, parts->runtime_directory);
-    return json_pack("{s:s, s:i, s:I, s:s, s:I, s:I, s:o, s:s, s:o}",
-                     "version", PACKAGE_VERSION,
-                     "pid", (int)getpid(),
-                     "uptime_usec", (json_int_t)(describe.now - parts->started_at),
-                     "view", view,
-                     "lookups", (json_int_t)lookup_server_requests(parts->lookup_server),
-                     "connections", (json_int_t)lookup_server_connections(parts->lookup_server),
-                     "zone", *zone ? json_string(zone) : json_null(),
-                     "log_level", log_level_to_string(log_get_level()),
-                     "registries", describe_registries(&describe));
+    return json_pack(
+        "{s:s, s:i, s:I, s:s, s:I, s:I, s:o, s:s, s:o}", "version", PACKAGE_VERSION, "pid",
+        (int)getpid(), "uptime_usec", (json_int_t)(describe.now - parts->started_at), "view", view,
+        "lookups", (json_int_t)lookup_server_requests(parts->lookup_server), "connections",
+        (json_int_t)lookup_server_connections(parts->lookup_server), "zone",
+        *zone ? json_string(zone) : json_null(), "log_level", log_level_to_string(log_get_level()),
+        "registries", describe_registries(&describe));
 }
 
 static json_t *backend_services(void *userdata, const char *registry)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The backend of the control socket (struct control_backend): what sdctl's methods do, in terms of the
- * core. Owns the queries that wait for an answer. Decides nothing about who may call.
+ * The backend of the control socket (struct control_backend): what sdctl's methods do, in terms of
+ * the core. Owns the queries that wait for an answer. Decides nothing about who may call.
  */
 #pragma once
 

@@ -5,7 +5,8 @@
 
 #include <uthash.h>
 
-/* A failed question is repeated after 1 s, 2 s, ... 32 s (RFC 9520: at least one second, growing). */
+/* A failed question is repeated after 1 s, 2 s, ... 32 s (RFC 9520: at least one second, growing).
+ */
 #define RETRY_FIRST    (1 * USEC_PER_SEC)
 #define RETRY_DOUBLING 5
 /* A link that lost its last dependent stays this long: names come back. */
@@ -256,8 +257,7 @@ usec_t chase_sweep(struct chase *chase, usec_t now)
     struct chase_link *link, *next;
     usec_t again = USEC_INFINITY;
 
-    HASH_ITER(hh, chase->links, link, next)
-    {
+    HASH_ITER (hh, chase->links, link, next) {
         usec_t due = link_sweep(link, now);
 
         if (due < again)

@@ -3,9 +3,9 @@
  * The chase: addresses of the host names that registries hand out instead of addresses, where those
  * names are not ours (owned names are followed through the store by the resolver).
  *
- * Owns one link a host name while somebody depends on it, asks DNS for both families, asks again when the
- * TTL runs out, and keeps the last addresses when that fails. No I/O of its own: DNS is a hook, the
- * clock an argument.
+ * Owns one link a host name while somebody depends on it, asks DNS for both families, asks again
+ * when the TTL runs out, and keeps the last addresses when that fails. No I/O of its own: DNS is a
+ * hook, the clock an argument.
  */
 #pragma once
 

@@ -29,9 +29,8 @@ static json_t *span(usec_t then, usec_t now)
 static const char *status_word(uint8_t status)
 {
     static const char *const words[] = {
-        [ANSWER_FOUND] = "found",         [ANSWER_NO_DATA] = "no-data",
-        [ANSWER_ABSENT] = "absent",       [ANSWER_UNDECIDED] = "undecided",
-        [ANSWER_FOREIGN] = "foreign",
+        [ANSWER_FOUND] = "found",         [ANSWER_NO_DATA] = "no-data", [ANSWER_ABSENT] = "absent",
+        [ANSWER_UNDECIDED] = "undecided", [ANSWER_FOREIGN] = "foreign",
     };
 
     return status < ELEMENTS(words) && words[status] ? words[status] : "undecided";
@@ -73,19 +72,13 @@ static json_t *describe_endpoint(const struct endpoint *endpoint, enum policy_ve
 
     for (size_t i = 0; i < endpoint->tag_count; i++)
         json_array_append_new(tags, json_string(endpoint->tags[i]));
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:i, s:o, s:b, s:o}",
-                     "name", endpoint->name,
-                     "node", text_or_null(endpoint->node),
-                     "addresses", describe_addresses(endpoint),
-                     "target", text_or_null(endpoint->target),
-                     "ports", describe_ports(endpoint),
-                     "tags", tags,
-                     "health", endpoint_health_to_string(endpoint->health),
-                     "weight", (json_int_t)endpoint->weight,
-                     "priority", (int)endpoint->priority,
-                     "zone", text_or_null(endpoint->zone),
-                     "used", verdict == VERDICT_USED,
-                     "reason", text_or_null(policy_reason(verdict, endpoint)));
+    return json_pack(
+        "{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:i, s:o, s:b, s:o}", "name", endpoint->name,
+        "node", text_or_null(endpoint->node), "addresses", describe_addresses(endpoint), "target",
+        text_or_null(endpoint->target), "ports", describe_ports(endpoint), "tags", tags, "health",
+        endpoint_health_to_string(endpoint->health), "weight", (json_int_t)endpoint->weight,
+        "priority", (int)endpoint->priority, "zone", text_or_null(endpoint->zone), "used",
+        verdict == VERDICT_USED, "reason", text_or_null(policy_reason(verdict, endpoint)));
 }
 
 static json_t *describe_endpoints(const struct describe *describe, const char *name,
@@ -152,8 +145,8 @@ static void add_service(const struct describe *describe, const char *name, json_
     if (facts.state == FRESHNESS_STALE)
         json_object_set_new(object, "stale_for_usec", span(facts.until, describe->now));
     if (facts.endpoints)
-        json_object_set_new(object, "endpoints", describe_endpoints(describe, name, facts.endpoints,
-                                                                    &target.selector));
+        json_object_set_new(object, "endpoints",
+                            describe_endpoints(describe, name, facts.endpoints, &target.selector));
 }
 
 static json_t *answer_addresses(const struct answer *answer)
@@ -181,13 +174,12 @@ json_t *describe_answer(const struct describe *describe, const void *payload, si
 
     if (!answer_parse(payload, size, &answer))
         return NULL;
-    object = json_pack("{s:s, s:n, s:n, s:n, s:n, s:n, s:s, s:s, s:n, s:n, s:n, s:i, s:o, s:[], s:n}",
-                       "name", answer.name, "canonical", "registry", "key", "selector", "state",
-                       "status4", status_word(answer.head->status4),
-                       "status6", status_word(answer.head->status6),
-                       "age_usec", "fresh_for_usec", "stale_for_usec",
-                       "limit", (int)answer.head->limit,
-                       "addresses", answer_addresses(&answer), "endpoints", "error");
+    object = json_pack(
+        "{s:s, s:n, s:n, s:n, s:n, s:n, s:s, s:s, s:n, s:n, s:n, s:i, s:o, s:[], s:n}", "name",
+        answer.name, "canonical", "registry", "key", "selector", "state", "status4",
+        status_word(answer.head->status4), "status6", status_word(answer.head->status6), "age_usec",
+        "fresh_for_usec", "stale_for_usec", "limit", (int)answer.head->limit, "addresses",
+        answer_addresses(&answer), "endpoints", "error");
     if (!object)
         return NULL;
     if (answer.canonical)
@@ -224,15 +216,13 @@ static void list_service(void *userdata, struct service *service)
     service_facts(service, now, &facts);
     registries_facts(list->describe->registries, facts.registry, &registry);
     json_array_append_new(
-        list->array, json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:o, s:o}",
-                               "registry", registry.name ? registry.name : "",
-                               "key", facts.key,
-                               "state", freshness_state_to_string(facts.state),
-                               "age_usec", age(facts.confirmed_at, now),
-                               "endpoints", (json_int_t)(facts.endpoints ? facts.endpoints->count : 0),
-                               "usable", (json_int_t)count_usable(facts.endpoints),
-                               "idle_usec", age(facts.used_at, now),
-                               "error", text_or_null(facts.error)));
+        list->array,
+        json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:o, s:o}", "registry",
+                  registry.name ? registry.name : "", "key", facts.key, "state",
+                  freshness_state_to_string(facts.state), "age_usec", age(facts.confirmed_at, now),
+                  "endpoints", (json_int_t)(facts.endpoints ? facts.endpoints->count : 0), "usable",
+                  (json_int_t)count_usable(facts.endpoints), "idle_usec", age(facts.used_at, now),
+                  "error", text_or_null(facts.error)));
 }
 
 json_t *describe_services(const struct describe *describe, unsigned registry)
@@ -260,17 +250,13 @@ static json_t *describe_registry(const struct describe *describe, unsigned index
     if (facts->registry)
         facts->registry->type->describe(facts->registry, details);
     store_each(describe->store, index, count_service, &services);
-    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:I, s:o}",
-                     "name", facts->name,
-                     "type", facts->type,
-                     "domains", domains,
-                     "state", registry_condition_to_string(facts->condition),
-                     "state_for_usec", age(facts->condition_since, describe->now),
-                     "last_answer_usec", age(facts->answered_at, describe->now),
-                     "last_error", text_or_null(facts->error),
-                     "last_error_usec", age(facts->error_at, describe->now),
-                     "services", services,
-                     "details", details);
+    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:I, s:o}", "name", facts->name,
+                     "type", facts->type, "domains", domains, "state",
+                     registry_condition_to_string(facts->condition), "state_for_usec",
+                     age(facts->condition_since, describe->now), "last_answer_usec",
+                     age(facts->answered_at, describe->now), "last_error",
+                     text_or_null(facts->error), "last_error_usec",
+                     age(facts->error_at, describe->now), "services", services, "details", details);
 }
 
 json_t *describe_registries(const struct describe *describe)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the daemon knows, as the JSON objects of io.nss-sd.Control (Answer, Registry, Service). Reads the
- * core and changes nothing.
+ * What the daemon knows, as the JSON objects of io.nss-sd.Control (Answer, Registry, Service).
+ * Reads the core and changes nothing.
  */
 #pragma once
 

@@ -6,9 +6,8 @@
 
 uint32_t ticks_from_usec(usec_t usec)
 {
-    return usec == USEC_INFINITY
-               ? UINT32_MAX
-               : (uint32_t)(usec / (USEC_PER_SEC / VIEW_TICKS_PER_SECOND));
+    return usec == USEC_INFINITY ? UINT32_MAX
+                                 : (uint32_t)(usec / (USEC_PER_SEC / VIEW_TICKS_PER_SECOND));
 }
 
 void evaluation_reset(struct evaluation *evaluation)
@@ -30,8 +29,8 @@ void evaluation_done(struct evaluation *evaluation)
 }
 
 /*
- * Duplicates are looked for only in services of a size where programs could notice them; beyond it a draw
- * among thousands is not harmed by one more.
+ * Duplicates are looked for only in services of a size where programs could notice them; beyond it
+ * a draw among thousands is not harmed by one more.
  */
 static struct evaluation_item *find_item(struct evaluation *evaluation,
                                          const struct address *address)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * An evaluation: what one name means now, gathered from services and chased host names, and its form
- * as an answer payload. Plain data with its own memory; who gathers is the resolver.
+ * An evaluation: what one name means now, gathered from services and chased host names, and its
+ * form as an answer payload. Plain data with its own memory; who gathers is the resolver.
  */
 #pragma once
 
@@ -20,9 +20,9 @@ struct evaluation_item {
 
 /* Zero-initialized: nothing known, nothing pending. */
 struct evaluation {
-    uint8_t status4, status6;  /* enum answer_status */
-    bool pending4, pending6;   /* something on its way may still change this family */
-    bool soft;                 /* an answer is there, a fresher one is on its way */
+    uint8_t status4, status6; /* enum answer_status */
+    bool pending4, pending6;  /* something on its way may still change this family */
+    bool soft;                /* an answer is there, a fresher one is on its way */
     bool stale;
     bool proven;               /* known before: had data at some time */
     bool all_answers;          /* headless: no limit */
@@ -38,7 +38,8 @@ struct evaluation {
 void evaluation_reset(struct evaluation *evaluation);
 void evaluation_done(struct evaluation *evaluation);
 
-/* Adds an address; one that is there already gets the weights' sum. False: out of memory or bounds. */
+/* Adds an address; one that is there already gets the weights' sum. False: out of memory or bounds.
+ */
 bool evaluation_add(struct evaluation *evaluation, const struct address *address, uint32_t weight,
                     uint16_t endpoint);
 /* Addresses of AF_INET or AF_INET6. */
@@ -49,8 +50,9 @@ enum answer_status evaluation_status(const struct evaluation *evaluation, int fa
 bool evaluation_pending(const struct evaluation *evaluation, int family);
 
 /*
- * Writes the payload of `name` into `buffer` (4-byte aligned, `capacity` at least ANSWER_SLOT_SIZE). More
- * addresses than fit become an unbiased sample, flagged PARTIAL. Returns the size.
+ * Writes the payload of `name` into `buffer` (4-byte aligned, `capacity` at least
+ * ANSWER_SLOT_SIZE). More addresses than fit become an unbiased sample, flagged PARTIAL. Returns
+ * the size.
  */
 size_t evaluation_write(const struct evaluation *evaluation, const char *name, unsigned limit,
                         usec_t now, uint64_t (*random)(void *userdata), void *userdata,

@@ -4,9 +4,8 @@
 const char *freshness_state_to_string(enum freshness_state state)
 {
     static const char *const words[] = {
-        [FRESHNESS_UNKNOWN] = "unknown", [FRESHNESS_FRESH] = "fresh",
-        [FRESHNESS_STALE] = "stale",     [FRESHNESS_EXPIRED] = "expired",
-        [FRESHNESS_EMPTY] = "empty",     [FRESHNESS_ABSENT] = "absent",
+        [FRESHNESS_UNKNOWN] = "unknown", [FRESHNESS_FRESH] = "fresh", [FRESHNESS_STALE] = "stale",
+        [FRESHNESS_EXPIRED] = "expired", [FRESHNESS_EMPTY] = "empty", [FRESHNESS_ABSENT] = "absent",
     };
 
     return (size_t)state < ELEMENTS(words) ? words[state] : "unknown";
@@ -62,7 +61,8 @@ void freshness_absent(struct freshness *freshness, const struct freshness_rules 
             clamp(validity, 0, rules->negative_ttl), now);
 }
 
-/* Ends an until-lost validity: what is known was last confirmed `now`, or when the clock was lost. */
+/* Ends an until-lost validity: what is known was last confirmed `now`, or when the clock was lost.
+ */
 void freshness_failed(struct freshness *freshness, const struct freshness_clock *clock, usec_t now)
 {
     if (!freshness->watched)

@@ -2,8 +2,9 @@
 /*
  * Freshness: how far what is known of one service can be trusted at a given time.
  *
- * A small state machine without I/O; the clock is an argument. Events move it, time alone ages it. A failure is
- * not an absence: a failure keeps what is known and lets it age, only data and absence replace it.
+ * A small state machine without I/O; the clock is an argument. Events move it, time alone ages it.
+ * A failure is not an absence: a failure keeps what is known and lets it age, only data and absence
+ * replace it.
  *
  *   event        what it does
  *   data         content = data (or empty), confirmed now, valid until lost or for its TTL
@@ -60,10 +61,11 @@ void freshness_clock_lost(struct freshness_clock *clock, usec_t now);
 /* Zero-initialized: unknown. */
 struct freshness {
     enum freshness_content content;
-    bool watched;         /* validity is until lost */
+    bool watched; /* validity is until lost */
     bool suspect;
-    uint32_t epoch;       /* of the clock at the last confirmation */
-    usec_t confirmed_at;  /* last confirmation, or for a watch its loss: see freshness_confirmed_at() */
+    uint32_t epoch; /* of the clock at the last confirmation */
+    usec_t
+        confirmed_at; /* last confirmation, or for a watch its loss: see freshness_confirmed_at() */
     usec_t fresh_until;   /* validity that is a duration */
     usec_t suspect_until; /* end of EmptyHoldSec */
 };

@@ -6,8 +6,8 @@
 #include "nss-sd/wire.h"
 
 /*
- * What one name of the walk adds: the state of each family. A walk that ends in addresses has added them to the
- * evaluation; `found` says so.
+ * What one name of the walk adds: the state of each family. A walk that ends in addresses has added
+ * them to the evaluation; `found` says so.
  */
 struct outcome {
     uint8_t status4, status6;
@@ -60,7 +60,8 @@ static enum answer_status status_of_chase(enum chase_state state)
     }
 }
 
-/* One family of a link. Returns its status; addresses that the registry may not lead to are left out. */
+/* One family of a link. Returns its status; addresses that the registry may not lead to are left
+ * out. */
 static enum answer_status gather_half(const struct walk *walk, const struct chase_link *link,
                                       int family, bool *ret_pending)
 {
@@ -125,7 +126,7 @@ static uint8_t better(uint8_t a, uint8_t b)
 {
     /* What one endpoint cannot tell another may: found, then undecided, then the rest. */
     static const uint8_t order[] = {
-        [ANSWER_FOUND] = 0, [ANSWER_UNDECIDED] = 1, [ANSWER_NO_DATA] = 2,
+        [ANSWER_FOUND] = 0,  [ANSWER_UNDECIDED] = 1, [ANSWER_NO_DATA] = 2,
         [ANSWER_ABSENT] = 3, [ANSWER_FOREIGN] = 4,
     };
 
@@ -243,8 +244,8 @@ static void gather_service(struct walk walk, const char *name, struct service *s
         gather_data(walk, name, &facts, selector, ret_outcome);
         return;
     case FRESHNESS_EMPTY:
-        *ret_outcome =
-            outcome_of(facts.flags & REPORT_EMPTY_IS_ABSENT ? ANSWER_ABSENT : ANSWER_NO_DATA);
+        *ret_outcome = outcome_of(facts.flags & REPORT_EMPTY_IS_ABSENT ? ANSWER_ABSENT
+                                                                       : ANSWER_NO_DATA);
         break;
     case FRESHNESS_ABSENT:
         *ret_outcome = outcome_of(ANSWER_ABSENT);

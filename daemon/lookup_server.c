@@ -321,8 +321,7 @@ void lookup_server_sweep(struct lookup_server *server, usec_t now)
     struct connection *connection, *next;
 
     sd_event_source_set_enabled(server->source, SD_EVENT_ON);
-    DL_FOREACH_SAFE(server->connections, connection, next)
-    {
+    DL_FOREACH_SAFE (server->connections, connection, next) {
         /* The list is in order of age. */
         if (now < connection->since + REQUEST_DEADLINE)
             break;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The lookup socket: takes one request a connection, checks it, asks the resolver, sends one reply in
- * the wire format. Owns the limits on connections (in all, and a uid) and the deadline of a client that does
- * not send. Knows nothing of registries.
+ * The lookup socket: takes one request a connection, checks it, asks the resolver, sends one reply
+ * in the wire format. Owns the limits on connections (in all, and a uid) and the deadline of a
+ * client that does not send. Knows nothing of registries.
  */
 #pragma once
 

@@ -6,10 +6,10 @@
 #include <nss.h>
 #include <stdio.h>
 
-#include <config.h>
 #include "daemon/base.h"
 #include "daemon/log.h"
 #include "daemon/manager.h"
+#include <config.h>
 
 static void print_help(void)
 {
@@ -64,8 +64,10 @@ static int parse_arguments(int argc, char *argv[], struct manager_options *optio
         case OPTION_LOG_LEVEL:
             level = log_level_from_string(optarg);
             if (level < 0) {
-                fprintf(stderr, "nss-sdd: unknown log level '%s' (err, warning, notice, info, "
-                                "debug)\n", optarg);
+                fprintf(stderr,
+                        "nss-sdd: unknown log level '%s' (err, warning, notice, info, "
+                        "debug)\n",
+                        optarg);
                 return -EINVAL;
             }
             log_set_level(level);
@@ -76,8 +78,7 @@ static int parse_arguments(int argc, char *argv[], struct manager_options *optio
         }
     }
     if (optind < argc) {
-        fprintf(stderr, "nss-sdd: unexpected argument '%s'\nTry 'nss-sdd --help'.\n",
-                argv[optind]);
+        fprintf(stderr, "nss-sdd: unexpected argument '%s'\nTry 'nss-sdd --help'.\n", argv[optind]);
         return -EINVAL;
     }
     return 0;

@@ -124,7 +124,8 @@ static enum registry_meaning hook_meaning(void *userdata, const struct resolver_
     return registries_meaning(((struct manager *)userdata)->registries, owner, name, ret_target);
 }
 
-static int hook_reverse(void *userdata, const struct address *address, char ret_name[static NAME_SIZE])
+static int hook_reverse(void *userdata, const struct address *address,
+                        char ret_name[static NAME_SIZE])
 {
     return registries_reverse(((struct manager *)userdata)->registries, address, ret_name);
 }
@@ -207,8 +208,7 @@ static void registry_added(void *userdata, unsigned index, const struct registry
     store_registry_add(manager->store, index, &rules, config->max_services);
 }
 
-static void registry_restarted(void *userdata, unsigned index,
-                               const struct registry_config *config)
+static void registry_restarted(void *userdata, unsigned index, const struct registry_config *config)
 {
     struct manager *manager = userdata;
     struct freshness_rules rules = freshness_rules_of(&manager->config->resolve, config);
@@ -226,8 +226,7 @@ static void registry_removed(void *userdata, unsigned index)
 
 static void publish_header(struct manager *manager);
 
-static void registry_reported(void *userdata, unsigned index,
-                              const struct registry_report *report)
+static void registry_reported(void *userdata, unsigned index, const struct registry_report *report)
 {
     struct manager *manager = userdata;
 
@@ -491,8 +490,8 @@ static int make_sources(struct manager *manager)
     if (r < 0)
         return r;
     sd_event_source_set_enabled(manager->work, SD_EVENT_OFF);
-    r = sd_event_add_time(manager->event, &manager->deadlines, CLOCK_BOOTTIME, 0,
-                          USEC_PER_MSEC, on_deadline, manager);
+    r = sd_event_add_time(manager->event, &manager->deadlines, CLOCK_BOOTTIME, 0, USEC_PER_MSEC,
+                          on_deadline, manager);
     if (r < 0)
         return r;
     sd_event_source_set_enabled(manager->deadlines, SD_EVENT_OFF);
@@ -533,8 +532,8 @@ static int make_core(struct manager *manager)
     manager->registries = registries_new(&registries_hooks);
     if (!manager->store || !manager->chase || !manager->registries)
         return -ENOMEM;
-    manager->resolver =
-        resolver_new(&manager->resolver_hooks, manager->store, manager->chase, &resolver_rules);
+    manager->resolver = resolver_new(&manager->resolver_hooks, manager->store, manager->chase,
+                                     &resolver_rules);
     return manager->resolver ? 0 : -ENOMEM;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The manager: builds all parts of the daemon, connects them to one another and to the event loop, and
- * takes them down again. What happens on signals, on a reload, every second; nothing else.
+ * The manager: builds all parts of the daemon, connects them to one another and to the event loop,
+ * and takes them down again. What happens on signals, on a reload, every second; nothing else.
  */
 #pragma once
 
@@ -15,7 +15,8 @@ struct manager_options {
 
 struct manager;
 
-/* Loads the configuration (its errors are logged and end the start with -EBADMSG) and opens everything. */
+/* Loads the configuration (its errors are logged and end the start with -EBADMSG) and opens
+ * everything. */
 int manager_new(const struct manager_options *options, struct manager **ret_manager);
 struct manager *manager_free(struct manager *manager);
 

@@ -35,8 +35,7 @@ static bool has_port(const struct endpoint *endpoint, const char *wanted)
     char text[2 * ENDPOINT_STRING_MAX];
 
     for (size_t i = 0; i < endpoint->port_count; i++) {
-        snprintf(text, sizeof(text), "%s/%s", endpoint->ports[i].name,
-                 endpoint->ports[i].protocol);
+        snprintf(text, sizeof(text), "%s/%s", endpoint->ports[i].name, endpoint->ports[i].protocol);
         if (strcasecmp(text, wanted) == 0)
             return true;
     }

@@ -12,8 +12,8 @@
 #include "daemon/registry/registry.h"
 
 struct policy_rules {
-    bool allow_warning;        /* warning counts as ready */
-    bool terminating_never;    /* else endpoints that are going are the last resort */
+    bool allow_warning;     /* warning counts as ready */
+    bool terminating_never; /* else endpoints that are going are the last resort */
 };
 
 enum policy_verdict {
@@ -28,8 +28,8 @@ enum policy_verdict {
 const char *policy_reason(enum policy_verdict verdict, const struct endpoint *endpoint);
 
 /*
- * Judges every endpoint: `ret_verdicts` has set->count entries. Returns the number of used ones, and
- * in `ret_selected` how many the selector picks at all, whatever their health.
+ * Judges every endpoint: `ret_verdicts` has set->count entries. Returns the number of used ones,
+ * and in `ret_selected` how many the selector picks at all, whatever their health.
  */
 size_t policy_judge(const struct endpoint_set *set, const struct selector *selector,
                     const struct policy_rules *rules, enum policy_verdict *ret_verdicts,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The running registries: starts, reloads and stops what the configuration names, knows which registry owns
- * which domain, passes the verbs on, and remembers how each registry is doing. It interprets no names and no
- * endpoints itself.
+ * The running registries: starts, reloads and stops what the configuration names, knows which
+ * registry owns which domain, passes the verbs on, and remembers how each registry is doing. It
+ * interprets no names and no endpoints itself.
  */
 #pragma once
 
@@ -39,8 +39,8 @@ struct registries *registries_free(struct registries *registries); /* stops all 
 
 /*
  * Brings the running registries in line with `config`, which must stay alive until the next call or
- * the end. A registry whose file did not change is left alone. One that cannot start is logged, shown as down and
- * tried again at the next reload.
+ * the end. A registry whose file did not change is left alone. One that cannot start is logged,
+ * shown as down and tried again at the next reload.
  */
 void registries_apply(struct registries *registries, const struct config *config);
 

@@ -45,7 +45,7 @@ struct lookup {
     usec_t deadline, soft_deadline;
     lookup_done_t done;
     void *userdata;
-    bool due; /* a name of it changed */
+    bool due;                   /* a name of it changed */
     struct lookup *prev, *next; /* in `lookups`, by deadline */
 };
 
@@ -175,8 +175,7 @@ static bool make_room(struct resolver *resolver)
 {
     struct name *name;
 
-    DL_FOREACH(resolver->unproven, name)
-    {
+    DL_FOREACH (resolver->unproven, name) {
         if (name->watchers.first)
             continue;
         name_free(name);
@@ -215,8 +214,8 @@ static struct name *name_new(struct resolver *resolver, const char *text, usec_t
 }
 
 /*
- * The name in use, evaluated for `now`. A program asked for it, so its services count as used, and those
- * that are due are asked again.
+ * The name in use, evaluated for `now`. A program asked for it, so its services count as used, and
+ * those that are due are asked again.
  */
 static struct name *name_get(struct resolver *resolver, const char *text, usec_t now)
 {
@@ -268,8 +267,8 @@ static size_t write_answer(struct resolver *resolver, const struct name *name, u
 enum progress { WAITING, ANSWERED };
 
 /*
- * Goes through the candidates in order: the first that succeeds or exists wins. `ret_name`: the winner, or
- * NULL with *ret_status for all of them.
+ * Goes through the candidates in order: the first that succeeds or exists wins. `ret_name`: the
+ * winner, or NULL with *ret_status for all of them.
  */
 static enum progress lookup_progress(const struct lookup *lookup, usec_t now,
                                      const struct name **ret_name, enum answer_status *ret_status)
@@ -463,7 +462,7 @@ void resolver_set_rules(struct resolver *resolver, const struct resolver_rules *
     struct name *name, *next;
 
     resolver->rules = *rules;
-    HASH_ITER(hh, resolver->names, name, next)
+    HASH_ITER (hh, resolver->names, name, next)
         name_mark(name);
 }
 
@@ -504,8 +503,7 @@ usec_t resolver_expire(struct resolver *resolver, usec_t now)
     usec_t next = USEC_INFINITY;
 
     try_due(resolver, true, now);
-    DL_FOREACH(resolver->lookups, lookup)
-    {
+    DL_FOREACH (resolver->lookups, lookup) {
         usec_t due = now < lookup->soft_deadline ? lookup->soft_deadline : lookup->deadline;
 
         if (due < next)
@@ -518,7 +516,7 @@ void resolver_sweep(struct resolver *resolver, usec_t now)
 {
     struct name *name, *next;
 
-    HASH_ITER(hh, resolver->names, name, next)
+    HASH_ITER (hh, resolver->names, name, next)
         if (!name->watchers.first && now >= usec_add(name->used_at, resolver->rules.idle))
             name_free(name);
 }

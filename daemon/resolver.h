@@ -2,13 +2,13 @@
 /*
  * The resolver: from a name to an answer.
  *
- * Owns the names in use: each is evaluated from the store (its registry's service and selector, the policy,
- * aliases and host names followed: gather.h) and evaluated again when anything it rests on changes. Owns the
- * lookups that wait for a name, their deadlines, and the search list. Core: no I/O, the clock is an
- * argument, the world is reached through struct resolver_hooks (gather.h).
+ * Owns the names in use: each is evaluated from the store (its registry's service and selector, the
+ * policy, aliases and host names followed: gather.h) and evaluated again when anything it rests on
+ * changes. Owns the lookups that wait for a name, their deadlines, and the search list. Core: no
+ * I/O, the clock is an argument, the world is reached through struct resolver_hooks (gather.h).
  *
- * Changes are not followed up inside the call that made them: they mark names, and resolver_run() does the
- * work. So a report may be made from anywhere.
+ * Changes are not followed up inside the call that made them: they mark names, and resolver_run()
+ * does the work. So a report may be made from anywhere.
  */
 #pragma once
 
@@ -49,14 +49,16 @@ void resolver_set_rules(struct resolver *resolver, const struct resolver_rules *
 typedef void (*lookup_done_t)(void *userdata, const void *payload, size_t size);
 
 /*
- * Looks up a folded name. family: enum wire_family. Where the answer is known `done` is called from inside and
- * *ret_lookup is NULL; else it is called later, at the latest when the lookup time-out is over.
+ * Looks up a folded name. family: enum wire_family. Where the answer is known `done` is called from
+ * inside and *ret_lookup is NULL; else it is called later, at the latest when the lookup time-out
+ * is over.
  */
 int resolver_lookup(struct resolver *resolver, const char *name, bool rooted, int family,
                     usec_t now, lookup_done_t done, void *userdata, struct lookup **ret_lookup);
 void lookup_cancel(struct lookup *lookup); /* takes NULL */
 
-/* The name of an address: at once, from what is known. ANSWER_FOREIGN where no registry claims it. */
+/* The name of an address: at once, from what is known. ANSWER_FOREIGN where no registry claims it.
+ */
 void resolver_reverse(struct resolver *resolver, const struct address *address, lookup_done_t done,
                       void *userdata);
 

@@ -83,8 +83,8 @@ static int find_passed(char *const *names, int count, const char *name, int type
         if (getsockname(fd, (struct sockaddr *)&address, &length) < 0)
             continue;
         size = strnlen(address.sun_path, sizeof(address.sun_path));
-        if (size > strlen(path) && memcmp(address.sun_path + size - strlen(path), path,
-                                          strlen(path)) == 0)
+        if (size > strlen(path) &&
+            memcmp(address.sun_path + size - strlen(path), path, strlen(path)) == 0)
             return fd;
     }
     return -1;
@@ -114,14 +114,13 @@ int sockets_open(const char *runtime_directory, struct sockets *ret_sockets)
 
     if (count < 0)
         count = 0;
-    sockets.lookup =
-        open_one(names, count, runtime_directory, NSS_SD_LOOKUP_SOCKET, SOCK_SEQPACKET);
+    sockets.lookup = open_one(names, count, runtime_directory, NSS_SD_LOOKUP_SOCKET,
+                              SOCK_SEQPACKET);
     if (sockets.lookup < 0) {
         r = sockets.lookup;
         goto finish;
     }
-    sockets.control =
-        open_one(names, count, runtime_directory, NSS_SD_CONTROL_SOCKET, SOCK_STREAM);
+    sockets.control = open_one(names, count, runtime_directory, NSS_SD_CONTROL_SOCKET, SOCK_STREAM);
     if (sockets.control < 0) {
         r = sockets.control;
         close(sockets.lookup);

@@ -91,8 +91,8 @@ static void service_drop(struct service *service)
     service_remove(service);
 }
 
-void store_registry_add(struct store *store, unsigned registry,
-                        const struct freshness_rules *rules, unsigned max_services)
+void store_registry_add(struct store *store, unsigned registry, const struct freshness_rules *rules,
+                        unsigned max_services)
 {
     store->registries[registry] = (struct registry_state){
         .used = true,
@@ -145,7 +145,8 @@ static void ask_registry(struct service *service, bool first, usec_t now)
         service->in_flight = false;
 }
 
-/* When an asking registry is to be asked again: at 80 % of the TTL, less up to a tenth of jitter. */
+/* When an asking registry is to be asked again: at 80 % of the TTL, less up to a tenth of jitter.
+ */
 static usec_t refresh_time(const struct service *service, usec_t now)
 {
     const struct freshness *freshness = &service->freshness;
@@ -155,7 +156,8 @@ static usec_t refresh_time(const struct service *service, usec_t now)
         return USEC_INFINITY;
     ttl = freshness->fresh_until > now ? freshness->fresh_until - now : 0;
     return now + ttl * 8 / 10 -
-           (ttl >= 10 ? service->store->hooks.random(service->store->hooks.userdata) % (ttl / 10) : 0);
+           (ttl >= 10 ? service->store->hooks.random(service->store->hooks.userdata) % (ttl / 10)
+                      : 0);
 }
 
 static usec_t retry_time(const struct service *service, usec_t wish, usec_t now)
@@ -173,8 +175,7 @@ static bool make_room(struct registry_state *state)
 {
     struct service *service;
 
-    DL_FOREACH(state->unproven, service)
-    {
+    DL_FOREACH (state->unproven, service) {
         if (service->watchers.first)
             continue;
         service_drop(service);
@@ -327,8 +328,7 @@ static struct endpoint_set *merge_sets(struct endpoint_set *kept, struct endpoin
     return endpoint_builder_finish(builder, &merged) < 0 ? NULL : merged;
 }
 
-static void apply_suspect(struct service *service, const struct registry_report *report,
-                          usec_t now)
+static void apply_suspect(struct service *service, const struct registry_report *report, usec_t now)
 {
     struct registry_state *state = state_of(service);
     bool have_data = !is_empty(report);
@@ -386,7 +386,7 @@ static void registry_up(struct registry_state *state, usec_t now)
 {
     struct service *service, *next;
 
-    HASH_ITER(hh, state->services, service, next)
+    HASH_ITER (hh, state->services, service, next)
         if (service->freshness.watched && service->freshness.epoch != state->clock.epoch)
             freshness_failed(&service->freshness, &state->clock, now);
     freshness_clock_live(&state->clock);
@@ -401,7 +401,7 @@ static void registry_down(struct registry_state *state, usec_t now)
     freshness_clock_lost(&state->clock, now);
     state->down = true;
     /* Nobody waits for a registry that is known to be down. */
-    HASH_ITER(hh, state->services, service, next)
+    HASH_ITER (hh, state->services, service, next)
         watch_list_notify(&service->watchers);
 }
 
@@ -478,7 +478,7 @@ void store_each(struct store *store, unsigned registry,
 
         if (registry != STORE_REGISTRIES_MAX && registry != i)
             continue;
-        HASH_ITER(hh, store->registries[i].services, service, next)
+        HASH_ITER (hh, store->registries[i].services, service, next)
             visit(userdata, service);
     }
 }
@@ -490,7 +490,7 @@ void store_rewant(struct store *store, unsigned registry, usec_t now)
 
     registry_down(state, now);
     state->down = false;
-    HASH_ITER(hh, state->services, service, next)
+    HASH_ITER (hh, state->services, service, next)
         ask_registry(service, true, now);
 }
 
@@ -499,7 +499,7 @@ void store_sweep(struct store *store, usec_t idle, usec_t now)
     for (unsigned i = 0; i < STORE_REGISTRIES_MAX; i++) {
         struct service *service, *next;
 
-        HASH_ITER(hh, store->registries[i].services, service, next)
+        HASH_ITER (hh, store->registries[i].services, service, next)
             if (!service->watchers.first && now >= usec_add(service->used_at, idle))
                 service_drop(service);
     }

@@ -2,9 +2,10 @@
 /*
  * The store: what is known of every service in use, by registry and key.
  *
- * Owns the services, their freshness, when a registry is to be asked again, and which service is given up
- * (nobody asks for it, or its registry is over its limits). It does no I/O and takes the clock as an
- * argument; it reaches registries only through struct store_hooks. It knows no names and no policy.
+ * Owns the services, their freshness, when a registry is to be asked again, and which service is
+ * given up (nobody asks for it, or its registry is over its limits). It does no I/O and takes the
+ * clock as an argument; it reaches registries only through struct store_hooks. It knows no names
+ * and no policy.
  */
 #pragma once
 
@@ -36,8 +37,8 @@ struct store *store_free(struct store *store); /* takes NULL; drops nothing at t
 
 /* ---- registries: `registry` is an index below STORE_REGISTRIES_MAX, chosen by the caller ---- */
 
-void store_registry_add(struct store *store, unsigned registry,
-                        const struct freshness_rules *rules, unsigned max_services);
+void store_registry_add(struct store *store, unsigned registry, const struct freshness_rules *rules,
+                        unsigned max_services);
 /* Forgets all its services; their watchers hear of it (they find no service any more). */
 void store_registry_remove(struct store *store, unsigned registry);
 void store_registry_rules(struct store *store, unsigned registry,
@@ -74,13 +75,13 @@ struct service_facts {
     const char *alias;              /* or NULL */
     uint32_t flags;                 /* REPORT_* of the data */
     bool proven;                    /* had data at some time: known before */
-    bool asking;   /* an answer of the registry is on its way, and it is not known to be down */
-    usec_t asked_since;             /* since when, if asking */
-    usec_t confirmed_at;            /* 0: never */
-    usec_t until;                   /* end of the present state */
-    usec_t fresh_until;             /* end of validity; USEC_INFINITY: until lost */
-    usec_t used_at;                 /* last store_ask() */
-    const char *error;              /* last failure since the last data, or "" */
+    bool asking; /* an answer of the registry is on its way, and it is not known to be down */
+    usec_t asked_since;  /* since when, if asking */
+    usec_t confirmed_at; /* 0: never */
+    usec_t until;        /* end of the present state */
+    usec_t fresh_until;  /* end of validity; USEC_INFINITY: until lost */
+    usec_t used_at;      /* last store_ask() */
+    const char *error;   /* last failure since the last data, or "" */
 };
 void service_facts(const struct service *service, usec_t now, struct service_facts *ret_facts);
 

@@ -2,10 +2,10 @@
 /*
  * Watchers: how one part of the core hears that another part's object changed.
  *
- * An object that others depend on (a service, a chased host name, a name) has a watch_list; a dependent
- * embeds a watcher and attaches it. A watcher may detach itself or others, and attach new ones, from within
- * its callback: a watcher that was detached is not called any more, one attached during a round
- * is called from the next round on.
+ * An object that others depend on (a service, a chased host name, a name) has a watch_list; a
+ * dependent embeds a watcher and attaches it. A watcher may detach itself or others, and attach new
+ * ones, from within its callback: a watcher that was detached is not called any more, one attached
+ * during a round is called from the next round on.
  */
 #pragma once
 
@@ -52,8 +52,9 @@ static inline void watch_list_done(struct watch_list *list)
 }
 
 /*
- * Calls every watcher that was attached before. Each call may change the list in any way, so the walk
- * starts over after each; `round` marks who had its turn. Watchers called move to the end, so a walk is linear.
+ * Calls every watcher that was attached before. Each call may change the list in any way, so the
+ * walk starts over after each; `round` marks who had its turn. Watchers called move to the end, so
+ * a walk is linear.
  */
 static inline void watch_list_notify(struct watch_list *list)
 {

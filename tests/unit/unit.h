@@ -16,13 +16,16 @@
         return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;                                          \
     }
 
-/* One test case with several test functions. */
-#define UNIT_CASE(suite, name, ...)                                                                \
+/* One test case with several test functions, and what runs before and after each (may be NULL). */
+#define UNIT_CASE_FIXTURE(suite, name, set_up, tear_down, ...)                                     \
     do {                                                                                           \
         const TTest *tests_[] = {__VA_ARGS__};                                                     \
         TCase *case_ = tcase_create(name);                                                         \
         tcase_set_timeout(case_, 60);                                                              \
+        tcase_add_checked_fixture(case_, set_up, tear_down);                                       \
         for (size_t i_ = 0; i_ < sizeof(tests_) / sizeof(tests_[0]); i_++)                         \
             tcase_add_test(case_, tests_[i_]);                                                     \
         suite_add_tcase(suite, case_);                                                             \
     } while (0)
+
+#define UNIT_CASE(suite, name, ...) UNIT_CASE_FIXTURE(suite, name, NULL, NULL, __VA_ARGS__)

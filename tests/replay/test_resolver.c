@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Stories of lookups: registries say this and that, time passes, a program gets ...
+ * (daemon/resolver.h). */
+#include "tests/replay/world.h"
+
+#include "nss-sd/wire.h"
+#include "tests/unit/unit.h"
+
+static struct world *w;
+
+static void set_up(void)
+{
+    w = world_new();
+}
+
+static void tear_down(void)
+{
+    world_free(w);
+}
+
+#define EXPECT(seen, text)      ck_assert_str_eq(seen_text(seen), text)
+#define ASK(name, family, text) ck_assert_str_eq(world_ask(w, name, family), text)
+
+START_TEST(the_first_lookup_waits_for_the_registry)
+{
+    struct seen *four = world_lookup(w, "Orders.One.", WIRE_IPV4);
+    struct seen *both = world_lookup(w, "orders.one", WIRE_UNSPEC);
+
+    EXPECT(four, "waiting");
+    ck_assert_uint_eq(world_calls(w, "want orders"), 1);
+    world_at(w, 1001 * SEC);
+    world_data(w, 0, "orders", "10.0.0.2,fd00::2 10.0.0.1", REPORT_UNTIL_LOST, 0);
+    EXPECT(four, "found 10.0.0.1 10.0.0.2");
+    EXPECT(both, "found 10.0.0.1 10.0.0.2 fd00::2");
+    ck_assert_str_eq(seen_name(four), "orders.one");
+    ASK("orders.one", WIRE_IPV6, "found fd00::2");
+}
+END_TEST
+
+START_TEST(a_silent_registry_is_undecided_after_the_timeout_never_absent)
+{
+    struct seen *seen = world_lookup(w, "orders.one", WIRE_UNSPEC);
+
+    world_at(w, 1002 * SEC - 1);
+    EXPECT(seen, "waiting");
+    world_at(w, 1002 * SEC);
+    EXPECT(seen, "undecided");
+}
+END_TEST
+
+START_TEST(nobody_waits_for_a_registry_that_is_known_to_be_down)
+{
+    struct seen *seen = world_lookup(w, "orders.one", WIRE_UNSPEC);
+
+    world_report(w, 0, REPORT_DOWN, NULL);
+    EXPECT(seen, "undecided");
+    ASK("other.one", WIRE_IPV4, "undecided");
+    /* The other registry is not concerned. */
+    EXPECT(world_lookup(w, "orders.two", WIRE_IPV4), "waiting");
+}
+END_TEST
+
+START_TEST(a_failure_of_one_key_ends_its_wait)
+{
+    struct seen *seen = world_lookup(w, "orders.one", WIRE_UNSPEC);
+
+    world_report(w, 0, REPORT_FAILED, "orders");
+    EXPECT(seen, "undecided");
+}
+END_TEST
+
+START_TEST(a_change_is_in_the_next_lookup)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1 10.0.0.2", REPORT_UNTIL_LOST, 0);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.1 10.0.0.2");
+    world_data(w, 0, "orders", "10.0.0.2", REPORT_UNTIL_LOST, 0);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.2");
+    world_report(w, 0, REPORT_ABSENT, "orders");
+    ASK("orders.one", WIRE_IPV4, "absent");
+    world_data(w, 0, "orders", "10.0.0.9", REPORT_UNTIL_LOST, 0);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.9");
+}
+END_TEST
+
+START_TEST(unhealthy_endpoints_are_not_handed_out)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1/critical 10.0.0.2/warning 10.0.0.3 10.0.0.4/terminating",
+               REPORT_UNTIL_LOST, 0);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.2 10.0.0.3");
+    world_data(w, 0, "orders", "10.0.0.1/critical 10.0.0.4/terminating", REPORT_UNTIL_LOST, 0);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.4");
+    world_data(w, 0, "orders", "10.0.0.1/critical", REPORT_UNTIL_LOST, 0);
+    ASK("orders.one", WIRE_IPV4, "no-data");
+    world_data(w, 0, "orders", "10.0.0.1/critical", REPORT_UNTIL_LOST, REPORT_EMPTY_IS_ABSENT);
+    ASK("orders.one", WIRE_IPV4, "absent");
+}
+END_TEST
+
+START_TEST(tags_share_the_watch_of_their_service)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1/t=v1 10.0.0.2/t=V2", REPORT_UNTIL_LOST, 0);
+    ASK("v2.tag.orders.one", WIRE_IPV4, "found 10.0.0.2");
+    ASK("v3.tag.orders.one", WIRE_IPV4, "absent");
+    ck_assert_uint_eq(world_calls(w, "want orders"), 1);
+}
+END_TEST
+
+START_TEST(families_are_told_apart)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    ASK("orders.one", WIRE_IPV6, "no-data");
+    ASK("orders.one", WIRE_UNSPEC, "found 10.0.0.1");
+    world_data(w, 0, "orders", "10.0.0.1", 30 * SEC, REPORT_IPV6_UNDECIDED);
+    ASK("orders.one", WIRE_IPV6, "undecided");
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.1");
+    ASK("orders.one", WIRE_UNSPEC, "found 10.0.0.1");
+}
+END_TEST
+
+START_TEST(grammar_decides_what_cannot_exist)
+{
+    ASK("x-bad.one", WIRE_IPV4, "absent");
+    ASK("one", WIRE_IPV4, "no-data");
+    ASK("www.example.org", WIRE_IPV4, "foreign");
+    world_shared(w, true);
+    ASK("x-bad.one", WIRE_IPV4, "foreign");
+}
+END_TEST
+
+START_TEST(stale_answers_outlive_the_registry_but_not_for_ever)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    world_at(w, 2000 * SEC);
+    world_report(w, 0, REPORT_DOWN, NULL);
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1");
+    world_at(w, (2000 + 3599) * SEC);
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1");
+    world_at(w, (2000 + 3600) * SEC);
+    ASK("orders.one", WIRE_IPV4, "undecided");
+    world_report(w, 0, REPORT_UP, NULL);
+    world_data(w, 0, "orders", "10.0.0.3", REPORT_UNTIL_LOST, 0);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.3");
+}
+END_TEST
+
+START_TEST(an_absence_is_told_for_five_seconds_after_the_registry_is_lost)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_report(w, 0, REPORT_ABSENT, "orders");
+    world_report(w, 0, REPORT_DOWN, NULL);
+    world_at(w, 1004 * SEC);
+    ASK("orders.one", WIRE_IPV4, "absent");
+    world_at(w, 1005 * SEC);
+    ASK("orders.one", WIRE_IPV4, "undecided");
+}
+END_TEST
+
+START_TEST(a_ttl_that_runs_out_is_refreshed_before_and_waited_for_briefly_after)
+{
+    struct seen *seen;
+
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", 10 * SEC, 0);
+    world_at(w, 1006 * SEC);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.1");
+    ck_assert_uint_eq(world_calls(w, "refresh orders"), 0);
+    world_at(w, 1009 * SEC);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.1");
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.1");
+    ck_assert_uint_eq(world_calls(w, "refresh orders"), 1);
+    world_data(w, 0, "orders", "10.0.0.2", 10 * SEC, 0);
+    world_at(w, 1030 * SEC);
+    seen = world_lookup(w, "orders.one", WIRE_IPV4);
+    EXPECT(seen, "waiting");
+    world_at(w, 1030 * SEC + 200 * MSEC);
+    EXPECT(seen, "found~ 10.0.0.2");
+    world_at(w, 1040 * SEC);
+    world_data(w, 0, "orders", "10.0.0.3", 10 * SEC, 0);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.3");
+}
+END_TEST
+
+START_TEST(a_registry_that_fails_is_asked_again_with_growing_pauses)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", 1 * SEC, 0);
+    for (unsigned i = 0; i < 600; i++) {
+        unsigned before = world_calls(w, "refresh orders");
+
+        world_at(w, (1002 + i) * SEC);
+        world_lookup(w, "orders.one", WIRE_IPV4);
+        if (world_calls(w, "refresh orders") > before)
+            world_report(w, 0, REPORT_FAILED, "orders");
+    }
+    ck_assert_uint_lt(world_calls(w, "refresh orders"), 30);
+    ck_assert_uint_gt(world_calls(w, "refresh orders"), 15);
+}
+END_TEST
+
+START_TEST(suspect_data_takes_nothing_away)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1 10.0.0.2", REPORT_UNTIL_LOST, 0);
+    world_suspect(w, 0, "orders", "10.0.0.2 10.0.0.3");
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1 10.0.0.2 10.0.0.3");
+    world_at(w, 1180 * SEC);
+    ASK("orders.one", WIRE_IPV4, "undecided");
+    world_data(w, 0, "orders", "10.0.0.3", REPORT_UNTIL_LOST, 0);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.3");
+}
+END_TEST
+
+START_TEST(host_names_of_endpoints_are_chased)
+{
+    struct seen *seen = world_lookup(w, "orders.one", WIRE_UNSPEC);
+
+    world_data(w, 0, "orders", "->db.example.org 10.0.0.1", REPORT_UNTIL_LOST, 0);
+    EXPECT(seen, "waiting");
+    world_dns(w, "db.example.org", DNS_A, DNS_DATA, "192.0.2.7", 30 * SEC, NULL);
+    EXPECT(seen, "waiting");
+    world_dns(w, "db.example.org", DNS_AAAA, DNS_NODATA, "", 30 * SEC, NULL);
+    EXPECT(seen, "found 10.0.0.1 192.0.2.7");
+    /* Refreshed when the TTL is over, kept when that fails. */
+    world_at(w, 1031 * SEC);
+    ck_assert_uint_eq(world_dns_open(w, "db.example.org"), 2);
+    world_dns(w, "db.example.org", DNS_A, DNS_FAILED, "", 0, NULL);
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1 192.0.2.7");
+    world_at(w, 1033 * SEC);
+    world_dns(w, "db.example.org", DNS_A, DNS_DATA, "192.0.2.8", 30 * SEC, NULL);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.1 192.0.2.8");
+}
+END_TEST
+
+START_TEST(a_chased_name_may_not_lead_to_the_loopback)
+{
+    struct seen *seen = world_lookup(w, "orders.one", WIRE_IPV4);
+
+    world_data(w, 0, "orders", "->evil.example.org", REPORT_UNTIL_LOST, 0);
+    world_dns(w, "evil.example.org", DNS_A, DNS_DATA, "127.0.0.1", 30 * SEC, NULL);
+    EXPECT(seen, "no-data");
+}
+END_TEST
+
+START_TEST(an_alias_has_the_canonical_name_of_its_end)
+{
+    struct seen *seen = world_lookup(w, "orders.one", WIRE_IPV4);
+
+    world_alias(w, 0, "orders", "www.example.org", REPORT_UNTIL_LOST);
+    world_dns(w, "www.example.org", DNS_A, DNS_DATA, "192.0.2.1", 30 * SEC, "cdn.example.net");
+    EXPECT(seen, "found 192.0.2.1 = cdn.example.net");
+}
+END_TEST
+
+START_TEST(an_alias_to_an_owned_name_follows_its_changes)
+{
+    struct seen *seen = world_lookup(w, "orders.one", WIRE_IPV4);
+
+    world_alias(w, 0, "orders", "Shop.two.", REPORT_UNTIL_LOST);
+    EXPECT(seen, "waiting");
+    ck_assert_uint_eq(world_calls(w, "want shop"), 1);
+    world_data(w, 1, "shop", "10.0.0.1 10.0.0.2", REPORT_UNTIL_LOST, 0);
+    EXPECT(seen, "found 10.0.0.1 10.0.0.2 = shop.two");
+    world_data(w, 1, "shop", "10.0.0.2", REPORT_UNTIL_LOST, 0);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.2 = shop.two");
+    world_report(w, 1, REPORT_ABSENT, "shop");
+    ASK("orders.one", WIRE_IPV4, "absent");
+}
+END_TEST
+
+START_TEST(a_loop_of_aliases_ends)
+{
+    world_lookup(w, "a.one", WIRE_IPV4);
+    world_alias(w, 0, "a", "b.one", REPORT_UNTIL_LOST);
+    world_alias(w, 0, "b", "a.one", REPORT_UNTIL_LOST);
+    ASK("a.one", WIRE_IPV4, "undecided");
+}
+END_TEST
+
+static const char *const search_list[] = {"one", "example.org", "two"};
+
+static void use_search_list(void)
+{
+    world_rules(w)->search = search_list;
+    world_rules(w)->search_count = 3;
+    world_apply_rules(w);
+}
+
+START_TEST(the_first_candidate_that_exists_wins)
+{
+    struct seen *seen;
+
+    use_search_list();
+    seen = world_lookup(w, "orders", WIRE_IPV4);
+    world_data(w, 1, "orders", "10.0.0.2", REPORT_UNTIL_LOST, 0);
+    EXPECT(seen, "waiting");
+    world_report(w, 0, REPORT_ABSENT, "orders");
+    EXPECT(seen, "found 10.0.0.2");
+    ck_assert_str_eq(seen_name(seen), "orders.two");
+    world_data(w, 0, "orders", "fd00::1", REPORT_UNTIL_LOST, 0);
+    ASK("orders", WIRE_IPV4, "no-data");
+}
+END_TEST
+
+START_TEST(a_short_name_that_no_registry_knows_stays_whole)
+{
+    struct seen *seen;
+
+    use_search_list();
+    seen = world_lookup(w, "printer", WIRE_UNSPEC);
+    world_report(w, 0, REPORT_ABSENT, "printer");
+    world_report(w, 1, REPORT_ABSENT, "printer");
+    EXPECT(seen, "foreign");
+    ASK("printer.", WIRE_UNSPEC, "foreign");
+    ASK("two.dots", WIRE_UNSPEC, "foreign");
+}
+END_TEST
+
+START_TEST(an_undecided_candidate_counts_only_if_it_was_known_before)
+{
+    struct seen *seen;
+
+    use_search_list();
+    world_report(w, 0, REPORT_DOWN, NULL);
+    world_report(w, 1, REPORT_DOWN, NULL);
+    ASK("printer", WIRE_IPV4, "foreign");
+    world_report(w, 0, REPORT_UP, NULL);
+    world_report(w, 1, REPORT_UP, NULL);
+    seen = world_lookup(w, "orders", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    world_report(w, 1, REPORT_ABSENT, "orders");
+    EXPECT(seen, "found 10.0.0.1");
+    world_report(w, 0, REPORT_DOWN, NULL);
+    world_at(w, 1000 * SEC + 3601 * SEC);
+    ASK("orders", WIRE_IPV4, "undecided");
+}
+END_TEST
+
+START_TEST(random_names_do_not_push_out_live_ones)
+{
+    char name[64];
+
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    for (unsigned i = 0; i < 20000; i++) {
+        snprintf(name, sizeof(name), "random-%u.one", i);
+        world_lookup(w, name, WIRE_IPV4);
+        snprintf(name, sizeof(name), "random-%u", i);
+        world_report(w, 0, REPORT_ABSENT, name);
+    }
+    ck_assert_uint_eq(world_calls(w, "want orders"), 1);
+    ck_assert_uint_eq(world_calls(w, "drop orders"), 0);
+    ck_assert_uint_eq(world_calls(w, "drop random-7"), 1);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.1");
+}
+END_TEST
+
+START_TEST(a_service_that_nobody_asks_for_is_dropped)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    world_at(w, (1000 + 1799) * SEC);
+    resolver_sweep(world_resolver(w), world_now(w));
+    store_sweep(world_store(w), 1800 * SEC, world_now(w));
+    ck_assert_uint_eq(world_calls(w, "drop orders"), 0);
+    world_at(w, (1000 + 1800) * SEC);
+    resolver_sweep(world_resolver(w), world_now(w));
+    store_sweep(world_store(w), 1800 * SEC, world_now(w));
+    ck_assert_uint_eq(world_calls(w, "drop orders"), 1);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("resolver");
+
+    UNIT_CASE_FIXTURE(suite, "waiting", set_up, tear_down, the_first_lookup_waits_for_the_registry,
+                      a_silent_registry_is_undecided_after_the_timeout_never_absent,
+                      nobody_waits_for_a_registry_that_is_known_to_be_down,
+                      a_failure_of_one_key_ends_its_wait);
+    UNIT_CASE_FIXTURE(suite, "answers", set_up, tear_down, a_change_is_in_the_next_lookup,
+                      unhealthy_endpoints_are_not_handed_out, tags_share_the_watch_of_their_service,
+                      families_are_told_apart, grammar_decides_what_cannot_exist);
+    UNIT_CASE_FIXTURE(
+        suite, "time", set_up, tear_down, stale_answers_outlive_the_registry_but_not_for_ever,
+        an_absence_is_told_for_five_seconds_after_the_registry_is_lost,
+        a_ttl_that_runs_out_is_refreshed_before_and_waited_for_briefly_after,
+        a_registry_that_fails_is_asked_again_with_growing_pauses, suspect_data_takes_nothing_away);
+    UNIT_CASE_FIXTURE(suite, "chase", set_up, tear_down, host_names_of_endpoints_are_chased,
+                      a_chased_name_may_not_lead_to_the_loopback,
+                      an_alias_has_the_canonical_name_of_its_end,
+                      an_alias_to_an_owned_name_follows_its_changes, a_loop_of_aliases_ends);
+    UNIT_CASE_FIXTURE(suite, "search", set_up, tear_down, the_first_candidate_that_exists_wins,
+                      a_short_name_that_no_registry_knows_stays_whole,
+                      an_undecided_candidate_counts_only_if_it_was_known_before);
+    UNIT_CASE_FIXTURE(suite, "bounds", set_up, tear_down, random_names_do_not_push_out_live_ones,
+                      a_service_that_nobody_asks_for_is_dropped);
+    return suite;
+}
+
+UNIT_MAIN(make_suite)

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tests/replay/world.h"
+
+#include <check.h>
+#include <stdio.h>
+
+#include "nss-sd/wire.h"
+
+struct dns_call {
+    struct world *world;
+    char host[NAME_SIZE];
+    enum dns_type type;
+    void (*done)(void *userdata, const struct dns_result *result);
+    void *userdata;
+    struct dns_call *prev, *next;
+};
+
+struct seen {
+    struct world *world;
+    struct lookup *lookup;
+    int family;
+    char text[4096];
+    char name[NAME_SIZE];
+    struct seen *next;
+};
+
+struct called {
+    char *text;
+    struct called *next;
+};
+
+struct world {
+    usec_t now;
+    bool awake, shared;
+    struct store *store;
+    struct chase *chase;
+    struct resolver *resolver;
+    struct resolver_hooks hooks;
+    struct resolver_rules rules;
+    struct freshness_rules freshness[2];
+    struct dns_call *questions;
+    struct seen *lookups;
+    struct called *called;
+    uint64_t random;
+};
+
+static uint64_t hook_random(void *userdata)
+{
+    struct world *world = userdata;
+
+    world->random = world->random * UINT64_C(6364136223846793005) + 1442695040888963407;
+    return world->random >> 11;
+}
+
+static void note_call(struct world *world, const char *verb, const char *key)
+{
+    struct called *called = calloc(1, sizeof(*called));
+
+    ck_assert_int_gt(asprintf(&called->text, "%s %s", verb, key), 0);
+    called->next = world->called;
+    world->called = called;
+}
+
+static int hook_want(void *userdata, unsigned registry, const char *key)
+{
+    (void)registry;
+    note_call(userdata, "want", key);
+    return 0;
+}
+
+static int hook_refresh(void *userdata, unsigned registry, const char *key)
+{
+    (void)registry;
+    note_call(userdata, "refresh", key);
+    return 0;
+}
+
+static void hook_drop(void *userdata, unsigned registry, const char *key)
+{
+    (void)registry;
+    note_call(userdata, "drop", key);
+}
+
+unsigned world_calls(const struct world *world, const char *verb_and_key)
+{
+    unsigned count = 0;
+
+    for (struct called *called = world->called; called; called = called->next)
+        count += streq(called->text, verb_and_key);
+    return count;
+}
+
+static bool hook_owner(void *userdata, const char *name, struct resolver_owner *ret_owner)
+{
+    static const char *const domains[] = {"one", "two"};
+    struct world *world = userdata;
+    size_t length = strlen(name);
+
+    for (unsigned i = 0; i < ELEMENTS(domains); i++) {
+        if (!name_below(name, length, domains[i], 3))
+            continue;
+        *ret_owner = (struct resolver_owner){.registry = i,
+                                             .domain = domains[i],
+                                             .relative = length > 3 ? length - 4 : 0,
+                                             .shared = i == 0 && world->shared};
+        return true;
+    }
+    return false;
+}
+
+static enum registry_meaning hook_meaning(void *userdata, const struct resolver_owner *owner,
+                                          const char *name, struct registry_target *ret_target)
+{
+    const char *tag;
+
+    (void)userdata;
+    if (owner->relative == 0)
+        return REGISTRY_NO_DATA;
+    if (strncmp(name, "x-", 2) == 0)
+        return REGISTRY_NO_SUCH_NAME;
+    snprintf(ret_target->key, sizeof(ret_target->key), "%.*s", (int)owner->relative, name);
+    tag = strstr(ret_target->key, ".tag.");
+    if (tag) {
+        ret_target->selector.kind = SELECT_TAG;
+        snprintf(ret_target->selector.value, NAME_SIZE, "%.*s", (int)(tag - ret_target->key),
+                 ret_target->key);
+        memmove(ret_target->key, tag + 5, strlen(tag + 5) + 1);
+    }
+    return REGISTRY_TARGET;
+}
+
+static int hook_reverse(void *userdata, const struct address *address,
+                        char ret_name[static NAME_SIZE])
+{
+    (void)userdata;
+    if (address->bytes[0] != 10)
+        return -ENOENT;
+    strcpy(ret_name, "ten.one");
+    return 0;
+}
+
+static const char *hook_refusal(void *userdata, unsigned registry, const struct address *address)
+{
+    (void)userdata;
+    (void)registry;
+    return address_refusal(address, false);
+}
+
+static void hook_policy(void *userdata, const char *name, struct resolver_policy *ret_policy)
+{
+    (void)userdata;
+    (void)name;
+    *ret_policy = (struct resolver_policy){.rules = {.allow_warning = true}, .answers = 8};
+}
+
+static void hook_wake(void *userdata)
+{
+    ((struct world *)userdata)->awake = true;
+}
+
+/* ---- DNS ---- */
+
+static int hook_query(void *userdata, const struct dns_question *question,
+                      struct dns_call **ret_call)
+{
+    struct world *world = userdata;
+    struct dns_call *call = calloc(1, sizeof(*call));
+
+    call->world = world;
+    snprintf(call->host, sizeof(call->host), "%s", question->name);
+    call->type = question->type;
+    call->done = question->done;
+    call->userdata = question->userdata;
+    DL_APPEND(world->questions, call);
+    *ret_call = call;
+    return 0;
+}
+
+static void hook_cancel(void *userdata, struct dns_call *call)
+{
+    DL_DELETE(((struct world *)userdata)->questions, call);
+    free(call);
+}
+
+static usec_t hook_now(void *userdata)
+{
+    return ((struct world *)userdata)->now;
+}
+
+unsigned world_dns_open(const struct world *world, const char *host)
+{
+    struct dns_call *call;
+    unsigned count = 0;
+
+    DL_FOREACH (world->questions, call)
+        count += streq(call->host, host);
+    return count;
+}
+
+static void run(struct world *world)
+{
+    while (world->awake) {
+        world->awake = false;
+        resolver_run(world->resolver, world->now);
+        resolver_expire(world->resolver, world->now);
+    }
+}
+
+static size_t parse_addresses(const char *text, struct address *ret_addresses, size_t max)
+{
+    char *copy = strdup(text), *save = NULL;
+    size_t count = 0;
+
+    for (char *word = strtok_r(copy, ", ", &save); word; word = strtok_r(NULL, ", ", &save)) {
+        ck_assert_uint_lt(count, max);
+        ck_assert_int_eq(address_from_string(word, &ret_addresses[count++]), 0);
+    }
+    free(copy);
+    return count;
+}
+
+void world_dns(struct world *world, const char *host, enum dns_type type, enum dns_outcome outcome,
+               const char *addresses, usec_t ttl, const char *canonical)
+{
+    struct address list[64];
+    struct dns_result result = {.outcome = outcome,
+                                .ttl = ttl,
+                                .addresses = list,
+                                .text = "",
+                                .canonical = canonical ? canonical : host};
+    struct dns_call *call;
+
+    result.address_count = parse_addresses(addresses, list, ELEMENTS(list));
+    DL_FOREACH (world->questions, call) {
+        if (!streq(call->host, host) || call->type != type)
+            continue;
+        DL_DELETE(world->questions, call);
+        call->done(call->userdata, &result);
+        free(call);
+        run(world);
+        return;
+    }
+    ck_abort_msg("nobody asked DNS for %s", host);
+}
+
+/* ---- reports ---- */
+
+static void parse_endpoint(struct endpoint_builder *builder, char *word)
+{
+    char *save = NULL, *part = strtok_r(word, "/", &save);
+    struct address addresses[16];
+    size_t count;
+
+    endpoint_builder_begin(builder, part);
+    if (strncmp(part, "->", 2) == 0) {
+        endpoint_builder_target(builder, part + 2);
+    } else {
+        count = parse_addresses(part, addresses, ELEMENTS(addresses));
+        for (size_t i = 0; i < count; i++)
+            endpoint_builder_address(builder, &addresses[i]);
+    }
+    while ((part = strtok_r(NULL, "/", &save))) {
+        if (streq(part, "warning"))
+            endpoint_builder_health(builder, HEALTH_WARNING);
+        else if (streq(part, "critical"))
+            endpoint_builder_health(builder, HEALTH_CRITICAL);
+        else if (streq(part, "terminating"))
+            endpoint_builder_health(builder, HEALTH_TERMINATING);
+        else if (strncmp(part, "w=", 2) == 0)
+            endpoint_builder_weight(builder, (uint32_t)atoi(part + 2));
+        else if (strncmp(part, "t=", 2) == 0)
+            endpoint_builder_tag(builder, part + 2);
+        else
+            ck_abort_msg("what is /%s?", part);
+    }
+}
+
+static struct endpoint_set *parse_set(const char *text)
+{
+    struct endpoint_builder *builder = endpoint_builder_new();
+    char *copy = strdup(text), *save = NULL;
+    struct endpoint_set *set;
+
+    for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save))
+        parse_endpoint(builder, word);
+    free(copy);
+    ck_assert_int_eq(endpoint_builder_finish(builder, &set), 0);
+    endpoint_builder_free(builder);
+    return set;
+}
+
+static void report(struct world *world, unsigned registry, const struct registry_report *what)
+{
+    store_report(world->store, registry, what, world->now);
+    run(world);
+}
+
+void world_data(struct world *world, unsigned registry, const char *key, const char *endpoints,
+                usec_t validity, uint32_t flags)
+{
+    struct endpoint_set *set = parse_set(endpoints);
+
+    report(world, registry,
+           &(struct registry_report){.kind = REPORT_DATA,
+                                     .key = key,
+                                     .endpoints = set,
+                                     .validity = validity,
+                                     .flags = flags});
+    endpoint_set_unref(set);
+}
+
+void world_suspect(struct world *world, unsigned registry, const char *key, const char *endpoints)
+{
+    struct endpoint_set *set = parse_set(endpoints);
+
+    report(world, registry,
+           &(struct registry_report){
+               .kind = REPORT_SUSPECT, .key = key, .endpoints = set, .text = "scripted"});
+    endpoint_set_unref(set);
+}
+
+void world_alias(struct world *world, unsigned registry, const char *key, const char *alias,
+                 usec_t validity)
+{
+    report(world, registry,
+           &(struct registry_report){
+               .kind = REPORT_DATA, .key = key, .alias = alias, .validity = validity});
+}
+
+void world_report(struct world *world, unsigned registry, enum registry_report_kind kind,
+                  const char *key)
+{
+    report(
+        world, registry,
+        &(struct registry_report){
+            .kind = kind, .key = key, .validity = REPORT_UNTIL_LOST, .text = "scripted failure"});
+}
+
+/* ---- lookups ---- */
+
+static int compare_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void print_found(struct seen *seen, const struct answer *answer)
+{
+    char *texts[1024];
+    size_t count = 0;
+    FILE *out = fmemopen(seen->text, sizeof(seen->text), "w");
+
+    for (size_t i = 0; seen->family != WIRE_IPV6 && i < answer->head->count4; i++) {
+        struct address address = {.family = AF_INET};
+
+        memcpy(address.bytes, answer->records4[i].address, 4);
+        texts[count] = malloc(INET6_ADDRSTRLEN);
+        address_to_string(&address, texts[count++]);
+    }
+    for (size_t i = 0; seen->family != WIRE_IPV4 && i < answer->head->count6; i++) {
+        struct address address = {.family = AF_INET6};
+
+        memcpy(address.bytes, answer->records6[i].address, 16);
+        texts[count] = malloc(INET6_ADDRSTRLEN);
+        address_to_string(&address, texts[count++]);
+    }
+    qsort(texts, count, sizeof(*texts), compare_text);
+    fprintf(out, "found%s", answer->head->flags & ANSWER_FLAG_STALE ? "~" : "");
+    for (size_t i = 0; i < count; i++) {
+        fprintf(out, " %s", texts[i]);
+        free(texts[i]);
+    }
+    if (answer->canonical)
+        fprintf(out, " = %.*s", (int)answer->head->canonical_length, answer->canonical);
+    fclose(out);
+}
+
+static void lookup_done(void *userdata, const void *payload, size_t size)
+{
+    static const char *const words[] = {"", "found", "no-data", "absent", "undecided", "foreign"};
+    struct seen *seen = userdata;
+    struct evaluation both;
+    struct answer answer;
+    enum answer_status status;
+
+    seen->lookup = NULL;
+    ck_assert(answer_parse(payload, size, &answer));
+    both = (struct evaluation){.status4 = answer.head->status4, .status6 = answer.head->status6};
+    status = evaluation_status(&both, seen->family);
+    snprintf(seen->name, sizeof(seen->name), "%s", answer.name);
+    if (status == ANSWER_FOUND)
+        print_found(seen, &answer);
+    else
+        snprintf(seen->text, sizeof(seen->text), "%s", words[status]);
+}
+
+struct seen *world_lookup(struct world *world, const char *name, int family)
+{
+    struct seen *seen = calloc(1, sizeof(*seen));
+    char folded[NAME_SIZE];
+    bool rooted;
+
+    seen->world = world;
+    seen->family = family;
+    seen->next = world->lookups;
+    world->lookups = seen;
+    strcpy(seen->text, "waiting");
+    ck_assert_uint_gt(name_fold(name, strlen(name) + 1, folded, &rooted), 0);
+    ck_assert_int_eq(resolver_lookup(world->resolver, folded, rooted, family, world->now,
+                                     lookup_done, seen, &seen->lookup),
+                     0);
+    run(world);
+    return seen;
+}
+
+const char *seen_text(struct seen *seen)
+{
+    return seen->text;
+}
+
+const char *seen_name(struct seen *seen)
+{
+    return seen->name;
+}
+
+const char *world_ask(struct world *world, const char *name, int family)
+{
+    return seen_text(world_lookup(world, name, family));
+}
+
+/* ---- the world ---- */
+
+usec_t world_now(const struct world *world)
+{
+    return world->now;
+}
+
+void world_at(struct world *world, usec_t t)
+{
+    ck_assert_uint_ge(t, world->now);
+    while (world->now < t) {
+        usec_t next = resolver_expire(world->resolver, world->now);
+        usec_t second = (world->now / SEC + 1) * SEC;
+
+        if (second < next)
+            next = second;
+        world->now = next < t ? next : t;
+        if (world->now == second)
+            chase_sweep(world->chase, world->now);
+        resolver_expire(world->resolver, world->now);
+        run(world);
+    }
+}
+
+struct world *world_new(void)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    struct store_hooks store_hooks = {hook_want, hook_refresh, hook_drop, hook_random, world};
+    struct chase_hooks chase_hooks = {hook_query, hook_cancel, hook_now, world};
+    struct chase_rules chase_rules = {1 * SEC, 60 * SEC, 5 * SEC, 3600 * SEC};
+
+    world->now = 1000 * SEC;
+    world->hooks = (struct resolver_hooks){hook_owner,  hook_meaning, hook_reverse, hook_refusal,
+                                           hook_policy, hook_wake,    hook_random,  world};
+    world->rules = (struct resolver_rules){
+        .ndots = 1, .lookup_timeout = 2 * SEC, .stale_wait = 200 * MSEC, .idle = 1800 * SEC};
+    world->store = store_new(&store_hooks);
+    world->chase = chase_new(&chase_hooks, &chase_rules);
+    world->resolver = resolver_new(&world->hooks, world->store, world->chase, &world->rules);
+    for (unsigned i = 0; i < 2; i++) {
+        world->freshness[i] = (struct freshness_rules){1 * SEC, 60 * SEC, 5 * SEC, 3600 * SEC,
+                                                       180 * SEC};
+        store_registry_add(world->store, i, &world->freshness[i], 10000);
+    }
+    return world;
+}
+
+void world_free(struct world *world)
+{
+    resolver_free(world->resolver);
+    chase_free(world->chase);
+    store_free(world->store);
+    ck_assert_ptr_null(world->questions);
+    while (world->lookups) {
+        struct seen *seen = world->lookups;
+
+        world->lookups = seen->next;
+        free(seen);
+    }
+    while (world->called) {
+        struct called *called = world->called;
+
+        world->called = called->next;
+        free(called->text);
+        free(called);
+    }
+    free(world);
+}
+
+struct store *world_store(struct world *world)
+{
+    return world->store;
+}
+
+struct resolver *world_resolver(struct world *world)
+{
+    return world->resolver;
+}
+
+struct resolver_rules *world_rules(struct world *world)
+{
+    return &world->rules;
+}
+
+void world_apply_rules(struct world *world)
+{
+    resolver_set_rules(world->resolver, &world->rules);
+    run(world);
+}
+
+struct freshness_rules *world_freshness(struct world *world, unsigned registry)
+{
+    return &world->freshness[registry];
+}
+
+void world_shared(struct world *world, bool shared)
+{
+    world->shared = shared;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A scripted world around the core (store, chase, resolver): one or two registries whose reports
+ * the test writes, a DNS that the test answers, and a clock that the test moves. A test reads as a
+ * story: given these reports, a lookup at t = 31 s gets ....
+ *
+ * Domains: "one" belongs to registry 0, "two" to registry 1. Under each, NAME.one means the key
+ * NAME; TAG.tag.NAME.one picks the tag; "bad grammar" is any name with an x- label; the bare domain
+ * has no data.
+ */
+#pragma once
+
+#include "daemon/resolver.h"
+
+#define SEC  USEC_PER_SEC
+#define MSEC USEC_PER_MSEC
+
+struct world;
+
+struct world *world_new(void);
+void world_free(struct world *world);
+
+struct store *world_store(struct world *world);
+struct resolver *world_resolver(struct world *world);
+struct resolver_rules *world_rules(struct world *world); /* change, then world_apply_rules() */
+void world_apply_rules(struct world *world);
+struct freshness_rules *world_freshness(struct world *world, unsigned registry);
+void world_shared(struct world *world, bool shared); /* of registry 0 */
+
+usec_t world_now(const struct world *world);
+/* Moves the clock to `t`, running everything that falls due on the way, in order. */
+void world_at(struct world *world, usec_t t);
+
+/* ---- registries ---- */
+
+/* "ADDRESS ADDRESS,..." one endpoint a word, addresses with commas; after a '/': "warning",
+ * "critical", "terminating", "w=5" (weight), "t=TAG", "->host.name" instead of addresses. */
+void world_data(struct world *world, unsigned registry, const char *key, const char *endpoints,
+                usec_t validity, uint32_t flags);
+void world_alias(struct world *world, unsigned registry, const char *key, const char *alias,
+                 usec_t validity);
+void world_report(struct world *world, unsigned registry, enum registry_report_kind kind,
+                  const char *key);
+void world_suspect(struct world *world, unsigned registry, const char *key, const char *endpoints);
+
+/* Verbs that the core has called, since the start: counts by "want KEY", "refresh KEY", "drop KEY".
+ */
+unsigned world_calls(const struct world *world, const char *verb_and_key);
+
+/* ---- DNS ---- */
+
+/* Answers the oldest question for `host` of this type; fails the test if there is none. */
+void world_dns(struct world *world, const char *host, enum dns_type type, enum dns_outcome outcome,
+               const char *addresses, usec_t ttl, const char *canonical);
+unsigned world_dns_open(const struct world *world, const char *host);
+
+/* ---- lookups ---- */
+
+struct seen; /* one lookup */
+struct seen *world_lookup(struct world *world, const char *name, int family);
+/* "waiting", or STATUS of the request's family and, if found, the addresses in order of text: e.g.
+ * "found 10.0.0.1 10.0.0.2", "absent", "no-data", "undecided", "foreign"; " = CANONICAL" for an
+ * alias; a
+ * "~" behind "found" for stale. Valid until the next call. */
+const char *seen_text(struct seen *seen);
+const char *seen_name(struct seen *seen); /* the FQDN that answered */
+
+/* Looks up and returns the text at once. */
+const char *world_ask(struct world *world, const char *name, int family);
