@@ -66,7 +66,14 @@ struct dns_client;
 struct sd_event;
 
 int dns_client_new(struct sd_event *event, struct dns_client **ret_client);
+/* Drops all calls; not from within a callback. Takes NULL, returns NULL. */
 struct dns_client *dns_client_free(struct dns_client *client);
+
+/*
+ * Servers to ask instead of the system's (a setting, and how tests bring their own); NULL: the
+ * system's again. Questions under way are not touched. 0, -EINVAL or -ENOMEM.
+ */
+int dns_client_set_servers(struct dns_client *client, const char *servers);
 
 /* -EINVAL: bad name or server list. */
 int dns_start(struct dns_client *client, const struct dns_question *question,
