@@ -10,7 +10,7 @@
 
 #define RESOLVE(member) offsetof(struct config_resolve, member)
 
-static const struct config_item resolve_items[] = {
+const struct config_item config_resolve_items[] = {
     {"Search", config_parse_domains, RESOLVE(search)},
     {"Ndots", config_parse_unsigned, RESOLVE(ndots), 0, 15, "1"},
     {"MinTTLSec", config_parse_duration, RESOLVE(min_ttl), 0, CONFIG_DAY, "1s"},
@@ -27,13 +27,13 @@ static const struct config_item resolve_items[] = {
     {NULL},
 };
 
-static const struct config_item server_items[] = {
+const struct config_item config_server_items[] = {
     {"MaxConnections", config_parse_unsigned, RESOLVE(max_connections), 1, 65536, "4096"},
     {"MaxConnectionsPerUser", config_parse_unsigned, RESOLVE(max_connections_uid), 1, 65536, "256"},
     {NULL},
 };
 
-static const struct config_item control_items[] = {
+const struct config_item config_control_items[] = {
     {"ControlGroup", config_parse_string, RESOLVE(control_group), 0, 0, "nss-sd"},
     {NULL},
 };
@@ -93,13 +93,13 @@ static int load_global(const struct config_loader *loader)
     struct config_files main_file = {0}, drop_ins = {0};
     int r;
 
-    r = config_table_init(&tables[TABLE_RESOLVE], "Resolve", resolve_items, resolve,
+    r = config_table_init(&tables[TABLE_RESOLVE], "Resolve", config_resolve_items, resolve,
                           loader->messages);
     if (r == 0)
-        r = config_table_init(&tables[TABLE_SERVER], "Server", server_items, resolve,
+        r = config_table_init(&tables[TABLE_SERVER], "Server", config_server_items, resolve,
                               loader->messages);
     if (r == 0)
-        r = config_table_init(&tables[TABLE_CONTROL], "Control", control_items, resolve,
+        r = config_table_init(&tables[TABLE_CONTROL], "Control", config_control_items, resolve,
                               loader->messages);
     if (r == 0)
         r = config_files_one(loader->roots, "nss-sd.conf", loader->messages, &main_file);

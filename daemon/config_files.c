@@ -3,7 +3,6 @@
  * Which files of the configuration are in force (daemon/config_file.h): looks into folders, opens
  * no file. A file hides one of the same name in a lower root, also when it is empty.
  */
-#define _GNU_SOURCE /* asprintf */
 #include "daemon/config_file.h"
 
 #include <dirent.h>

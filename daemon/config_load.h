@@ -12,6 +12,14 @@
 #define CONFIG_MINUTE (60 * USEC_PER_SEC)
 #define CONFIG_DAY    (86400 * USEC_PER_SEC)
 
+/* The keys of every section but for those of a registry type. */
+extern const struct config_item config_resolve_items[];
+extern const struct config_item config_server_items[];
+extern const struct config_item config_control_items[];
+extern const struct config_item config_registry_items[];
+extern const struct config_item config_match_items[];
+extern const struct config_item config_policy_items[];
+
 struct config_loader {
     const char *const *roots; /* NULL-terminated, the highest-ranking first */
     struct config *config;

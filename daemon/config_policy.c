@@ -13,12 +13,12 @@ static const char *const terminating_words[] = {"last-resort", "never", NULL};
 static int parse_globs(const struct config_item *item, const struct config_value *value,
                        void *field);
 
-static const struct config_item match_items[] = {
+const struct config_item config_match_items[] = {
     {"Name", parse_globs, POLICY(match)},
     {NULL},
 };
 
-static const struct config_item policy_items[] = {
+const struct config_item config_policy_items[] = {
     {"Answers", config_parse_unsigned, POLICY(answers), 1, 16},
     {"MaxStaleSec", config_parse_duration, POLICY(max_stale), 0, 0},
     {"EmptyProtection", config_parse_duration, POLICY(empty_protection), 0, 0},
@@ -31,7 +31,7 @@ static const struct config_item policy_items[] = {
     {NULL},
 };
 
-/* For each of policy_items, the flag that says that it is set. */
+/* For each of config_policy_items, the flag that says that it is set. */
 static const struct {
     const char *key;
     size_t flag;
@@ -108,9 +108,9 @@ static int load_policy(const struct config_loader *loader, const struct config_f
 
     r = config_pairs_read(file->path, sections, loader->messages, &pairs);
     if (r == 0)
-        r = config_table_init(&tables[0], "Match", match_items, policy, loader->messages);
+        r = config_table_init(&tables[0], "Match", config_match_items, policy, loader->messages);
     if (r == 0)
-        r = config_table_init(&tables[1], "Policy", policy_items, policy, loader->messages);
+        r = config_table_init(&tables[1], "Policy", config_policy_items, policy, loader->messages);
     if (r == 0)
         r = config_tables_assign(tables, 2, policy->file, &pairs, NULL, loader->messages);
     if (r == 0 && pairs.count > 0)

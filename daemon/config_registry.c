@@ -18,7 +18,7 @@ static int parse_type(const struct config_item *item, const struct config_value 
 static int parse_prefixes(const struct config_item *item, const struct config_value *value,
                           void *field);
 
-static const struct config_item registry_items[] = {
+const struct config_item config_registry_items[] = {
     {"Type", parse_type, REGISTRY(type)},
     {"Domains", config_parse_domains, REGISTRY(domains)},
     {"Enabled", config_parse_bool, REGISTRY(enabled), 0, 0, "yes"},
@@ -256,7 +256,8 @@ static int load_registry(struct config_loader *loader, const struct config_files
 
     r = config_pairs_read(file->path, sections, loader->messages, &pairs);
     if (r == 0)
-        r = config_table_init(&tables[0], "Registry", registry_items, registry, loader->messages);
+        r = config_table_init(&tables[0], "Registry", config_registry_items, registry,
+                              loader->messages);
     if (r == 0)
         r = config_tables_assign(tables, 1, registry->file, &pairs, is_type, loader->messages);
     if (r == 0 && registry->type)

@@ -4,7 +4,6 @@
  * the difference between a default and a value, so that the first line of a list replaces the
  * default and the next ones add.
  */
-#define _GNU_SOURCE /* strcasestr */
 #include "daemon/config_table.h"
 
 #include <string.h>

@@ -3,7 +3,6 @@
  * Log lines as they arrive: on stderr, which each test replaces by a file of its own, and in the
  * journal, whose socket a test plays itself in a mount namespace of its own.
  */
-#define _GNU_SOURCE /* memfd_create, unshare */
 #include "daemon/log.h"
 #include "tests/unit/unit.h"
 
