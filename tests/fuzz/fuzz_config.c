@@ -59,26 +59,34 @@ static const char *const files[] = {"nss-sd.conf", "registries.d/a.registry",
         }                                                                                          \
     } while (0)
 
+static const char *path_of(const char *name)
+{
+    static char path[128];
+
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    return path;
+}
+
 static void clean_up(void)
 {
-    for (size_t i = 0; i < ELEMENTS(files) && chdir(folder) == 0; i++)
-        unlink(files[i]);
+    for (size_t i = 0; i < ELEMENTS(files); i++)
+        unlink(path_of(files[i]));
     for (size_t i = 0; i < ELEMENTS(folders); i++)
-        rmdir(folders[i]);
+        rmdir(path_of(folders[i]));
     rmdir(folder);
 }
 
 static void set_up(void)
 {
-    require(mkdtemp(folder) && chdir(folder) == 0);
+    require(mkdtemp(folder));
     for (size_t i = 0; i < ELEMENTS(folders); i++)
-        require(mkdir(folders[i], 0700) == 0);
+        require(mkdir(path_of(folders[i]), 0700) == 0);
     atexit(clean_up);
 }
 
-static void put(const char *path, const uint8_t *data, size_t size)
+static void put(const char *name, const uint8_t *data, size_t size)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = open(path_of(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
     require(fd >= 0 && write(fd, data, size) == (ssize_t)size);
     close(fd);
@@ -124,7 +132,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         lines += data[i] == '\n';
     for (size_t i = 0; i < ELEMENTS(files); i++)
         put(files[i], data, size);
-    require(config_load(".", &messages, &config) == 0);
+    require(config_load(folder, &messages, &config) == 0);
     check_messages(&messages, lines);
     if (messages.errors == 0)
         check_config(config);
