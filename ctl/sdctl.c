@@ -68,7 +68,9 @@ static const struct verb verbs[] = {
      "Makes the daemon read its configuration again, and shows what is wrong with it. With an\n"
      "error in it, the configuration that runs stays in force.\n"
      "For root and the members of ControlGroup=.",
-     "  sdctl check && sdctl reload\n", verb_reload},
+     "  sdctl reload\n"
+     "  sdctl check && sdctl reload\n",
+     verb_reload},
     {"check", "", 0, 0, OPTION_CONFIG_DIRECTORY, "Check the configuration, without a daemon",
      "Reads the configuration as the daemon would and prints every mistake as\n"
      "FILE:LINE: error|warning: TEXT. Changes nothing and needs no running daemon. The exit\n"

@@ -6,7 +6,7 @@
 #include "ctl/table.h"
 #include "ctl/verb.h"
 
-static const char *const headings[] = {"ADDRESS", ">PORT",    "HEALTH", ">WEIGHT",
+static const char *const headings[] = {"ADDRESS", "PORT",     "HEALTH", ">WEIGHT",
                                        "ZONE",    "INSTANCE", "USED",   NULL};
 
 /* ---- the table ---- */

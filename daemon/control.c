@@ -24,7 +24,7 @@ enum {
 };
 
 struct control_server {
-    const struct control_backend *backend;
+    struct control_backend backend;
     struct varlink_service service;
     struct varlink_server *varlink;
     uid_t own_uid;
@@ -201,7 +201,7 @@ static void query_gone(void *userdata)
 {
     struct control_reply *reply = userdata;
 
-    reply->server->backend->query_cancel(reply->server->backend->userdata, reply);
+    reply->server->backend.query_cancel(reply->server->backend.userdata, reply);
     free(reply);
 }
 
@@ -542,7 +542,7 @@ static const struct method methods[] = {
 static bool on_call(void *userdata, struct varlink_call *call, const char *name, json_t *parameters)
 {
     struct control_server *server = userdata;
-    struct request request = {server, server->backend, call, parameters};
+    struct request request = {server, &server->backend, call, parameters};
 
     for (size_t i = 0; i < ELEMENTS(methods); i++) {
         const char *wrong;
@@ -588,11 +588,9 @@ int control_server_new(struct sd_event *event, int fd, const struct control_back
     struct control_server *server = calloc(1, sizeof(*server));
     int r;
 
-    if (!server) {
-        close(fd);
+    if (!server)
         return -ENOMEM;
-    }
-    server->backend = backend;
+    server->backend = *backend;
     server->own_uid = geteuid();
     server->service = (struct varlink_service){
         .vendor = "nss-sd",

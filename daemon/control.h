@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The control socket: the methods of io.nss-sd.Control (io.nss-sd.Control.varlink is the contract) on top
- * of the Varlink server (varlink.h). Owns who may call what and the check of every parameter; what the
- * methods *do* is behind struct control_backend, which the manager fills in.
+ * The control socket: the methods of io.nss-sd.Control (io.nss-sd.Control.varlink is the contract)
+ * on top of the Varlink server (varlink.h). Owns who may call what and the check of every
+ * parameter; what the methods *do* is behind struct control_backend, which the manager fills in.
  */
 #pragma once
 
@@ -32,7 +32,8 @@ struct control_registration {
 
 struct control_backend {
     void *userdata;
-    /* Begins a lookup of a folded name; the Answer object goes to control_reply_answer() later (never inside). */
+    /* Begins a lookup of a folded name; the Answer object goes to control_reply_answer() later
+     * (never inside). */
     int (*query)(void *userdata, const char *name, bool rooted, int family,
                  struct control_reply *reply);
     /* The caller went away: drop what was begun for `reply`. */
@@ -44,17 +45,21 @@ struct control_backend {
     /* -ENOENT: no local registry; -EINVAL; -ENOSPC: its limit. `ret_id` is the caller's to free. */
     int (*register_instance)(void *userdata, const struct control_registration *registration,
                              char **ret_id);
-    int (*deregister_instance)(void *userdata, const char *name, const char *id); /* count, -ENOENT */
-    int (*flush)(void *userdata, const char *name);                              /* count, -ENOENT */
-    int (*reload)(void *userdata, struct config_messages *messages); /* 0, -EBADMSG: errors in messages */
+    int (*deregister_instance)(void *userdata, const char *name,
+                               const char *id);     /* count, -ENOENT */
+    int (*flush)(void *userdata, const char *name); /* count, -ENOENT */
+    int (*reload)(void *userdata,
+                  struct config_messages *messages); /* 0, -EBADMSG: errors in messages */
 };
 
 struct control_server;
 struct sd_event;
 
 /*
- * Serves on the listening socket `fd` (owned from now on). `privileged_group`: name of the group whose
- * members may call the privileged methods beside root and the daemon's own uid; NULL: none.
+ * Serves on the listening socket `fd` (owned from now on; on error it stays the caller's).
+ * `backend` is copied; its userdata must outlive the server, whose end cancels the queries that
+ * wait. `privileged_group`: name of the group whose members may call the privileged methods beside
+ * root and the daemon's own uid; NULL: none.
  */
 int control_server_new(struct sd_event *event, int fd, const struct control_backend *backend,
                        const char *privileged_group, struct control_server **ret_server);

@@ -2,6 +2,7 @@
 #include "daemon/varlink.h"
 
 #include <ctype.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -646,9 +647,13 @@ static struct varlink_limits limits_complete(struct varlink_limits limits)
 
 static int server_attach(struct varlink_server *server, int fd)
 {
-    int r = sd_event_add_time(server->event, &server->pause, CLOCK_MONOTONIC, 0, TIMER_ACCURACY,
-                              on_pause_over, server);
+    int flags = fcntl(fd, F_GETFL), r;
 
+    /* One that the service manager opened may block. */
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return -errno;
+    r = sd_event_add_time(server->event, &server->pause, CLOCK_MONOTONIC, 0, TIMER_ACCURACY,
+                          on_pause_over, server);
     if (r >= 0)
         r = sd_event_source_set_enabled(server->pause, SD_EVENT_OFF);
     if (r >= 0)
@@ -662,10 +667,8 @@ int varlink_server_new(struct sd_event *event, int fd, const struct varlink_serv
     struct varlink_server *server = calloc(1, sizeof(*server));
     int r;
 
-    if (!server) {
-        close(fd);
+    if (!server)
         return -ENOMEM;
-    }
     server->service = service;
     server->limits = limits_complete(service->limits);
     server->accounts = (struct accounts){
@@ -676,8 +679,6 @@ int varlink_server_new(struct sd_event *event, int fd, const struct varlink_serv
     server->event = sd_event_ref(event);
     r = server_attach(server, fd);
     if (r < 0) {
-        if (!server->listener || !sd_event_source_get_io_fd_own(server->listener))
-            close(fd);
         varlink_server_free(server);
         return r;
     }

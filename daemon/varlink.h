@@ -51,7 +51,8 @@ struct varlink_service {
     void *userdata;
 };
 
-/* `fd`: a listening AF_UNIX SOCK_STREAM socket, non-blocking, owned from now on (also on error). */
+/* `fd`: a listening AF_UNIX SOCK_STREAM socket, owned from now on; on error it stays the caller's.
+ */
 int varlink_server_new(struct sd_event *event, int fd, const struct varlink_service *service,
                        struct varlink_server **ret_server);
 /* Ends all connections (see varlink_call_defer()); takes NULL, returns NULL. */

@@ -1,0 +1,650 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The control interface on a backend that records what it is asked: who may call what, what the
+ * backend is given, and how its results and every bad parameter come back. Peers are made up: this
+ * file's peer_read() takes the place of daemon/peer.c.
+ */
+#include "daemon/control.h"
+
+#include <grp.h>
+#include <sys/prctl.h>
+
+#include "daemon/log.h"
+#include "daemon/peer.h"
+#include "tests/unit/unit.h"
+#include "tests/unit/varlink_world.h"
+
+#define CALL(method, parameters)                                                                   \
+    "{\"method\":\"io.nss-sd.Control." method "\",\"parameters\":{" parameters "}}"
+#define OK(parameters) "{\"parameters\":{" parameters "}}"
+#define DENIED         "{\"error\":\"org.varlink.service.PermissionDenied\",\"parameters\":{}}"
+#define BUSY           "{\"error\":\"io.nss-sd.Control.Busy\",\"parameters\":{}}"
+#define INVALID(name)                                                                              \
+    "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"" name    \
+    "\"}}"
+/* The beginning of an InvalidValue: the reason is for people. */
+#define VALUE(name)                                                                                \
+    "{\"error\":\"io.nss-sd.Control.InvalidValue\",\"parameters\":{\"parameter\":\"" name "\","
+
+/* ---- the peer ---- */
+
+static struct peer peer;
+static gid_t peer_groups[2];
+
+int peer_read(int fd, struct peer *ret_peer)
+{
+    (void)fd;
+    *ret_peer = peer;
+    ret_peer->groups = malloc(sizeof(peer_groups));
+    memcpy(ret_peer->groups, peer_groups, sizeof(peer_groups));
+    ret_peer->group_count = ELEMENTS(peer_groups);
+    return 0;
+}
+
+static void become(uid_t uid, gid_t gid, gid_t group)
+{
+    peer = (struct peer){.uid = uid, .gid = gid, .pid = 77};
+    peer_groups[0] = 60001;
+    peer_groups[1] = group;
+}
+
+/* ---- the backend ---- */
+
+static struct {
+    sd_event *event;
+    int listener, fd;
+    struct control_server *server;
+    struct control_reply *reply;
+    char asked[4096]; /* one call, as text */
+    int result;
+} world;
+
+static int fake_query(void *userdata, const char *name, bool rooted, int family,
+                      struct control_reply *reply)
+{
+    ck_assert_ptr_eq(userdata, &world);
+    snprintf(world.asked, sizeof(world.asked), "query %s%s %s", name, rooted ? "." : "",
+             family == AF_INET     ? "4"
+             : family == AF_INET6  ? "6"
+             : family == AF_UNSPEC ? "both"
+                                   : "?");
+    if (world.result >= 0)
+        world.reply = reply;
+    return world.result;
+}
+
+static void fake_query_cancel(void *userdata, struct control_reply *reply)
+{
+    ck_assert_ptr_eq(userdata, &world);
+    ck_assert_ptr_eq(reply, world.reply);
+    world.reply = NULL;
+    strcpy(world.asked, "cancel");
+}
+
+static int fake_query_address(void *userdata, const struct address *address, char **ret_name,
+                              char **ret_registry)
+{
+    char text[INET6_ADDRSTRLEN];
+
+    (void)userdata;
+    address_to_string(address, text);
+    snprintf(world.asked, sizeof(world.asked), "query_address %s", text);
+    if (world.result < 0)
+        return world.result;
+    *ret_name = strdup("db-0.db");
+    *ret_registry = strdup("k8s");
+    return 0;
+}
+
+static json_t *fake_status(void *userdata)
+{
+    (void)userdata;
+    strcpy(world.asked, "status");
+    return world.result < 0 ? NULL : json_pack("{s:s}", "version", "1");
+}
+
+static json_t *fake_services(void *userdata, const char *registry)
+{
+    (void)userdata;
+    snprintf(world.asked, sizeof(world.asked), "services %s", registry ?: "(all)");
+    return world.result < 0 ? NULL : json_array();
+}
+
+static int fake_register(void *userdata, const struct control_registration *registration,
+                         char **ret_id)
+{
+    char *end = world.asked;
+
+    (void)userdata;
+    end += sprintf(end, "register %s id=%s target=%s port=%u weight=%u zone=%s ttl=%lld",
+                   registration->name, registration->id, registration->target ?: "(none)",
+                   registration->port, registration->weight, registration->zone,
+                   (long long)registration->ttl);
+    for (size_t i = 0; i < registration->address_count; i++) {
+        char text[INET6_ADDRSTRLEN];
+
+        address_to_string(&registration->addresses[i], text);
+        end += sprintf(end, " %s", text);
+    }
+    for (size_t i = 0; i < registration->tag_count; i++)
+        end += sprintf(end, " #%s", registration->tags[i]);
+    if (world.result >= 0)
+        *ret_id = strdup(*registration->id ? registration->id : "made-up");
+    return world.result;
+}
+
+static int fake_deregister(void *userdata, const char *name, const char *id)
+{
+    (void)userdata;
+    snprintf(world.asked, sizeof(world.asked), "deregister %s %s", name, id ?: "(all)");
+    return world.result;
+}
+
+static int fake_flush(void *userdata, const char *name)
+{
+    (void)userdata;
+    snprintf(world.asked, sizeof(world.asked), "flush %s", name ?: "(all)");
+    return world.result;
+}
+
+static int fake_reload(void *userdata, struct config_messages *messages)
+{
+    (void)userdata;
+    strcpy(world.asked, "reload");
+    if (world.result == -EBADMSG)
+        config_complain(messages, "/etc/nss-sd/nss-sd.conf", 3, "no such key");
+    config_warn(messages, "/etc/nss-sd/nss-sd.conf", 0, "empty");
+    return world.result;
+}
+
+/* ---- calls ---- */
+
+static void start(const char *group)
+{
+    const struct control_backend backend = {
+        .userdata = &world,
+        .query = fake_query,
+        .query_cancel = fake_query_cancel,
+        .query_address = fake_query_address,
+        .status = fake_status,
+        .services = fake_services,
+        .register_instance = fake_register,
+        .deregister_instance = fake_deregister,
+        .flush = fake_flush,
+        .reload = fake_reload,
+    };
+
+    ck_assert_int_ge(sd_event_new(&world.event), 0);
+    log_set_level(LOG_WARNING);
+    world.listener = world_listen();
+    ck_assert_int_eq(
+        control_server_new(world.event, world.listener, &backend, group, &world.server), 0);
+}
+
+static void start_as_root(void)
+{
+    become(0, 0, 0);
+    start(NULL);
+    world.fd = world_connect(world.listener);
+}
+
+static void stop(void)
+{
+    close(world.fd);
+    world.server = control_server_free(world.server);
+    world.event = sd_event_unref(world.event);
+}
+
+/* Sends a call; "" if no reply came (yet). */
+static const char *ask(const char *text)
+{
+    world.asked[0] = '\0';
+    world_call(world.event, world.fd, text);
+    return world_reply(world.event, world.fd);
+}
+
+static bool begins(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* ---- who may what ---- */
+
+static const char *const reading[] = {
+    CALL("QueryAddress", "\"address\":\"10.0.0.1\""),
+    CALL("Status", ""),
+    CALL("Services", ""),
+    CALL("LogLevel", ""),
+};
+
+static const char *const changing[] = {
+    CALL("Register", "\"name\":\"a\",\"addresses\":[\"10.0.0.1\"]"),
+    CALL("Deregister", "\"name\":\"a\""),
+    CALL("Flush", ""),
+    CALL("Reload", ""),
+    CALL("LogLevel", "\"level\":\"debug\""),
+    /* Denied comes before what is wrong with the parameters. */
+    CALL("Register", "\"junk\":1"),
+};
+
+/* Reads as everybody may; changes only if `privileged`. */
+static void check_rights(uid_t uid, gid_t gid, gid_t group, bool privileged)
+{
+    become(uid, gid, group);
+    world.fd = world_connect(world.listener);
+    for (size_t i = 0; i < ELEMENTS(reading); i++)
+        ck_assert_msg(begins(ask(reading[i]), "{\"parameters\":"), "%s", reading[i]);
+    for (size_t i = 0; i < ELEMENTS(changing); i++) {
+        ck_assert_msg(streq(ask(changing[i]), DENIED) == !privileged, "%u: %s", (unsigned)uid,
+                      changing[i]);
+        if (!privileged)
+            ck_assert_str_eq(world.asked, "");
+    }
+    ck_assert_int_eq(log_get_level(), privileged ? LOG_DEBUG : LOG_WARNING);
+    log_set_level(LOG_WARNING);
+    close(world.fd);
+    world_run(world.event);
+}
+
+START_TEST(root_the_own_user_and_the_group_may_change)
+{
+    const struct group *group;
+    uid_t own;
+
+    /* A daemon that is not root, whoever runs the tests; a group
+     * that is none of the made-up peers'. */
+    if (geteuid() == 0)
+        ck_assert_int_eq(seteuid(4321), 0);
+    own = geteuid();
+    setgrent();
+    do
+        group = getgrent();
+    while (group && group->gr_gid == 0);
+    ck_assert_ptr_nonnull(group);
+
+    start(group->gr_name);
+    check_rights(0, 0, 0, true);
+    check_rights(own, 60000, 60000, true);
+    check_rights(own + 1, group->gr_gid, 60000, true);
+    check_rights(own + 1, 60000, group->gr_gid, true);
+    check_rights(own + 1, 60000, 60000, false);
+    check_rights(own + 1, 0, 0, false);
+    stop();
+    /* As it was, and open to leak checkers. */
+    ck_assert_int_eq(seteuid(getuid()) | prctl(PR_SET_DUMPABLE, 1), 0);
+}
+END_TEST
+
+START_TEST(a_group_that_does_not_exist_lets_nobody_in)
+{
+    start("no-such-group-here");
+    check_rights(geteuid() + 1, 0, 0, false);
+    check_rights(geteuid(), 60000, 60000, true);
+    stop();
+}
+END_TEST
+
+START_TEST(readers_have_a_quota_and_root_has_none)
+{
+    unsigned busy = 0;
+
+    become(1000, 1000, 1000);
+    start(NULL);
+    world.fd = world_connect(world.listener);
+    for (int i = 0; i < 300; i++)
+        busy += streq(ask(CALL("Status", "")), BUSY);
+    ck_assert_uint_gt(busy, 0);
+    ck_assert_uint_le(busy, 200);
+    close(world.fd);
+    become(0, 0, 0);
+    world.fd = world_connect(world.listener);
+    for (int i = 0; i < 300; i++)
+        ck_assert_str_eq(ask(CALL("Status", "")), OK("\"version\":\"1\""));
+    stop();
+}
+END_TEST
+
+/* ---- methods that ask ---- */
+
+START_TEST(query_answers_later)
+{
+    start_as_root();
+    ck_assert_str_eq(ask(CALL("Query", "\"name\":\"Orders.SD.internal.\"")), "");
+    ck_assert_str_eq(world.asked, "query orders.sd.internal. both");
+    control_reply_answer(world.reply, json_pack("{s:s}", "name", "orders.sd.internal"));
+    ck_assert_str_eq(world_reply(world.event, world.fd),
+                     OK("\"answer\":{\"name\":\"orders.sd.internal\"}"));
+    ask(CALL("Query", "\"name\":\"a\",\"family\":4"));
+    ck_assert_str_eq(world.asked, "query a 4");
+    control_reply_answer(world.reply, NULL);
+    ck_assert_str_eq(world_reply(world.event, world.fd), BUSY);
+    ask(CALL("Query", "\"name\":\"a\",\"family\":6"));
+    ck_assert_str_eq(world.asked, "query a 6");
+    control_reply_answer(world.reply, json_object());
+    ck_assert_str_eq(world_reply(world.event, world.fd), OK("\"answer\":{}"));
+    world.result = -ENOMEM;
+    ck_assert_str_eq(ask(CALL("Query", "\"name\":\"a\",\"family\":null")), BUSY);
+    ck_assert_str_eq(world.asked, "query a both");
+    stop();
+}
+END_TEST
+
+START_TEST(query_is_cancelled_when_the_caller_goes)
+{
+    start_as_root();
+    ask(CALL("Query", "\"name\":\"a\""));
+    ck_assert_ptr_nonnull(world.reply);
+    close(world.fd);
+    world_run(world.event);
+    ck_assert_str_eq(world.asked, "cancel");
+
+    world.fd = world_connect(world.listener);
+    ask(CALL("Query", "\"name\":\"b\""));
+    ck_assert_str_eq(world.asked, "query b both");
+    stop();
+    ck_assert_str_eq(world.asked, "cancel");
+}
+END_TEST
+
+START_TEST(addresses_have_names_or_none)
+{
+    start_as_root();
+    ck_assert_str_eq(ask(CALL("QueryAddress", "\"address\":\"2001:DB8::1\"")),
+                     OK("\"name\":\"db-0.db\",\"registry\":\"k8s\""));
+    ck_assert_str_eq(world.asked, "query_address 2001:db8::1");
+    world.result = -ENOENT;
+    ck_assert_str_eq(ask(CALL("QueryAddress", "\"address\":\"10.0.0.1\"")),
+                     OK("\"name\":null,\"registry\":null"));
+    world.result = -ENOMEM;
+    ck_assert_str_eq(ask(CALL("QueryAddress", "\"address\":\"10.0.0.1\"")), BUSY);
+    stop();
+}
+END_TEST
+
+START_TEST(status_and_services_pass_on_what_the_backend_says)
+{
+    start_as_root();
+    ck_assert_str_eq(ask(CALL("Status", "")), OK("\"version\":\"1\""));
+    ck_assert_str_eq(ask("{\"method\":\"io.nss-sd.Control.Status\"}"), OK("\"version\":\"1\""));
+    ck_assert_str_eq(ask(CALL("Services", "\"registry\":null")), OK("\"services\":[]"));
+    ck_assert_str_eq(world.asked, "services (all)");
+    ck_assert_str_eq(ask(CALL("Services", "\"registry\":\"consul\"")), OK("\"services\":[]"));
+    ck_assert_str_eq(world.asked, "services consul");
+    world.result = -1;
+    ck_assert(begins(ask(CALL("Services", "\"registry\":\"consul\"")), VALUE("registry")));
+    ck_assert_str_eq(ask(CALL("Services", "")), BUSY);
+    ck_assert_str_eq(ask(CALL("Status", "")), BUSY);
+    stop();
+}
+END_TEST
+
+START_TEST(log_level_is_told_and_set)
+{
+    start_as_root();
+    ck_assert_str_eq(ask(CALL("LogLevel", "")), OK("\"level\":\"warning\""));
+    ck_assert_str_eq(ask(CALL("LogLevel", "\"level\":\"err\"")), OK("\"level\":\"err\""));
+    ck_assert_int_eq(log_get_level(), LOG_ERR);
+    ck_assert(begins(ask(CALL("LogLevel", "\"level\":\"loud\"")), VALUE("level")));
+    ck_assert_int_eq(log_get_level(), LOG_ERR);
+    stop();
+}
+END_TEST
+
+/* ---- methods that change ---- */
+
+START_TEST(register_passes_everything_on)
+{
+    start_as_root();
+    ck_assert_str_eq(
+        ask(CALL("Register", "\"name\":\"Orders\",\"id\":\"blue\",\"addresses\":[\"10.0.0.1\","
+                             "\"2001:DB8::1\"],\"port\":8080,\"tags\":[\"a\",\"b c\"],"
+                             "\"weight\":65535,\"zone\":\"z1\",\"ttl_usec\":30000000")),
+        OK("\"name\":\"orders\",\"id\":\"blue\""));
+    ck_assert_str_eq(world.asked, "register orders id=blue target=(none) port=8080 weight=65535 "
+                                  "zone=z1 ttl=30000000 10.0.0.1 2001:db8::1 #a #b c");
+    ck_assert_str_eq(ask(CALL("Register", "\"name\":\"a\",\"target\":\"DB.example.com.\"")),
+                     OK("\"name\":\"a\",\"id\":\"made-up\""));
+    ck_assert_str_eq(world.asked,
+                     "register a id= target=db.example.com port=0 weight=1 zone= ttl=-1");
+    ck_assert(begins(ask(CALL("Register", "\"name\":\"a\",\"id\":null,\"addresses\":[\"::1\"],"
+                                          "\"port\":null,\"tags\":null,\"weight\":null,"
+                                          "\"zone\":null,\"ttl_usec\":null,\"target\":null")),
+                     "{\"parameters\":"));
+    stop();
+}
+END_TEST
+
+START_TEST(register_tells_what_the_backend_refuses)
+{
+    static const char good[] = CALL("Register", "\"name\":\"a\",\"addresses\":[\"10.0.0.1\"]");
+
+    start_as_root();
+    world.result = -ENOENT;
+    ck_assert_str_eq(ask(good), "{\"error\":\"io.nss-sd.Control.NoLocalRegistry\","
+                                "\"parameters\":{}}");
+    world.result = -ENOSPC;
+    ck_assert_str_eq(ask(good), BUSY);
+    world.result = -EINVAL;
+    ck_assert(begins(ask(good), VALUE("name")));
+    ck_assert_str_eq(
+        ask(CALL("Register", "\"name\":\"a\",\"addresses\":[\"10.0.0.1\",\"224.0.0.1\"]")),
+        VALUE("addresses") "\"reason\":\"multicast address\"}}");
+    stop();
+}
+END_TEST
+
+START_TEST(deregister_and_flush_count)
+{
+    start_as_root();
+    world.result = 3;
+    ck_assert_str_eq(ask(CALL("Deregister", "\"name\":\"Orders.\"")), OK("\"removed\":3"));
+    ck_assert_str_eq(world.asked, "deregister orders (all)");
+    ck_assert_str_eq(ask(CALL("Deregister", "\"name\":\"orders\",\"id\":\"x\"")),
+                     OK("\"removed\":3"));
+    ck_assert_str_eq(world.asked, "deregister orders x");
+    ck_assert_str_eq(ask(CALL("Flush", "")), OK("\"flushed\":3"));
+    ck_assert_str_eq(world.asked, "flush (all)");
+    ck_assert_str_eq(ask(CALL("Flush", "\"name\":\"A.b\"")), OK("\"flushed\":3"));
+    ck_assert_str_eq(world.asked, "flush a.b");
+    world.result = -ENOENT;
+    ck_assert_str_eq(ask(CALL("Deregister", "\"name\":\"a\"")),
+                     "{\"error\":\"io.nss-sd.Control.NoSuchService\","
+                     "\"parameters\":{\"name\":\"a\"}}");
+    ck_assert_str_eq(ask(CALL("Flush", "\"name\":\"a\"")),
+                     "{\"error\":\"io.nss-sd.Control.NoSuchName\","
+                     "\"parameters\":{\"name\":\"a\"}}");
+    world.result = -EIO;
+    ck_assert_str_eq(ask(CALL("Deregister", "\"name\":\"a\"")), BUSY);
+    ck_assert_str_eq(ask(CALL("Flush", "")), BUSY);
+    stop();
+}
+END_TEST
+
+START_TEST(reload_tells_every_message)
+{
+    start_as_root();
+    ck_assert_str_eq(ask(CALL("Reload", "")),
+                     OK("\"applied\":true,\"messages\":[{\"file\":\"/etc/nss-sd/nss-sd.conf\","
+                        "\"line\":0,\"severity\":\"warning\",\"text\":\"empty\"}]"));
+    world.result = -EBADMSG;
+    ck_assert_str_eq(ask(CALL("Reload", "")),
+                     OK("\"applied\":false,\"messages\":[{\"file\":\"/etc/nss-sd/nss-sd.conf\","
+                        "\"line\":3,\"severity\":\"error\",\"text\":\"no such key\"},{\"file\":"
+                        "\"/etc/nss-sd/nss-sd.conf\",\"line\":0,\"severity\":\"warning\","
+                        "\"text\":\"empty\"}]"));
+    world.result = -ENOMEM;
+    ck_assert_str_eq(ask(CALL("Reload", "")), BUSY);
+    stop();
+}
+END_TEST
+
+/* ---- bad parameters ---- */
+
+START_TEST(parameters_have_the_right_names_and_types)
+{
+    static const struct {
+        const char *call, *reply;
+    } cases[] = {
+        {CALL("Query", ""), INVALID("name")},
+        {CALL("Query", "\"name\":null"), INVALID("name")},
+        {CALL("Query", "\"name\":1"), INVALID("name")},
+        {CALL("Query", "\"name\":\"a\",\"family\":\"4\""), INVALID("family")},
+        {CALL("Query", "\"name\":\"a\",\"family\":4.0"), INVALID("family")},
+        {CALL("Query", "\"name\":\"a\",\"extra\":1"), INVALID("extra")},
+        {CALL("QueryAddress", ""), INVALID("address")},
+        {CALL("QueryAddress", "\"address\":[]"), INVALID("address")},
+        {CALL("Status", "\"x\":null"), INVALID("x")},
+        {CALL("Services", "\"registry\":true"), INVALID("registry")},
+        {CALL("Register", "\"addresses\":[]"), INVALID("name")},
+        {CALL("Register", "\"name\":\"a\",\"addresses\":\"10.0.0.1\""), INVALID("addresses")},
+        {CALL("Register", "\"name\":\"a\",\"addresses\":[1]"), INVALID("addresses")},
+        {CALL("Register", "\"name\":\"a\",\"addresses\":[null]"), INVALID("addresses")},
+        {CALL("Register", "\"name\":\"a\",\"addresses\":{}"), INVALID("addresses")},
+        {CALL("Register", "\"name\":\"a\",\"tags\":[[]]"), INVALID("tags")},
+        {CALL("Register", "\"name\":\"a\",\"port\":\"80\""), INVALID("port")},
+        {CALL("Deregister", "\"name\":\"a\",\"id\":1"), INVALID("id")},
+        {CALL("Flush", "\"name\":false"), INVALID("name")},
+        {CALL("Reload", "\"now\":true"), INVALID("now")},
+        {CALL("LogLevel", "\"level\":7"), INVALID("level")},
+    };
+
+    start_as_root();
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        ck_assert_str_eq(ask(cases[i].call), cases[i].reply);
+        ck_assert_str_eq(world.asked, "");
+    }
+    stop();
+}
+END_TEST
+
+#define REGISTER(rest) CALL("Register", "\"name\":\"a\",\"addresses\":[\"10.0.0.1\"]," rest)
+
+START_TEST(values_are_checked_and_the_reason_is_told)
+{
+    static const struct {
+        const char *call, *reply;
+    } cases[] = {
+        {CALL("Query", "\"name\":\"\""), VALUE("name")},
+        {CALL("Query", "\"name\":\"a b\""), VALUE("name")},
+        {CALL("Query", "\"name\":\"a..b\""), VALUE("name")},
+        {CALL("Query", "\"name\":\"a\\nb\""), VALUE("name")},
+        {CALL("Query", "\"name\":\"a\",\"family\":5"), VALUE("family")},
+        {CALL("Query", "\"name\":\"a\",\"family\":-4"), VALUE("family")},
+        {CALL("QueryAddress", "\"address\":\"10.0.0.256\""), VALUE("address")},
+        {CALL("QueryAddress", "\"address\":\"fe80::1%eth0\""), VALUE("address")},
+        {CALL("Register", "\"name\":\"a\""), VALUE("addresses")},
+        {CALL("Register", "\"name\":\"a\",\"addresses\":[]"), VALUE("addresses")},
+        {CALL("Register", "\"name\":\"a\",\"addresses\":[\"host\"]"), VALUE("addresses")},
+        {CALL("Register", "\"name\":\"*\",\"addresses\":[\"10.0.0.1\"]"), VALUE("name")},
+        {CALL("Register", "\"name\":\"a\",\"target\":\"b c\""), VALUE("target")},
+        {REGISTER("\"target\":\"b\""), VALUE("addresses")},
+        {REGISTER("\"port\":-1"), VALUE("port")},
+        {REGISTER("\"port\":65536"), VALUE("port")},
+        {REGISTER("\"port\":9223372036854775807"), VALUE("port")},
+        {REGISTER("\"weight\":0"), VALUE("weight")},
+        {REGISTER("\"weight\":65536"), VALUE("weight")},
+        {REGISTER("\"ttl_usec\":999999"), VALUE("ttl_usec")},
+        {REGISTER("\"ttl_usec\":-2"), VALUE("ttl_usec")},
+        {REGISTER("\"ttl_usec\":9223372036854775807"), VALUE("ttl_usec")},
+        {REGISTER("\"id\":\"\\u001b[31m\""), VALUE("id")},
+        {REGISTER("\"zone\":\"a\\nb\""), VALUE("zone")},
+        {REGISTER("\"tags\":[\"a\",\"\"]"), VALUE("tags")},
+        {REGISTER("\"tags\":[\"a\\u007f\"]"), VALUE("tags")},
+        {CALL("Deregister", "\"name\":\"-/-\""), VALUE("name")},
+        {CALL("Deregister", "\"name\":\"a\",\"id\":\"\\t\""), VALUE("id")},
+        {CALL("Flush", "\"name\":\"\""), VALUE("name")},
+    };
+
+    start_as_root();
+    for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        const char *reply = ask(cases[i].call);
+
+        ck_assert_msg(begins(reply, cases[i].reply), "%s: %s", cases[i].call, reply);
+        ck_assert_str_eq(world.asked, "");
+    }
+    stop();
+}
+END_TEST
+
+/* A Register call with `count` strings in the list `name`. */
+static const char *ask_with_list(const char *name, const char *item, size_t count)
+{
+    json_t *list = json_array(), *parameters, *call;
+    const char *reply;
+    char *text;
+
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_string(item));
+    parameters = json_pack("{s:s, s:[s]}", "name", "a", "addresses", "10.0.0.1");
+    json_object_set_new(parameters, name, list);
+    call = json_pack("{s:s, s:o}", "method", "io.nss-sd.Control.Register", "parameters",
+                     parameters);
+    text = json_dumps(call, 0);
+    reply = ask(text);
+    free(text);
+    json_decref(call);
+    return reply;
+}
+
+START_TEST(lists_and_texts_are_bounded)
+{
+    char text[1200];
+
+    start_as_root();
+    ck_assert(begins(ask_with_list("addresses", "10.0.0.1", 64), "{\"parameters\":"));
+    ck_assert(begins(ask_with_list("addresses", "10.0.0.1", 65), VALUE("addresses")));
+    ck_assert(begins(ask_with_list("tags", "t", 256), "{\"parameters\":"));
+    ck_assert(begins(ask_with_list("tags", "t", 257), VALUE("tags")));
+    memset(text, 'x', sizeof(text));
+    text[1023] = '\0';
+    ck_assert(begins(ask_with_list("tags", text, 1), "{\"parameters\":"));
+    text[1023] = 'x';
+    text[1024] = '\0';
+    ck_assert(begins(ask_with_list("tags", text, 1), VALUE("tags")));
+    stop();
+}
+END_TEST
+
+START_TEST(the_description_names_every_method)
+{
+    static const char *const names[] = {"Query",    "QueryAddress", "Status",
+                                        "Services", "Register",     "Deregister",
+                                        "Flush",    "Reload",       "LogLevel"};
+    const char *text;
+
+    start_as_root();
+    text = ask("{\"method\":\"org.varlink.service.GetInterfaceDescription\","
+               "\"parameters\":{\"interface\":\"io.nss-sd.Control\"}}");
+    ck_assert_ptr_nonnull(strstr(text, "\\ninterface io.nss-sd.Control\\n"));
+    for (size_t i = 0; i < ELEMENTS(names); i++) {
+        char line[64];
+
+        snprintf(line, sizeof(line), "\\nmethod %s(", names[i]);
+        ck_assert_msg(strstr(text, line) != NULL, "%s", names[i]);
+    }
+    ck_assert_str_eq(ask("{\"method\":\"io.nss-sd.Control.Nothing\"}"),
+                     "{\"error\":\"org.varlink.service.MethodNotFound\",\"parameters\":{"
+                     "\"method\":\"io.nss-sd.Control.Nothing\"}}");
+    stop();
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("control");
+
+    UNIT_CASE(suite, "rights", root_the_own_user_and_the_group_may_change,
+              a_group_that_does_not_exist_lets_nobody_in, readers_have_a_quota_and_root_has_none);
+    UNIT_CASE(suite, "ask", query_answers_later, query_is_cancelled_when_the_caller_goes,
+              addresses_have_names_or_none, status_and_services_pass_on_what_the_backend_says,
+              log_level_is_told_and_set);
+    UNIT_CASE(suite, "change", register_passes_everything_on,
+              register_tells_what_the_backend_refuses, deregister_and_flush_count,
+              reload_tells_every_message);
+    UNIT_CASE(suite, "parameters", parameters_have_the_right_names_and_types,
+              values_are_checked_and_the_reason_is_told, lists_and_texts_are_bounded,
+              the_description_names_every_method);
+    return suite;
+}
+
+UNIT_MAIN(make_suite)

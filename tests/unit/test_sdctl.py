@@ -1,0 +1,523 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""sdctl against a scripted daemon: what it sends, what it prints, how it ends.
+
+Runs ./sdctl of the build directory. No daemon, no terminal but a pseudo one, no network.
+"""
+
+import json
+import os
+import pty
+import shutil
+import socket
+import subprocess
+import tempfile
+import textwrap
+import threading
+import unittest
+
+SDCTL = os.path.abspath(os.environ.get("SDCTL", "./sdctl"))
+SECOND = 1_000_000
+
+
+class Daemon:
+    """Listens on DIR/control and answers each call with the next scripted reply."""
+
+    def __init__(self, directory):
+        self.calls = []
+        self.replies = []
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listener.bind(os.path.join(directory, "control"))
+        self.listener.listen(8)
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            with connection:
+                data = b""
+                while not data.endswith(b"\0"):
+                    chunk = connection.recv(65536)
+                    if not chunk:
+                        break
+                    data += chunk
+                self.calls.append(json.loads(data[:-1]))
+                reply = self.replies.pop(0)
+                if isinstance(reply, dict):
+                    reply = json.dumps(reply).encode() + b"\0"
+                # In two pieces: a reply has no right to arrive at once.
+                connection.sendall(reply[:7])
+                connection.sendall(reply[7:])
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.listener.close()
+
+
+def endpoint(name, addresses, **more):
+    return {"name": name, "node": None, "addresses": addresses, "target": None, "ports": [],
+            "tags": [], "health": "passing", "weight": 1, "priority": 0, "zone": None,
+            "used": True, "reason": None, **more}
+
+
+def answer(**more):
+    return {"parameters": {"answer": {
+        "name": "orders.service.consul", "canonical": None, "registry": "consul",
+        "key": "orders", "selector": None, "state": "fresh", "status4": "found",
+        "status6": "no-data", "age_usec": 2 * SECOND, "fresh_for_usec": -1,
+        "stale_for_usec": -1, "limit": 8, "addresses": ["10.0.0.1"],
+        "endpoints": [endpoint("orders-1", ["10.0.0.1"])], "error": None, **more}}}
+
+
+def port(number, name="", protocol="tcp"):
+    return {"name": name, "protocol": protocol, "number": number}
+
+
+class SdctlTest(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        self.directory = tempfile.mkdtemp(prefix="sdctl-test-")
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.daemon = Daemon(self.directory)
+        self.addCleanup(self.daemon.close)
+
+    def run_sdctl(self, *arguments, replies=(), terminal=False, **environment):
+        """Returns (exit status, stdout, stderr)."""
+        self.daemon.replies = list(replies)
+        self.daemon.calls = []
+        environ = {name: value for name, value in os.environ.items()
+                   if name not in ("NO_COLOR", "TERM")}
+        environ.update({"NSS_SD_RUNTIME_DIRECTORY": self.directory, "TERM": "xterm",
+                        "LC_ALL": "C", **environment})
+        command = [SDCTL, *arguments]
+        if not terminal:
+            done = subprocess.run(command, env=environ, capture_output=True, timeout=60,
+                                  check=False)
+            return done.returncode, done.stdout.decode(), done.stderr.decode()
+        leader, follower = pty.openpty()
+        with subprocess.Popen(command, env=environ, stdout=follower) as process:
+            os.close(follower)
+            output = b""
+            try:
+                while chunk := os.read(leader, 65536):
+                    output += chunk
+            except OSError:  # the end of a pseudo terminal
+                pass
+            os.close(leader)
+            return process.wait(timeout=60), output.decode().replace("\r\n", "\n"), ""
+
+    def check(self, arguments, reply, expected, status=0, **more):
+        """Runs with one reply and compares all of stdout with `expected`, indentation taken off."""
+        done = self.run_sdctl(*arguments, replies=[reply], **more)
+        self.assertEqual(done[1], textwrap.dedent(expected).lstrip("\n"), done[2])
+        self.assertEqual(done[0], status, done[2])
+        return done
+
+    def check_call(self, method, parameters):
+        self.assertEqual(self.daemon.calls, [{"method": "io.nss-sd.Control." + method,
+                                              "parameters": parameters}])
+
+
+class Query(SdctlTest):
+    ENDPOINTS = [
+        endpoint("orders-1", ["10.0.0.1", "2001:db8::1"], ports=[port(8080), port(9090, "admin")],
+                 weight=10, zone="eu-1a"),
+        endpoint("orders-2", ["10.0.0.2"], ports=[port(8080)], weight=10),
+        endpoint("orders-3", ["10.0.0.3"], health="critical", used=False, reason="critical"),
+        endpoint("orders-4", [], target="db.example.com", used=False, reason="not resolved yet"),
+    ]
+
+    def test_table_with_one_row_an_address_and_the_reason_of_those_not_used(self):
+        self.check(["query", "orders.service.consul"],
+                   answer(endpoints=self.ENDPOINTS, status6="found",
+                          addresses=["10.0.0.1", "2001:db8::1", "10.0.0.2"]), """
+            ADDRESS         PORT              HEALTH    WEIGHT  ZONE   INSTANCE  USED
+            10.0.0.1        8080, admin 9090  passing       10  eu-1a  orders-1  yes
+            2001:db8::1     8080, admin 9090  passing       10  eu-1a  orders-1  yes
+            10.0.0.2        8080              passing       10  -      orders-2  yes
+            10.0.0.3        -                 critical       1  -      orders-3  no: critical
+            db.example.com  -                 passing        1  -      orders-4  no: not resolved yet
+
+            orders.service.consul: 3 addresses, fresh, confirmed 2s ago by registry consul
+            """)
+        self.check_call("Query", {"name": "orders.service.consul", "family": 0})
+
+    def test_one_family(self):
+        self.check(["query", "-6", "--no-legend", "orders.service.consul"],
+                   answer(endpoints=self.ENDPOINTS, status4="foreign", status6="found",
+                          addresses=["2001:db8::1"]), """
+            2001:db8::1     8080, admin 9090  passing  10  eu-1a  orders-1  yes
+            db.example.com  -                 passing   1  -      orders-4  no: not resolved yet
+            orders.service.consul: 1 address, fresh, confirmed 2s ago by registry consul
+            """)
+        self.check_call("Query", {"name": "orders.service.consul", "family": 6})
+
+    def last_line(self, status=0, **more):
+        done = self.run_sdctl("query", "x", replies=[answer(**more)])
+        self.assertEqual(done[0], status)
+        return done[1].splitlines()[-1]
+
+    def test_line_of_what_is_found(self):
+        name = "orders.service.consul: "
+        self.assertEqual(
+            self.last_line(state="stale", age_usec=7384 * SECOND, stale_for_usec=3600 * SECOND,
+                           error="connection refused"),
+            name + "1 address, stale, confirmed 2h 3min ago by registry consul, served for another "
+                   "1h; last error: connection refused")
+        self.assertEqual(
+            self.last_line(canonical="a.example.com", age_usec=None, status6="undecided",
+                           addresses=["10.0.0.1", "10.0.0.2", "10.0.0.3"], limit=2),
+            name + "an alias of a.example.com, 3 addresses (a lookup gets 2 of them), fresh from "
+                   "registry consul; IPv6 is undecided")
+
+    def test_line_of_what_is_not_found(self):
+        nothing = {"addresses": [], "endpoints": []}
+        name = "orders.service.consul: "
+        self.assertEqual(
+            self.last_line(1, status4="absent", status6="absent", state="absent", **nothing),
+            name + "no such name, absent, confirmed 2s ago by registry consul")
+        self.assertEqual(
+            self.last_line(1, status4="no-data", status6="no-data", state="empty", **nothing),
+            name + "exists, but has no address to use, empty, confirmed 2s ago by registry consul")
+        self.assertEqual(
+            self.last_line(1, status4="undecided", status6="undecided", state="unknown",
+                           age_usec=None, error="HTTP status 500", **nothing),
+            name + "not known now, and programs are told to try again, unknown from registry "
+                   "consul; last error: HTTP status 500")
+        self.assertEqual(
+            self.last_line(1, status4="foreign", status6="foreign", state=None, registry=None,
+                           age_usec=None, **nothing),
+            name + "not a name of nss-sd: no registry has its domain, so programs ask the next "
+                   "service in nsswitch.conf (DNS)")
+
+    def test_several_names_fail_if_one_does(self):
+        done = self.run_sdctl("query", "a", "b",
+                              replies=[answer(status4="absent", status6="absent", endpoints=[],
+                                              addresses=[]), answer()])
+        self.assertEqual(done[0], 1)
+        self.assertEqual([call["parameters"]["name"] for call in self.daemon.calls], ["a", "b"])
+
+    def test_address(self):
+        self.check(["query", "10.0.0.5"], {"parameters": {"name": "db-0.db", "registry": "k8s"}},
+                   "10.0.0.5: db-0.db, from registry k8s\n")
+        self.check_call("QueryAddress", {"address": "10.0.0.5"})
+        self.check(["query", "::5"], {"parameters": {"name": None, "registry": None}},
+                   "::5: no registry with Reverse=yes knows a name of it\n", 1)
+
+    def test_terminal_is_safe_from_registries(self):
+        hostile = "\x1b]0;pwn\x07\x9b31m\u202eevil\nnext\t\x7f"
+        done = self.check(["query", "--no-legend", "x"], answer(
+            error=hostile, endpoints=[endpoint(hostile, ["10.0.0.1"], reason=hostile)]), r"""
+            10.0.0.1  -  passing  1  -  \x1b]0;pwn\x07\x9b31m\u202eevil\x0anext\x09\x7f  yes
+            orders.service.consul: 1 address, fresh, confirmed 2s ago by registry consul; """
+                          r"""last error: \x1b]0;pwn\x07\x9b31m\u202eevil\x0anext\x09\x7f
+            """)
+        self.assertEqual(done[2], "")
+        done = self.run_sdctl("query", "x", "--json", replies=[answer(error="\x1b\u202e\x9b")])
+        self.assertTrue(done[1].isascii() and "\x1b" not in done[1])
+
+    def test_width_counts_characters(self):
+        self.check(["query", "--no-legend", "x"], answer(endpoints=[
+            endpoint("käse", ["10.0.0.1"]), endpoint("quark", ["10.0.0.2"])]), """
+            10.0.0.1  -  passing  1  -  käse   yes
+            10.0.0.2  -  passing  1  -  quark  yes
+            orders.service.consul: 1 address, fresh, confirmed 2s ago by registry consul
+            """)
+
+
+class Tables(SdctlTest):
+    STATUS = {"parameters": {
+        "version": "0.1.0", "pid": 77, "uptime_usec": 125 * SECOND, "view": "/run/nss-sd/view",
+        "lookups": 12, "connections": 3, "zone": None, "log_level": "info", "registries": [
+            {"name": "consul", "type": "consul", "domains": ["consul"], "state": "up",
+             "state_for_usec": 1, "last_answer_usec": 5, "last_error": None,
+             "last_error_usec": None, "services": 12, "details": {}},
+            {"name": "prod", "type": "eureka", "domains": ["eureka"], "state": "down",
+             "state_for_usec": 1, "last_answer_usec": None,
+             "last_error": "connection refused", "last_error_usec": 61 * SECOND, "services": 0,
+             "details": {"servers": []}}]}}
+
+    def test_status(self):
+        self.check(["status"], self.STATUS, """
+                 Version: 0.1.0
+                  Daemon: process 77
+             Running for: 2min 5s
+                    View: /run/nss-sd/view
+                    Zone: -
+                 Lookups: 12, 3 connections now
+               Log level: info
+
+            NAME    TYPE    STATE  LAST ANSWER  SERVICES  LAST ERROR
+            consul  consul  up     now                12  -
+            prod    eureka  down   never               0  connection refused (1min 1s ago)
+
+            2 registries.
+            """.replace("            ", "", 1).replace("\n            ", "\n"))
+        self.check_call("Status", {})
+
+    def test_status_without_legend(self):
+        self.check(["status", "--no-legend"], self.STATUS, """
+            consul  consul  up    now    12  -
+            prod    eureka  down  never   0  connection refused (1min 1s ago)
+            """)
+
+    def test_colours_on_a_terminal_only_and_not_if_unwanted(self):
+        colour = self.check(["status", "--no-legend"], self.STATUS, """
+            consul  consul  \033[32mup\033[0m    now    12  -
+            prod    eureka  \033[31mdown\033[0m  never   0  connection refused (1min 1s ago)
+            """, terminal=True)
+        done = self.run_sdctl("status", replies=[self.STATUS], terminal=True)
+        self.assertIn("\033[1mNAME\033[0m    \033[1mTYPE\033[0m", done[1])
+        for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}, {"TERM": ""}):
+            done = self.run_sdctl("status", "--no-legend", replies=[self.STATUS], terminal=True,
+                                  **environment)
+            self.assertNotIn("\033", done[1])
+        done = self.run_sdctl("status", "--no-legend", replies=[self.STATUS], terminal=True,
+                              NO_COLOR="")
+        self.assertEqual(done[1], colour[1])
+
+    def test_services(self):
+        service = {"registry": "consul", "key": "orders", "state": "stale",
+                   "age_usec": 172800 * SECOND, "endpoints": 4, "usable": 3,
+                   "idle_usec": 1500000, "error": "HTTP 500"}
+        self.check(["services", "consul"], {"parameters": {"services": [service]}}, """
+            REGISTRY  SERVICE  STATE  USABLE  CONFIRMED  LAST ASKED  LAST ERROR
+            consul    orders   stale  3 of 4  2d ago     1s ago      HTTP 500
+
+            1 service.
+            """)
+        self.check_call("Services", {"registry": "consul"})
+        self.check(["services"], {"parameters": {"services": []}}, "0 services.\n")
+        self.check_call("Services", {})
+
+    def test_junk_in_a_reply_is_shown_not_trusted(self):
+        self.check(["services", "--no-legend"],
+                   {"parameters": {"services": [{"registry": 7, "usable": "x"}]}},
+                   "-  -  -  -1 of -1  never  never  -\n")
+        self.check(["services"], {"parameters": {"services": "none"}}, "0 services.\n")
+
+
+class Changes(SdctlTest):
+    def test_register(self):
+        self.check(["register", "orders", "--address", "10.0.0.5", "--address=::5", "--port=80",
+                    "--id", "blue", "--ttl", "5min", "--tag", "a", "--tag", "b", "--weight", "7",
+                    "--zone", "z"], {"parameters": {"name": "orders", "id": "blue"}},
+                   "Registered orders, instance blue\n")
+        self.check_call("Register", {
+            "name": "orders", "id": "blue", "addresses": ["10.0.0.5", "::5"], "port": 80,
+            "tags": ["a", "b"], "weight": 7, "zone": "z", "ttl_usec": 300 * SECOND})
+        self.check(["register", "orders", "--target", "db.example.com"],
+                   {"parameters": {"name": "orders", "id": "x"}},
+                   "Registered orders, instance x\n")
+        self.check_call("Register", {"name": "orders", "target": "db.example.com"})
+
+    def test_deregister_and_flush(self):
+        self.check(["deregister", "orders"], {"parameters": {"removed": 1}},
+                   "Deregistered 1 instance of orders\n")
+        self.check_call("Deregister", {"name": "orders"})
+        self.check(["deregister", "orders", "--id=x"], {"parameters": {"removed": 2}},
+                   "Deregistered 2 instances of orders\n")
+        self.check_call("Deregister", {"name": "orders", "id": "x"})
+        self.check(["flush"], {"parameters": {"flushed": 2}}, "Flushed 2 services\n")
+        self.check_call("Flush", {})
+        self.check(["flush", "a.b"], {"parameters": {"flushed": 1}}, "Flushed 1 service\n")
+        self.check_call("Flush", {"name": "a.b"})
+
+    def test_reload(self):
+        message = {"file": "/etc/nss-sd/nss-sd.conf", "line": 3, "severity": "warning",
+                   "text": "odd"}
+        self.check(["reload"], {"parameters": {"applied": True, "messages": [message]}}, """
+            /etc/nss-sd/nss-sd.conf:3: warning: odd
+            The new configuration is in force
+            """)
+        message = {**message, "line": 0, "severity": "error"}
+        done = self.check(["reload"], {"parameters": {"applied": False, "messages": [message]}}, """
+            /etc/nss-sd/nss-sd.conf: error: odd
+            """, 1)
+        self.assertIn("stays in force", done[2])
+
+    def test_log_level(self):
+        self.check(["log-level"], {"parameters": {"level": "info"}}, "info\n")
+        self.check_call("LogLevel", {})
+        self.check(["log-level", "debug"], {"parameters": {"level": "debug"}}, "debug\n")
+        self.check_call("LogLevel", {"level": "debug"})
+
+
+class Failures(SdctlTest):
+    def fails(self, *arguments, replies=(), **more):
+        done = self.run_sdctl(*arguments, replies=replies, **more)
+        self.assertEqual(done[0], 1)
+        self.assertEqual(done[1], "")
+        self.assertTrue(done[2].startswith("sdctl: ") and done[2].endswith("\n"))
+        self.assertEqual(done[2].count("\n"), 1)
+        return done[2]
+
+    def error(self, error, /, **parameters):
+        return [{"error": error, "parameters": parameters}]
+
+    def test_no_daemon(self):
+        text = self.fails("status", NSS_SD_RUNTIME_DIRECTORY="/nonexistent")
+        self.assertIn("/nonexistent/control (No such file or directory)", text)
+        self.assertIn("systemctl start nss-sdd", text)
+        # The option outranks the environment.
+        text = self.fails("status", "--runtime-directory", "/nowhere")
+        self.assertIn("/nowhere/control", text)
+        stale = os.path.join(self.directory, "stale")
+        os.mkdir(stale)
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(os.path.join(stale, "control"))
+        self.assertIn("(Connection refused)", self.fails("status", "--runtime-directory", stale))
+
+    def test_broken_daemons(self):
+        self.assertIn("closed the connection", self.fails("status", replies=[b""]))
+        self.assertIn("closed the connection", self.fails("status", replies=[b'{"parame']))
+        for junk in (b"HTTP/1.1 400 Bad Request\0", b"[]\0", b"\0", b'{"error":1}\0',
+                     b'{"parameters":[]}\0', b'{"error":7,"parameters":{}}\0'):
+            self.assertIn("does not speak Varlink", self.fails("status", replies=[junk]))
+
+    def test_errors_of_the_daemon(self):
+        text = self.fails("flush", replies=self.error("org.varlink.service.PermissionDenied"))
+        self.assertIn("sudo", text)
+        text = self.fails("flush", replies=self.error("io.nss-sd.Control.NoSuchName", name="a.b"))
+        self.assertIn("a.b: ", text)
+        text = self.fails("deregister", "a",
+                          replies=self.error("io.nss-sd.Control.NoSuchService", name="a"))
+        self.assertIn("a: no such service", text)
+        text = self.fails("services", "x", replies=self.error(
+            "io.nss-sd.Control.InvalidValue", parameter="registry", reason="not \x1b[31m there"))
+        self.assertIn("registry: not \\x1b[31m there", text)
+        self.assertIn("busy", self.fails("status", replies=self.error("io.nss-sd.Control.Busy")))
+        self.assertIn("Type=local", self.fails(
+            "register", "a", "--address=::1",
+            replies=self.error("io.nss-sd.Control.NoLocalRegistry")))
+        self.assertIn("another version", self.fails("status", replies=self.error(
+            "org.varlink.service.MethodNotFound", method="x")))
+        self.assertIn("org.example.New", self.fails("status", replies=self.error("org.example.New")))
+
+    def test_command_lines_that_make_no_sense(self):
+        for arguments, expected in (
+                ([], "sdctl --help"),
+                (["qury", "a"], "Did you mean 'query'?"),
+                (["xyzzy"], "sdctl --help"),
+                (["query"], "needs an argument: NAME"),
+                (["status", "x"], "one argument too many"),
+                (["status", "--jsn"], "Did you mean '--json'?"),
+                (["--adress=1", "status"], "Did you mean '--address'?"),
+                (["status", "--zzzzzz"], "no option '--zzzzzz'"),
+                (["status", "-x"], "no option '-x'"),
+                (["status", "-4x"], "no option '-x'"),
+                (["status", "--json=1"], "takes no argument"),
+                (["register", "a", "--port"], "needs an argument"),
+                (["status", "--port", "1"], "'status' has no option --port"),
+                (["flush", "-4"], "'flush' has no option --ipv4"),
+                (["register", "a"], "--address"),
+                (["register", "a", "--address", "::1", "--target", "b"], "--address"),
+                (["register", "a", "--address", "host"], "--target"),
+                (["register", "a", "--port", "0", "--address", "::1"], "from 1 to 65535"),
+                (["register", "a", "--port", "80x", "--address", "::1"], "from 1 to 65535"),
+                (["register", "a", "--weight", "-1", "--address", "::1"], "from 1 to 65535"),
+                (["register", "a", "--ttl", "soon", "--address", "::1"], "not a time"),
+                (["register", "a", "--ttl", "100ms", "--address", "::1"], "not a time"),
+                (["register", "a", *["--address=::1"] * 65], "more than 64"),
+                (["help", "qurey"], "Did you mean 'query'?"),
+                (["flush", b"\xff"], "UTF-8"),
+                (["check", "--config-directory", "/nonexistent"], "No such file")):
+            with self.subTest(arguments):
+                self.assertIn(expected, self.fails(*arguments))
+        self.assertEqual(self.daemon.calls, [])
+
+
+class Json(SdctlTest):
+    def test_replies_come_as_they_are(self):
+        for arguments, parameters in ((["query", "a"], answer()["parameters"]),
+                                      (["query", "::1"], {"name": "a", "registry": "b"}),
+                                      (["status"], Tables.STATUS["parameters"]),
+                                      (["services"], {"services": []}),
+                                      (["register", "a", "--address=::1"], {"name": "a", "id": "b"}),
+                                      (["deregister", "a"], {"removed": 1}),
+                                      (["flush"], {"flushed": 1}),
+                                      (["reload"], {"applied": True, "messages": []}),
+                                      (["log-level"], {"level": "info"})):
+            with self.subTest(arguments):
+                done = self.run_sdctl(*arguments, "--json", replies=[{"parameters": parameters}])
+                self.assertEqual(done[0], 0, done[2])
+                self.assertEqual(json.loads(done[1]), parameters)
+
+    def test_failures_are_json_too_and_keep_their_status(self):
+        error = {"error": "io.nss-sd.Control.Busy", "parameters": {}}
+        done = self.run_sdctl("--json", "status", replies=[error])
+        self.assertEqual((done[0], json.loads(done[1])), (1, error))
+        absent = answer(status4="absent", status6="absent")
+        self.assertEqual(self.run_sdctl("--json", "query", "a", replies=[absent])[0], 1)
+
+
+class Help(SdctlTest):
+    VERBS = ("query", "status", "services", "register", "deregister", "flush", "reload", "check",
+             "log-level")
+
+    def test_every_verb_teaches(self):
+        general = self.run_sdctl("--help")
+        self.assertEqual(general[0], 0)
+        self.assertEqual(self.run_sdctl("help"), general)
+        for verb in self.VERBS:
+            with self.subTest(verb):
+                self.assertIn(f"\n  {verb} ", general[1])
+                done = self.run_sdctl(verb, "--help")
+                self.assertEqual(done[0], 0)
+                self.assertEqual(self.run_sdctl("help", verb), done)
+                self.assertIn(f"Examples:\n  sdctl {verb}", done[1])
+                self.assertLess(max(map(len, done[1].splitlines())), 101)
+        self.assertEqual(self.daemon.calls, [])
+
+    def test_version(self):
+        self.assertRegex(self.run_sdctl("--version")[1], r"\Asdctl \(nss-sd\) \d+\.\d+\.\d+\n\Z")
+
+
+class Check(SdctlTest):
+    """The configuration's own rules are test_config's; here, how they are told."""
+
+    def configure(self, text):
+        with open(os.path.join(self.directory, "nss-sd.conf"), "w", encoding="utf-8") as file:
+            file.write(text)
+        return ["check", "--config-directory", self.directory]
+
+    def test_good_configuration(self):
+        done = self.run_sdctl(*self.configure("[Resolve]\nAnswers=4\n"))
+        self.assertEqual(done, (0, "The configuration is good: 0 registries\n", ""))
+
+    def test_every_mistake_with_its_line(self):
+        done = self.run_sdctl(*self.configure("[Resolve]\nAnswrs=4\nNdots=x\n"))
+        self.assertEqual(done[0], 1)
+        lines = done[1].splitlines()
+        self.assertEqual(len(lines), 3)
+        self.assertTrue(lines[0].startswith(f"{self.directory}/nss-sd.conf:2: error: "), lines)
+        self.assertIn("Answers", lines[0])
+        self.assertTrue(lines[1].startswith(f"{self.directory}/nss-sd.conf:3: error: "), lines)
+        self.assertEqual(lines[2], "2 errors, 0 warnings")
+
+    def test_mistakes_as_json(self):
+        done = self.run_sdctl("--json", *self.configure("[Resolve]\nAnswrs=4\n"))
+        self.assertEqual(done[0], 1)
+        messages = json.loads(done[1])["messages"]
+        self.assertEqual([(message["line"], message["severity"]) for message in messages],
+                         [(2, "error")])
+
+
+class Output(SdctlTest):
+    def test_a_full_disk_is_a_failure(self):
+        self.daemon.replies = [Tables.STATUS]
+        with open("/dev/full", "w", encoding="ascii") as full:
+            done = subprocess.run([SDCTL, "status", "--runtime-directory", self.directory],
+                                  stdout=full, stderr=subprocess.PIPE, check=False, timeout=60)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"No space left", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
