@@ -57,8 +57,9 @@ struct config {
 };
 
 /*
- * Reads everything. `directory`: NULL for the three roots, else the one that replaces them. Always
- * returns a config (defaults where nothing was said) unless -ENOMEM; `messages` tells what is wrong.
+ * Reads everything. `directory`: NULL for the three roots, else the one that replaces them (if
+ * it does not exist, it is empty). Always returns a config (defaults where nothing was said) unless
+ * -ENOMEM; `messages` tells what is wrong.
  */
 int config_load(const char *directory, struct config_messages *messages, struct config **ret_config);
 struct config *config_free(struct config *config);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Files of the configuration: which ones are in force, and what pairs one of them holds.
+ * Files of the configuration: which ones are in force, what bytes and what pairs one of them holds.
  */
 #pragma once
 
@@ -29,6 +29,12 @@ int config_files_one(const char *const *roots, const char *name, struct config_m
 int config_files_all(const char *const *roots, const char *folder, const char *suffix,
                      struct config_messages *messages, struct config_files *ret_files);
 void config_files_done(struct config_files *files);
+
+/*
+ * Reads at most `size` bytes of a file; the count, or negative errno. Waits for nobody: what is
+ * neither a regular file nor a device (/dev/null) is -EISDIR or -EINVAL.
+ */
+ssize_t config_bytes_read(const char *path, char *buffer, size_t size);
 
 struct config_pair {
     unsigned line;

@@ -3,6 +3,9 @@
  * One key of a configuration file: name, parser, place in a settings struct. The global
  * configuration, policies and every registry type describe their keys in tables of these, so that there
  * is one parser, one set of messages and one list of words to suggest from.
+ *
+ * Keys whose parser (of this file) takes one value warn when a file sets them twice. All other keys
+ * are lists: the first line replaces the default, further ones add.
  */
 #pragma once
 
@@ -32,7 +35,7 @@ struct config_value {
     const char *file;
     unsigned line;
     const char *key;
-    const char *text; /* trimmed; "" resets to the default */
+    const char *text; /* trimmed; "" resets to the default (item->fallback) */
     struct config_messages *messages;
 };
 

@@ -12,9 +12,7 @@
  */
 #include "daemon/config_file.h"
 
-#include <fcntl.h>
 #include <ini.h>
-#include <sys/stat.h>
 
 struct parser {
     const char *path;
@@ -245,54 +243,21 @@ void config_pairs_done(struct config_pairs *pairs)
     *pairs = (struct config_pairs){0};
 }
 
-/* Reads a whole regular file; /dev/null is an empty one. 0 or negative errno. */
-static int read_file(const char *path, char **ret_data, size_t *ret_size)
-{
-    /* O_NONBLOCK: a FIFO in its place must not hold up the daemon. */
-    _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    _cleanup_(freep) char *data = NULL;
-    struct stat st;
-    size_t size = 0;
-
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return -errno;
-    if (S_ISDIR(st.st_mode))
-        return -EISDIR;
-    if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
-        return -EINVAL;
-    data = malloc(CONFIG_FILE_SIZE_MAX + 1);
-    if (!data)
-        return -ENOMEM;
-    while (size <= CONFIG_FILE_SIZE_MAX) {
-        ssize_t n = read(fd, data + size, CONFIG_FILE_SIZE_MAX + 1 - size);
-
-        if (n == 0)
-            break;
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        size += n > 0 ? (size_t)n : 0;
-    }
-    if (size > CONFIG_FILE_SIZE_MAX)
-        return -EFBIG;
-    *ret_data = data;
-    *ret_size = size;
-    data = NULL;
-    return 0;
-}
-
 int config_pairs_read(const char *path, const char *const *sections,
                       struct config_messages *messages, struct config_pairs *ret_pairs)
 {
-    _cleanup_(freep) char *data = NULL;
-    size_t size = 0;
-    int r = read_file(path, &data, &size);
+    _cleanup_(freep) char *data = malloc(CONFIG_FILE_SIZE_MAX + 1);
+    ssize_t size;
 
     *ret_pairs = (struct config_pairs){0};
-    if (r == -ENOMEM)
-        return r;
-    if (r < 0) {
-        config_complain(messages, path, 0, "cannot be read: %s", strerror(-r));
+    if (!data)
+        return -ENOMEM;
+    size = config_bytes_read(path, data, CONFIG_FILE_SIZE_MAX + 1);
+    if (size > CONFIG_FILE_SIZE_MAX)
+        size = -EFBIG;
+    if (size < 0) {
+        config_complain(messages, path, 0, "cannot be read: %s", strerror((int)-size));
         return 0;
     }
-    return config_pairs_parse(path, data, size, sections, messages, ret_pairs);
+    return config_pairs_parse(path, data, (size_t)size, sections, messages, ret_pairs);
 }

@@ -7,9 +7,7 @@
 #include "daemon/config_load.h"
 #include "nss-sd/view.h"
 
-#include <stdio.h>
-
-enum { MAX_SERVICES_MAX = 1000000 };
+enum { MAX_SERVICES_MAX = 1000000, TYPES_MAX = 31 };
 
 #define REGISTRY(member) offsetof(struct registry_config, member)
 
@@ -33,39 +31,25 @@ const struct config_item config_registry_items[] = {
     {NULL},
 };
 
-static void complain_type(const struct config_value *value)
-{
-    const char *words[32], *nearest;
-    char all[512] = "";
-    size_t count = 0, used = 0;
-
-    while (registry_types[count] && count < ELEMENTS(words) - 1) {
-        words[count] = registry_types[count]->name;
-        if (used < sizeof(all))
-            used += (size_t)snprintf(all + used, sizeof(all) - used, "%s%s", used ? ", " : "",
-                                     words[count]);
-        count++;
-    }
-    words[count] = NULL;
-    nearest = config_nearest_word(value->text, words);
-    config_complain(value->messages, value->file, value->line,
-                    "%s= takes one of: %s; not '%s'%s%s%s", value->key, all, value->text,
-                    nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
-}
-
 static int parse_type(const struct config_item *item, const struct config_value *value, void *field)
 {
     const struct registry_type **type = field;
+    const char *words[TYPES_MAX + 1] = {0};
+    struct config_item choice = *item;
+    unsigned index;
+    int r;
 
-    (void)item;
+    for (size_t i = 0; i < TYPES_MAX && registry_types[i]; i++)
+        words[i] = registry_types[i]->name;
+    choice.words = words;
     if (*type && value->text[0])
         config_warn(value->messages, value->file, value->line,
                     "%s= is set a second time: this one counts", value->key);
-    *type = value->text[0] ? registry_type_find(value->text) : NULL;
-    if (*type || !value->text[0])
-        return 0;
-    complain_type(value);
-    return -EINVAL;
+    *type = NULL;
+    r = config_parse_word(&choice, value, &index);
+    if (r == 0 && value->text[0])
+        *type = registry_types[index];
+    return r;
 }
 
 static int prefixes_add(struct registry_config *config, const struct address_prefix *prefix)

@@ -4,28 +4,9 @@
  * secret is text of one line; it never goes into a message.
  */
 #include "daemon/config.h"
-
-#include <fcntl.h>
-#include <sys/stat.h>
+#include "daemon/config_file.h"
 
 enum { SECRET_MAX = 64 * 1024 };
-
-/* Reads at most `size` bytes; the count, or negative errno. */
-static ssize_t read_all(int fd, char *buffer, size_t size)
-{
-    size_t used = 0;
-
-    while (used < size) {
-        ssize_t n = read(fd, buffer + used, size - used);
-
-        if (n == 0)
-            break;
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        used += n > 0 ? (size_t)n : 0;
-    }
-    return (ssize_t)used;
-}
 
 static bool is_space(char c)
 {
@@ -51,25 +32,17 @@ static int trim(char *text, size_t size)
 
 int config_secret_read(const char *path, char **ret_secret)
 {
-    /* O_NONBLOCK: a FIFO in its place must not hold up the daemon. */
-    _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct stat st;
-    char *buffer;
+    char *buffer = malloc(SECRET_MAX + 2);
     ssize_t size;
     int r;
 
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return -errno;
-    if (!S_ISREG(st.st_mode))
-        return -EBADMSG;
-    buffer = malloc(SECRET_MAX + 2);
     if (!buffer)
         return -ENOMEM;
-    size = read_all(fd, buffer, SECRET_MAX + 1);
-    if (size < 0)
-        r = (int)size;
-    else if (size > SECRET_MAX)
+    size = config_bytes_read(path, buffer, SECRET_MAX + 1);
+    if (size == -EISDIR || size == -EINVAL || size > SECRET_MAX)
         r = -EBADMSG;
+    else if (size < 0)
+        r = (int)size;
     else
         r = trim(buffer, (size_t)size);
     if (r == 0) {
