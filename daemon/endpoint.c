@@ -59,19 +59,20 @@ static const char *refusal4(const uint8_t *bytes, bool loopback)
 
 const char *address_refusal(const struct address *address, bool loopback)
 {
-    const struct in6_addr *in6 = (const struct in6_addr *)address->bytes;
+    struct in6_addr in6;
 
     if (address->family == AF_INET)
         return refusal4(address->bytes, loopback);
-    if (IN6_IS_ADDR_V4MAPPED(in6) || IN6_IS_ADDR_V4COMPAT(in6))
+    memcpy(&in6, address->bytes, sizeof(in6)); /* the bytes are not aligned */
+    if (IN6_IS_ADDR_V4MAPPED(&in6) || IN6_IS_ADDR_V4COMPAT(&in6))
         return refusal4(address->bytes + 12, loopback);
-    if (IN6_IS_ADDR_UNSPECIFIED(in6))
+    if (IN6_IS_ADDR_UNSPECIFIED(&in6))
         return "unspecified address";
-    if (IN6_IS_ADDR_LOOPBACK(in6))
+    if (IN6_IS_ADDR_LOOPBACK(&in6))
         return loopback ? NULL : "loopback address";
-    if (IN6_IS_ADDR_LINKLOCAL(in6))
+    if (IN6_IS_ADDR_LINKLOCAL(&in6))
         return "link-local address";
-    if (IN6_IS_ADDR_MULTICAST(in6))
+    if (IN6_IS_ADDR_MULTICAST(&in6))
         return "multicast address";
     return NULL;
 }
