@@ -4,8 +4,6 @@
  * above listen for the next component alone, the last one for everything. When a component changes,
  * all sources are made anew *before* `changed` is called, so that nothing falls between.
  */
-#include <config.h>
-
 #include "daemon/path_watch.h"
 
 #include <fcntl.h>

@@ -423,11 +423,7 @@ static struct registry_config *config_new(struct twin *twin, const struct regist
     if (type->verify)
         ck_assert_int_eq(type->verify(config, &messages), 0);
     config_check(&messages);
-    for (size_t i = 0; i < messages.count; i++) {
-        free(messages.items[i].file);
-        free(messages.items[i].text);
-    }
-    free(messages.items);
+    config_messages_done(&messages);
     return config;
 }
 

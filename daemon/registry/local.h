@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The local registry: services of this host's own, without any server. It knows what the files of
+ * local.d say (local/definition.h has their shape) and what was registered while it runs.
+ *
+ * NAME.<domain> is the service NAME, which may have dots; the key is NAME. It watches: changes
+ * of files are reported within 100 ms, those by the functions here before they return.
+ */
+#pragma once
+
+#include "daemon/control.h"
+#include "daemon/registry/registry.h"
+
+extern const struct registry_type registry_type_local;
+
+/* Its own keys of the [Registry] section. */
+struct local_settings {
+    char **directories; /* Directories=; NULL: local.d of the configuration's roots */
+};
+
+/*
+ * Adds or replaces an instance (`registry` is of type local and started). With a ttl it goes unless
+ * registered anew in time; without one it survives a restart. `ret_id`: the caller's to free.
+ * Errors: -EINVAL: no name, address or id (or both addresses and a host name); -EROFS: the instance
+ * stands in a file; -ENOSPC: too many; -ENOMEM.
+ */
+int registry_local_register(struct registry *registry,
+                            const struct control_registration *registration, char **ret_id);
+
+/*
+ * Takes away one registered instance, or all of the name (`id` NULL or ""), and returns how many.
+ * -ENOENT: there is none; -EROFS: there is, but it stands in a file; -EINVAL: no name.
+ */
+int registry_local_deregister(struct registry *registry, const char *name, const char *id);

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Service definitions: what each key means, and what every mistake is called. */
+#include <stdio.h>
+
+#include "daemon/registry/local/definition.h"
+#include "nss-sd/name.h"
+#include "tests/unit/unit.h"
+
+#define SERVICE(keys) "{\"service\": {\"name\": \"a\", " keys "}}"
+#define HERE          "\"address\": \"10.0.0.1\""
+
+static struct local_definition *parsed(const char *text)
+{
+    struct local_definition *definition = NULL;
+    char *error = NULL;
+    int r = local_definition_parse(text, strlen(text), 100, &definition, &error);
+
+    ck_assert_msg(r == 0, "%s: %s", text, error);
+    return definition;
+}
+
+static const struct endpoint *endpoint_of(const struct local_definition *definition, size_t i)
+{
+    ck_assert_uint_lt(i, definition->count);
+    ck_assert_uint_eq(definition->instances[i].endpoint->count, 1);
+    return &definition->instances[i].endpoint->endpoints[0];
+}
+
+/* The addresses of the first instance, with spaces between. */
+#define ck_addresses(text, expected)                                                               \
+    do {                                                                                           \
+        struct local_definition *definition_ = parsed(text);                                       \
+        const struct endpoint *endpoint_ = endpoint_of(definition_, 0);                            \
+        char line_[256] = "", one_[INET6_ADDRSTRLEN];                                              \
+        for (size_t i_ = 0; i_ < endpoint_->address_count; i_++) {                                 \
+            address_to_string(&endpoint_->addresses[i_], one_);                                    \
+            strcat(strcat(line_, i_ > 0 ? " " : ""), one_);                                        \
+        }                                                                                          \
+        ck_assert_str_eq(*line_ ? line_ : endpoint_->target, expected);                            \
+        local_definition_free(definition_);                                                        \
+    } while (0)
+
+START_TEST(addresses_come_from_every_place_that_may_hold_them)
+{
+    ck_addresses(SERVICE("\"address\": \"10.0.0.1\""), "10.0.0.1");
+    ck_addresses(SERVICE("\"address\": \"2001:db8::1\""), "2001:db8::1");
+    ck_addresses(SERVICE("\"address\": \"DB.example.\""), "db.example");
+    ck_addresses(SERVICE("\"addresses\": [\"10.0.0.1\", \"::1\"]"), "10.0.0.1 ::1");
+    ck_addresses(SERVICE(HERE ", \"addresses\": [\"10.0.0.1\", \"10.0.0.2\"]"),
+                 "10.0.0.1 10.0.0.2");
+    ck_addresses(
+        SERVICE(HERE ", \"tagged_addresses\": {\"lan_ipv4\": {\"address\": \"10.9.9.9\"}}"),
+        "10.9.9.9");
+    ck_addresses(SERVICE(HERE ", \"TaggedAddresses\": {\"lan_ipv6\": {\"Address\": \"::2\"},"
+                              "\"wan\": {\"Address\": \"1.2.3.4\"}}"),
+                 "::2 10.0.0.1");
+    ck_addresses(SERVICE("\"address\": \"db.example\", \"tagged_addresses\": "
+                         "{\"lan_ipv4\": \"10.9.9.9\"}"),
+                 "10.9.9.9");
+}
+END_TEST
+
+START_TEST(both_spellings_and_all_keys_are_understood)
+{
+    struct local_definition *definition = parsed(
+        "{\"Services\": [{\"Name\": \"Web.Front\", \"ID\": \"w\", \"Address\": \"10.0.0.1\","
+        " \"Port\": 8080, \"Tags\": [\"a\", \"b\"], \"Meta\": {\"zone\": \"m\"},"
+        " \"Weights\": {\"Passing\": 9, \"Warning\": 0}, \"EnableTagOverride\": true,"
+        " \"Locality\": {\"Region\": \"r\", \"Zone\": \"z\"}, \"Token\": \"secret\","
+        " \"Check\": {\"HTTP\": \"http://x/\", \"Interval\": \"10s\"},"
+        " \"Checks\": [{\"ttl\": \"1m30s\"}, {\"args\": [\"x\"], \"interval\": \"500ms\"}]},"
+        "{\"name\": \"b\", \"id\": null, \"address\": \"::1\", \"meta\": {\"zone\": \"m\"}}]}");
+    const struct endpoint *first = endpoint_of(definition, 0);
+
+    ck_assert_uint_eq(definition->count, 2);
+    ck_assert_uint_eq(definition->warning_count, 0);
+    ck_assert_str_eq(definition->instances[0].service, "web.front");
+    ck_assert_str_eq(first->name, "w");
+    ck_assert_uint_eq(first->ports[0].number, 8080);
+    ck_assert_uint_eq(first->weight, 9);
+    ck_assert_str_eq(first->zone, "z");
+    ck_assert_str_eq(first->region, "r");
+    ck_assert_str_eq(first->tags[1], "b");
+    ck_assert_int_eq(first->health, HEALTH_PASSING);
+    ck_assert_str_eq(endpoint_of(definition, 1)->zone, "m");
+    ck_assert_str_eq(endpoint_of(definition, 1)->name, "b-::1");
+    ck_assert_uint_eq(endpoint_of(definition, 1)->port_count, 0);
+    local_definition_free(definition);
+}
+END_TEST
+
+START_TEST(unknown_keys_are_warnings_and_bounded)
+{
+    struct local_definition *definition = parsed(
+        SERVICE(HERE ", \"adress\": 1, \"check\": {\"intervall\": \"1s\"}, \"k1\": 1, \"k2\": 1,"
+                     "\"k3\": 1, \"k4\": 1, \"k5\": 1, \"k6\": 1, \"k7\": 1, \"k8\": 1"));
+
+    ck_assert_uint_eq(definition->warning_count, 10);
+    ck_assert_str_eq(definition->warnings[0], "service.adress: unknown key, ignored");
+    ck_assert_str_eq(definition->warnings[1], "service.check.intervall: unknown key, ignored");
+    local_definition_free(definition);
+}
+END_TEST
+
+START_TEST(every_mistake_is_an_error_that_says_where)
+{
+    static const struct {
+        const char *text, *error;
+    } table[] = {
+        {"", "1:0: "},
+        {"{", "1:1: "},
+        {"null", "1:"},
+        {"[]", "the document: must be an object"},
+        {"{}", "the document: has neither `service` nor `services`"},
+        {"{\"service\": {}", "1:14: "},
+        {"{\"service\": 1}", "service: must be an object"},
+        {"{\"services\": {}}", "services: must be a list"},
+        {"{\"services\": [[]]}", "services[0]: must be an object"},
+        {"{\"service\": {}, \"service\": {}}", "1:"},
+        {"{\"service\":\n\n{\"name\" 1}}", "3:9: "},
+        {"{\"service\": {\"token\": \"hush\" \"hush\"}}", "1:"},
+        {"{\"service\": {" HERE "}}", "service.name: is missing"},
+        {"{\"service\": {\"name\": 1}}", "service.name: must be a string"},
+        {"{\"service\": {\"name\": \"a b\", " HERE "}}", "service.name: is not a host name"},
+        {"{\"service\": {\"name\": \"a.\", " HERE "}}", "service.name: is not a host name"},
+        {"{\"service\": {\"name\": \"a\\u0000b\", " HERE "}}", "1:"},
+        {"{\"services\": [{\"name\": \"a\", " HERE "}, {\"name\": \"\", " HERE "}]}",
+         "services[1].name: is not a host name"},
+        {SERVICE("\"port\": 1"), "service.address: is missing"},
+        {SERVICE("\"address\": \"\""), "service.address: is missing"},
+        {SERVICE("\"address\": \"a b\""), "service.address: is neither an IP address"},
+        {SERVICE("\"address\": [\"10.0.0.1\"]"), "service.address: must be a string"},
+        {SERVICE("\"addresses\": [\"a.example\"]"), "service.addresses: item 0 is no IP address"},
+        {SERVICE("\"addresses\": \"10.0.0.1\""), "service.addresses: must be a list"},
+        {SERVICE("\"address\": \"a.b\", \"addresses\": [\"::1\"]"),
+         "service.addresses: cannot stand beside a host name"},
+        {SERVICE(HERE ", \"tagged_addresses\": {\"lan_ipv4\": {\"address\": \"::1\"}}"),
+         "service.tagged_addresses.lan_ipv4: must be an IPv4 address"},
+        {SERVICE(HERE ", \"tagged_addresses\": {\"lan_ipv6\": {\"port\": 1}}"),
+         "service.tagged_addresses.lan_ipv6: must be an IPv6 address"},
+        {SERVICE(HERE ", \"port\": 65536"), "service.port: must be a number from 0 to 65535"},
+        {SERVICE(HERE ", \"port\": -1"), "service.port: must be a number"},
+        {SERVICE(HERE ", \"port\": \"80\""), "service.port: must be a number"},
+        {SERVICE(HERE ", \"port\": 80.0"), "service.port: must be a number"},
+        {SERVICE(HERE ", \"port\": 99999999999999999999"), "1:"},
+        {SERVICE(HERE ", \"id\": \"a\\tb\""), "service.id: must be at most 255 printable bytes"},
+        {SERVICE(HERE ", \"tags\": \"a\""), "service.tags: must be a list"},
+        {SERVICE(HERE ", \"tags\": [1]"), "service.tags: must be a string"},
+        {SERVICE(HERE ", \"meta\": {\"a\": 1}"), "service.meta: must be a string"},
+        {SERVICE(HERE ", \"weights\": {\"passing\": 0}"),
+         "service.weights.passing: must be a number from 1 to 65535"},
+        {SERVICE(HERE ", \"weights\": 3"), "service.weights: must be an object"},
+        {SERVICE(HERE ", \"Port\": 1, \"port\": 1"), "service.port: is given twice"},
+        {SERVICE(HERE ", \"checks\": {}"), "service.checks: must be a list"},
+        {SERVICE(HERE ", \"checks\": [{}, {\"interval\": \"soon\"}]"),
+         "service.checks[1].interval: must be a duration"},
+        {SERVICE(HERE ", \"check\": {\"interval\": \"10\"}"),
+         "service.check.interval: must be a duration"},
+        {SERVICE(HERE ", \"check\": {\"tls_skip_verify\": \"yes\"}"),
+         "service.check.tls_skip_verify: must be true or false"},
+        {SERVICE(HERE ", \"enable_tag_override\": 1"),
+         "service.enable_tag_override: must be true or false"},
+    };
+
+    for (size_t i = 0; i < ELEMENTS(table); i++) {
+        struct local_definition *definition;
+        char *error = NULL;
+        int r = local_definition_parse(table[i].text, strlen(table[i].text), 100, &definition,
+                                       &error);
+
+        ck_assert_msg(r == -EBADMSG, "%s: %d", table[i].text, r);
+        ck_assert_msg(strncmp(error, table[i].error, strlen(table[i].error)) == 0,
+                      "%s: '%s', expected '%s'", table[i].text, error, table[i].error);
+        ck_assert_ptr_null(strstr(error, "hush"));
+        free(error);
+    }
+}
+END_TEST
+
+START_TEST(bounds_hold)
+{
+    struct local_definition *definition;
+    char *error = NULL, *text = NULL, name[NAME_SIZE];
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    fputs("{\"services\": [0", out);
+    for (unsigned i = 0; i < LOCAL_INSTANCES_MAX; i++)
+        fputs(",0", out);
+    fputs("]}", out);
+    fclose(out);
+    ck_assert_int_eq(local_definition_parse(text, size, 100, &definition, &error), -EBADMSG);
+    ck_assert_str_eq(error, "services: more than 65536 instances");
+    free(error);
+    free(text);
+    memset(name, 'a', 51);
+    name[51] = '\0';
+    ck_assert_int_ge(asprintf(&text, "{\"service\": {\"name\": \"%s\", " HERE "}}", name), 0);
+    ck_assert_int_eq(local_definition_parse(text, strlen(text), 50, &definition, &error), -EBADMSG);
+    ck_assert_str_eq(error, "service.name: is longer than 50 bytes");
+    free(error);
+    ck_assert_int_eq(local_definition_parse(text, strlen(text), 51, &definition, &error), 0);
+    local_definition_free(definition);
+    free(text);
+}
+END_TEST
+
+START_TEST(what_is_written_reads_back_equal)
+{
+    static const char *const texts[] = {
+        SERVICE(HERE
+                ", \"id\": \"x\", \"port\": 1, \"tags\": [\"t\"], \"weights\": {\"passing\": 3},"
+                " \"locality\": {\"zone\": \"z\", \"region\": \"r\"}"),
+        SERVICE("\"addresses\": [\"10.0.0.2\", \"10.0.0.1\", \"::1\"]"),
+        SERVICE("\"address\": \"db.example\""),
+    };
+
+    for (size_t i = 0; i < ELEMENTS(texts); i++) {
+        struct local_definition *before = parsed(texts[i]), *after;
+        json_t *object = json_pack("{s:[o]}", "services",
+                                   local_definition_to_json("a", endpoint_of(before, 0)));
+        char *text = json_dumps(object, 0);
+
+        after = parsed(text);
+        ck_assert(endpoint_set_equal(before->instances[0].endpoint, after->instances[0].endpoint));
+        json_decref(object);
+        free(text);
+        local_definition_free(before);
+        local_definition_free(after);
+    }
+}
+END_TEST
+
+START_TEST(the_examples_are_good)
+{
+    static const struct {
+        const char *name;
+        size_t count;
+    } files[] = {{"orders", 3}, {"stock", 1}};
+    const char *source = getenv("srcdir");
+
+    for (size_t i = 0; i < ELEMENTS(files); i++) {
+        struct local_definition *definition;
+        char path[4096], text[4096];
+        FILE *file;
+
+        snprintf(path, sizeof(path), "%s/examples/local.d/%s.json", source ?: ".", files[i].name);
+        file = fopen(path, "re");
+        ck_assert_msg(file != NULL, "%s", path);
+        text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+        fclose(file);
+        definition = parsed(text);
+        ck_assert_uint_eq(definition->warning_count, 0);
+        ck_assert_uint_eq(definition->count, files[i].count);
+        local_definition_free(definition);
+    }
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("local_definition");
+
+    UNIT_CASE(suite, "good", addresses_come_from_every_place_that_may_hold_them,
+              both_spellings_and_all_keys_are_understood, unknown_keys_are_warnings_and_bounded,
+              what_is_written_reads_back_equal, the_examples_are_good);
+    UNIT_CASE(suite, "bad", every_mistake_is_an_error_that_says_where, bounds_hold);
+    return suite;
+}
+
+UNIT_MAIN(make_suite)
