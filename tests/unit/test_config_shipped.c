@@ -139,8 +139,7 @@ static void check_registry(const char *name, const char *type_name)
     struct config_pairs pairs;
     size_t count;
 
-    if (!type)
-        return;
+    ck_assert_msg(type != NULL, "%s is no type of this build", type_name);
     load_registry(text);
     uncomment(text);
     load_registry(text);
@@ -158,7 +157,8 @@ static void check_registry(const char *name, const char *type_name)
 START_TEST(each_registry_file_explains_every_key_of_its_type)
 {
     check_registry("registries.d/local.registry", "local");
-    check_registry("registries.d/consul.registry.example", "consul");
+    if (registry_type_find("consul"))
+        check_registry("registries.d/consul.registry.example", "consul");
 }
 END_TEST
 
