@@ -203,6 +203,8 @@ void chase_facts(const struct chase_link *link, int family, usec_t now,
         .stale = now >= half->fresh_until,
         .confirmed_at = half->confirmed_at,
         .fresh_until = half->fresh_until,
+        .stale_until = usec_add(half->confirmed_at, rules->max_stale),
+        .ask_at = half->ask_at,
     };
     if (!ret_facts->stale || half->state == CHASE_PENDING || half->state == CHASE_FAILED)
         return;

@@ -53,7 +53,8 @@ struct chase_facts {
     size_t count;
     bool stale;
     usec_t confirmed_at;
-    usec_t fresh_until;
+    usec_t fresh_until, stale_until;
+    usec_t ask_at; /* it is asked again then */
 };
 void chase_facts(const struct chase_link *link, int family, usec_t now,
                  struct chase_facts *ret_facts);

@@ -18,6 +18,7 @@ void evaluation_reset(struct evaluation *evaluation)
         .confirmed_at = USEC_INFINITY,
         .fresh_until = USEC_INFINITY,
         .until = USEC_INFINITY,
+        .stale_until = USEC_INFINITY,
     };
 }
 
@@ -73,6 +74,12 @@ size_t evaluation_count(const struct evaluation *evaluation, int family)
     for (size_t i = 0; i < evaluation->count; i++)
         count += evaluation->items[i].address.family == family;
     return count;
+}
+
+size_t evaluation_body_size(const struct evaluation *evaluation)
+{
+    return answer_body_size(evaluation_count(evaluation, AF_INET),
+                            evaluation_count(evaluation, AF_INET6), strlen(evaluation->canonical));
 }
 
 enum answer_status evaluation_status(const struct evaluation *evaluation, int family)

@@ -30,6 +30,12 @@ struct evaluation {
     usec_t confirmed_at;       /* oldest confirmation of all that was used */
     usec_t fresh_until;        /* earliest end of validity; USEC_INFINITY: until lost */
     usec_t until;              /* evaluate again then even if nothing changes */
+    usec_t stale_until;        /* nothing of it may be served after this */
+    usec_t ask_at;             /* asking for something fresher is of no use before; 0: no matter */
+    unsigned sources;          /* services and host names that it rests on */
+    unsigned live_registry;    /* of the one live watch, if `live` */
+    usec_t max_stale;          /* and its rule */
+    bool live;                 /* rests on one live watch alone */
     struct evaluation_item *items;
     size_t count, capacity;
 };
@@ -44,6 +50,9 @@ bool evaluation_add(struct evaluation *evaluation, const struct address *address
                     uint16_t endpoint);
 /* Addresses of AF_INET or AF_INET6. */
 size_t evaluation_count(const struct evaluation *evaluation, int family);
+
+/* Bytes of records and canonical name that it would take to give all of it. */
+size_t evaluation_body_size(const struct evaluation *evaluation);
 
 /* The outcome for a request: WIRE_UNSPEC, 4 or 6. */
 enum answer_status evaluation_status(const struct evaluation *evaluation, int family);

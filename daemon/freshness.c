@@ -94,6 +94,11 @@ static usec_t stale_end(const struct freshness *freshness, const struct freshnes
     return freshness->suspect && freshness->suspect_until < end ? freshness->suspect_until : end;
 }
 
+bool freshness_live(const struct freshness *freshness, const struct freshness_clock *clock)
+{
+    return clock->live && watch_holds(freshness, clock);
+}
+
 usec_t freshness_confirmed_at(const struct freshness *freshness,
                               const struct freshness_clock *clock, usec_t now)
 {

@@ -84,6 +84,9 @@ enum freshness_state freshness_state(const struct freshness *freshness,
                                      const struct freshness_rules *rules,
                                      const struct freshness_clock *clock, usec_t now);
 
+/* Does a watch confirm it at this moment? */
+bool freshness_live(const struct freshness *freshness, const struct freshness_clock *clock);
+
 /* Time of the last confirmation: `now` for a live watch. 0: never. */
 usec_t freshness_confirmed_at(const struct freshness *freshness,
                               const struct freshness_clock *clock, usec_t now);

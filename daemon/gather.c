@@ -32,16 +32,46 @@ static struct outcome outcome_of(enum answer_status status)
     return (struct outcome){.status4 = (uint8_t)status, .status6 = (uint8_t)status};
 }
 
-static void note_times(struct evaluation *evaluation, usec_t confirmed_at, usec_t fresh_until,
-                       usec_t until, bool stale)
+/* One thing that the evaluation rests on: how long it holds. */
+struct source {
+    usec_t confirmed_at; /* 0: never */
+    usec_t fresh_until, stale_until;
+    usec_t until;  /* end of its present state */
+    usec_t ask_at; /* no use asking again before */
+    bool stale;
+};
+
+static usec_t earlier(usec_t a, usec_t b)
 {
-    if (confirmed_at < evaluation->confirmed_at)
-        evaluation->confirmed_at = confirmed_at;
-    if (fresh_until < evaluation->fresh_until)
-        evaluation->fresh_until = fresh_until;
-    if (until < evaluation->until)
-        evaluation->until = until;
-    evaluation->stale |= stale;
+    return a < b ? a : b;
+}
+
+static void note_source(struct evaluation *evaluation, const struct source *source)
+{
+    evaluation->sources++;
+    if (source->confirmed_at > 0)
+        evaluation->confirmed_at = earlier(evaluation->confirmed_at, source->confirmed_at);
+    evaluation->fresh_until = earlier(evaluation->fresh_until, source->fresh_until);
+    evaluation->stale_until = earlier(evaluation->stale_until, source->stale_until);
+    evaluation->until = earlier(evaluation->until, source->until);
+    if (source->stale && source->ask_at > evaluation->ask_at)
+        evaluation->ask_at = source->ask_at;
+    evaluation->stale |= source->stale;
+}
+
+static void note_service(struct evaluation *evaluation, const struct service_facts *facts)
+{
+    note_source(evaluation, &(struct source){
+                                .confirmed_at = facts->confirmed_at,
+                                .fresh_until = facts->fresh_until,
+                                .stale_until = usec_add(facts->confirmed_at, facts->max_stale),
+                                .until = facts->until,
+                                .ask_at = facts->ask_at,
+                                .stale = facts->state == FRESHNESS_STALE,
+                            });
+    evaluation->live = facts->live;
+    evaluation->live_registry = facts->registry;
+    evaluation->max_stale = facts->max_stale;
 }
 
 /* ---- host names that are not ours ---- */
@@ -77,7 +107,14 @@ static enum answer_status gather_half(const struct walk *walk, const struct chas
     for (size_t i = 0; i < facts.count; i++)
         if (!hooks->refusal(hooks->userdata, walk->registry, &facts.addresses[i]))
             found |= evaluation_add(evaluation, &facts.addresses[i], walk->weight, walk->endpoint);
-    note_times(evaluation, facts.confirmed_at, facts.fresh_until, USEC_INFINITY, facts.stale);
+    note_source(evaluation, &(struct source){
+                                .confirmed_at = facts.confirmed_at,
+                                .fresh_until = facts.fresh_until,
+                                .stale_until = facts.stale_until,
+                                .until = USEC_INFINITY,
+                                .ask_at = facts.ask_at,
+                                .stale = facts.stale,
+                            });
     return found ? ANSWER_FOUND : ANSWER_NO_DATA;
 }
 
@@ -207,7 +244,7 @@ static void gather_data(struct walk walk, const char *name, const struct service
     struct evaluation *evaluation = walk.evaluation;
     bool stale = facts->state == FRESHNESS_STALE;
 
-    note_times(evaluation, facts->confirmed_at, facts->fresh_until, facts->until, stale);
+    note_service(evaluation, facts);
     if (facts->alias) {
         gather_host(walk, facts->alias, ret_outcome);
     } else {
@@ -256,8 +293,7 @@ static void gather_service(struct walk walk, const char *name, struct service *s
         ret_outcome->pending4 = ret_outcome->pending6 = facts.asking;
         break;
     }
-    note_times(walk.evaluation, facts.confirmed_at ? facts.confirmed_at : USEC_INFINITY,
-               USEC_INFINITY, facts.until, false);
+    note_service(walk.evaluation, &facts);
 }
 
 static void gather_owned(struct walk walk, const char *name, const struct resolver_owner *owner,
@@ -303,6 +339,8 @@ void gather_name(const struct gather *gather, const char *name, struct evaluatio
     evaluation_reset(evaluation);
     if (hooks->owner(hooks->userdata, name, &owner))
         gather_owned(walk, name, &owner, &outcome);
+    /* More than one thing to rest on: no one clock tells its validity. */
+    evaluation->live &= evaluation->sources == 1;
     evaluation->pending4 = outcome.pending4;
     evaluation->pending6 = outcome.pending6;
     evaluation->status4 = final_status(evaluation, AF_INET, outcome.status4);

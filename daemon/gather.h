@@ -41,6 +41,11 @@ struct resolver_hooks {
     /* May this registry's host names lead to this address? NULL, or why not. */
     const char *(*refusal)(void *userdata, unsigned registry, const struct address *address);
     void (*policy)(void *userdata, const char *name, struct resolver_policy *ret_policy);
+    /* A name was evaluated: its slot of the view may have to change. `interest_at`: from then on a
+     * reader is to say that the name is still wanted. NULL where there is no view. */
+    void (*publish)(void *userdata, const char *name, const struct evaluation *evaluation,
+                    usec_t interest_at, usec_t now);
+    void (*withdraw)(void *userdata, const char *name);
     /* Something is to be done: call resolver_run() from the loop, soon. */
     void (*wake)(void *userdata);
     uint64_t (*random)(void *userdata);

@@ -14,6 +14,7 @@
 #include "daemon/config.h"
 #include "daemon/control.h"
 #include "daemon/env.h"
+#include "daemon/interest.h"
 #include "daemon/log.h"
 #include "daemon/lookup_server.h"
 #include "daemon/net/dns.h"
@@ -41,6 +42,7 @@ struct manager {
     struct resolver *resolver;
     struct view_writer *view;
     struct lookup_server *lookup_server;
+    struct interest *interest;
     struct backend *backend;
     struct control_server *control_server;
     sd_event_source *work;      /* resolver_run() soon */
@@ -236,7 +238,7 @@ static void registry_reported(void *userdata, unsigned index, const struct regis
     manager->status_dirty = true;
 }
 
-static void env_report(void *userdata, struct registry *registry,
+static void sink_report(void *userdata, struct registry *registry,
                        const struct registry_report *report)
 {
     struct manager *manager = userdata;
@@ -254,7 +256,7 @@ static int registry_env_new(void *userdata, struct registry *registry,
         .dns = manager->dns,
         .state_directory = manager->state_directory,
         .config_directory = manager->config_directory ? manager->config_directory : "",
-        .report = env_report,
+        .report = sink_report,
         .userdata = manager,
     };
 
@@ -552,6 +554,13 @@ static int make_servers(struct manager *manager)
                           &manager->lookup_server);
     if (r < 0) {
         close(sockets.lookup);
+        close(sockets.refresh);
+        close(sockets.control);
+        return r;
+    }
+    r = interest_new(manager->event, sockets.refresh, manager->resolver, &manager->interest);
+    if (r < 0) {
+        close(sockets.refresh);
         close(sockets.control);
         return r;
     }
@@ -639,6 +648,7 @@ struct manager *manager_free(struct manager *manager)
     if (!manager)
         return NULL;
     control_server_free(manager->control_server);
+    interest_free(manager->interest);
     backend_free(manager->backend);
     /* Before the server, so that those who wait hear that the answer is undecided. */
     resolver_free(manager->resolver);

@@ -22,8 +22,9 @@ struct name {
     struct dependency *spare;
     struct watch_list watchers; /* of lookups */
     usec_t used_at;
-    bool dirty;  /* in `dirty_names` */
-    bool proven; /* had an address: not in `unproven` */
+    usec_t interest_from; /* used_at, in coarse steps: what the slot's refresh time is made from */
+    bool dirty;           /* in `dirty_names` */
+    bool proven;          /* had an address: not in `unproven` */
     struct name *dirty_next;
     struct name *prev, *next; /* in `unproven` */
     UT_hash_handle hh;
@@ -112,6 +113,22 @@ static void name_detach(struct name *name)
     }
 }
 
+/*
+ * A watched name is told to be wanted once half of IdleSec has passed without a word. Coarse steps,
+ * so that lookups by the socket do not rewrite its slot all the time.
+ */
+static void name_publish(struct name *name, usec_t now)
+{
+    const struct resolver *resolver = name->resolver;
+
+    if (!resolver->hooks.publish)
+        return;
+    if (name->used_at >= usec_add(name->interest_from, resolver->rules.idle / 8))
+        name->interest_from = name->used_at;
+    resolver->hooks.publish(resolver->hooks.userdata, name->text, &name->evaluation,
+                            usec_add(name->interest_from, resolver->rules.idle / 2), now);
+}
+
 static void name_evaluate(struct name *name, bool asked, usec_t now)
 {
     struct resolver *resolver = name->resolver;
@@ -128,6 +145,7 @@ static void name_evaluate(struct name *name, bool asked, usec_t now)
 
     name_detach(name);
     gather_name(&gather, name->text, &name->evaluation);
+    name_publish(name, now);
     if (!name->proven && name->evaluation.count > 0) {
         DL_DELETE(resolver->unproven, name);
         resolver->unproven_count--;
@@ -152,6 +170,8 @@ static void name_free(struct name *name)
 {
     struct resolver *resolver = name->resolver;
 
+    if (resolver->hooks.withdraw)
+        resolver->hooks.withdraw(resolver->hooks.userdata, name->text);
     HASH_DEL(resolver->names, name);
     dirty_remove(name);
     if (!name->proven) {
@@ -529,4 +549,22 @@ const struct evaluation *resolver_find(struct resolver *resolver, const char *te
         return NULL;
     name_evaluate(name, false, now);
     return &name->evaluation;
+}
+
+void resolver_touch(struct resolver *resolver, const char *text, usec_t now)
+{
+    struct resolver_owner owner;
+
+    if (resolver->hooks.owner(resolver->hooks.userdata, text, &owner))
+        name_get(resolver, text, now);
+    resolver->hooks.wake(resolver->hooks.userdata);
+}
+
+void resolver_republish(struct resolver *resolver, bool sampled)
+{
+    struct name *name, *next;
+
+    HASH_ITER (hh, resolver->names, name, next)
+        if (!sampled || evaluation_body_size(&name->evaluation) > ANSWER_SLOT_SIZE - ANSWER_RECORDS)
+            name_mark(name);
 }

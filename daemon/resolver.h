@@ -71,5 +71,12 @@ usec_t resolver_expire(struct resolver *resolver, usec_t now);
 /* Forgets names that nobody asked for since IdleSec; now and then. */
 void resolver_sweep(struct resolver *resolver, usec_t now);
 
+/* A reader of the view says that the name is still wanted. Makes it known if it is not. */
+void resolver_touch(struct resolver *resolver, const char *name, usec_t now);
+
+/* Evaluates every name again, so that each is published: for a new view. `sampled`: only those
+ * whose answer is a sample, to redraw it. */
+void resolver_republish(struct resolver *resolver, bool sampled);
+
 /* Everything known, for sdctl: the evaluation of a name in use, or NULL. Borrowed. */
 const struct evaluation *resolver_find(struct resolver *resolver, const char *name, usec_t now);

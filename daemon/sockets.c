@@ -55,7 +55,7 @@ static int open_own(const char *directory, const char *name, int type)
     if (fd < 0)
         return -errno;
     if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-        chmod(address.sun_path, 0666) < 0 || listen(fd, SOMAXCONN) < 0) {
+        chmod(address.sun_path, 0666) < 0 || (type != SOCK_DGRAM && listen(fd, SOMAXCONN) < 0)) {
         r = -errno;
         log_error("%s: cannot listen: %s", address.sun_path, strerror(-r));
         close(fd);
@@ -76,7 +76,7 @@ static int find_passed(char *const *names, int count, const char *name, int type
         socklen_t length = sizeof(address);
         size_t size;
 
-        if (sd_is_socket(fd, AF_UNIX, type, 1) <= 0)
+        if (sd_is_socket(fd, AF_UNIX, type, type == SOCK_DGRAM ? -1 : 1) <= 0)
             continue;
         if (names && names[i] && streq(names[i], name))
             return fd;
@@ -109,25 +109,31 @@ int sockets_open(const char *runtime_directory, struct sockets *ret_sockets)
 {
     char **names = NULL;
     int count = sd_listen_fds_with_names(1, &names);
-    struct sockets sockets = {.lookup = -1, .control = -1};
+    struct sockets sockets = {.lookup = -1, .refresh = -1, .control = -1};
+    const struct {
+        const char *name;
+        int type;
+        int *fd;
+    } wanted[] = {
+        {NSS_SD_LOOKUP_SOCKET, SOCK_SEQPACKET, &sockets.lookup},
+        {NSS_SD_REFRESH_SOCKET, SOCK_DGRAM, &sockets.refresh},
+        {NSS_SD_CONTROL_SOCKET, SOCK_STREAM, &sockets.control},
+    };
     int r = 0;
 
     if (count < 0)
         count = 0;
-    sockets.lookup = open_one(names, count, runtime_directory, NSS_SD_LOOKUP_SOCKET,
-                              SOCK_SEQPACKET);
-    if (sockets.lookup < 0) {
-        r = sockets.lookup;
-        goto finish;
+    for (size_t i = 0; i < ELEMENTS(wanted) && r >= 0; i++) {
+        r = open_one(names, count, runtime_directory, wanted[i].name, wanted[i].type);
+        *wanted[i].fd = r;
     }
-    sockets.control = open_one(names, count, runtime_directory, NSS_SD_CONTROL_SOCKET, SOCK_STREAM);
-    if (sockets.control < 0) {
-        r = sockets.control;
-        close(sockets.lookup);
-    }
-finish:
     names_free(names);
-    if (r >= 0)
-        *ret_sockets = sockets;
-    return r;
+    if (r < 0) {
+        for (size_t i = 0; i < ELEMENTS(wanted); i++)
+            if (*wanted[i].fd >= 0)
+                close(*wanted[i].fd);
+        return r;
+    }
+    *ret_sockets = sockets;
+    return 0;
 }

@@ -10,7 +10,7 @@
 #include "daemon/base.h"
 
 struct sockets {
-    int lookup, control; /* -1: none */
+    int lookup, refresh, control; /* -1: none */
 };
 
 /*

@@ -386,9 +386,12 @@ static void registry_up(struct registry_state *state, usec_t now)
 {
     struct service *service, *next;
 
-    HASH_ITER (hh, state->services, service, next)
-        if (service->freshness.watched && service->freshness.epoch != state->clock.epoch)
-            freshness_failed(&service->freshness, &state->clock, now);
+    HASH_ITER (hh, state->services, service, next) {
+        if (!service->freshness.watched || service->freshness.epoch == state->clock.epoch)
+            continue;
+        freshness_failed(&service->freshness, &state->clock, now);
+        watch_list_notify(&service->watchers);
+    }
     freshness_clock_live(&state->clock);
     state->down = false;
 }
@@ -397,12 +400,17 @@ static void registry_down(struct registry_state *state, usec_t now)
 {
     struct service *service, *next;
 
+    /* Said again it makes nothing younger. */
+    if (state->down)
+        return;
     freshness_clock_live(&state->clock);
     freshness_clock_lost(&state->clock, now);
     state->down = true;
-    /* Nobody waits for a registry that is known to be down. */
+    /* Nobody waits for a registry that is known to be down. Services that wait for nothing need not
+     * hear of it: the clock tells their readers. */
     HASH_ITER (hh, state->services, service, next)
-        watch_list_notify(&service->watchers);
+        if (service->in_flight)
+            watch_list_notify(&service->watchers);
 }
 
 void store_report(struct store *store, unsigned registry, const struct registry_report *report,
@@ -460,6 +468,9 @@ void service_facts(const struct service *service, usec_t now, struct service_fac
         .confirmed_at = freshness_confirmed_at(freshness, &state->clock, now),
         .until = freshness_until(freshness, &state->rules, &state->clock, now),
         .fresh_until = freshness->watched ? USEC_INFINITY : freshness->fresh_until,
+        .live = freshness_live(freshness, &state->clock),
+        .max_stale = state->rules.max_stale,
+        .ask_at = service->refresh_at,
         .used_at = service->used_at,
         .error = service->error ? service->error : "",
     };

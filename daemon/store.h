@@ -80,6 +80,9 @@ struct service_facts {
     usec_t confirmed_at; /* 0: never */
     usec_t until;        /* end of the present state */
     usec_t fresh_until;  /* end of validity; USEC_INFINITY: until lost */
+    bool live;           /* a watch holds it: its registry's clock is its validity */
+    usec_t max_stale;    /* rule of its registry */
+    usec_t ask_at;       /* the registry is not asked again before */
     usec_t used_at;      /* last store_ask() */
     const char *error;   /* last failure since the last data, or "" */
 };

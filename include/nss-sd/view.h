@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The view: the file /run/nss-sd/view, through which the daemon tells every process of the machine
- * which names nss-sd owns (the header), and, in later layouts of the tables, the ready answers.
- * This header documents every byte.
+ * which names nss-sd owns (the header) and which answers are ready (the tables). This header
+ * documents every byte.
  *
  * The file lives on tmpfs. The daemon creates it under a temporary name, allocates it in full,
  * writes the header last and renames it into place. It is never shrunk, truncated or used again
@@ -23,6 +23,21 @@
  *   reverse    2^reverse_bits            32 B      address to slot
  *
  * set_bits, negative_bits, reverse_bits are VIEW_NO_TABLE where there is none.
+ *
+ * Slots. An entry of the positive and of the negative table is an answer payload of at most 1024
+ * bytes (answer.h) whose `sequence` word is its sequence lock (seqlock.h). `size` 0: free. A name
+ * has two candidate sets in each table, chosen by the two halves of the keyed hash of the folded
+ * name; it may be in any of their eight ways, and the full name is always compared. To replace an
+ * answer the writer fills a free way and then frees the old one, so a writer that is killed never
+ * leaves a name unreadable; it may move one entry to its other set, new copy first. A reader that
+ * meets both sees two good answers.
+ *
+ * When a slot may be served: view_slot_serve(). Validity of a watching registry's answers lives in
+ * its clock, so a live but idle watch is fresh without rewriting anything.
+ *
+ * Reverse. An address has two candidate sets of 4 entries by its keyed hash (family byte, then the
+ * address). The entry names a slot of the positive table; the reader takes the name from that slot
+ * after checking that the slot holds the address. Not listed: not ours.
  */
 #pragma once
 
@@ -31,6 +46,7 @@
 #include <stdint.h>
 
 #include "nss-sd/answer.h"
+#include "nss-sd/siphash.h"
 
 #define VIEW_MAGIC  UINT32_C(0x5644736e) /* "nsDV" */
 #define VIEW_ENDIAN UINT32_C(0x01020304)
@@ -63,6 +79,14 @@ struct view_clock {
     uint32_t sequence;     /* mutable: sequence lock of this entry */
     uint32_t state;        /* mutable: enum view_clock_state */
     uint32_t confirmed_at; /* mutable: tick */
+    uint32_t reserved;
+};
+
+struct view_reverse {
+    uint32_t sequence;   /* mutable, as is the rest: sequence lock of this entry */
+    uint32_t family;     /* 4 or 6; 0: free */
+    uint8_t address[16]; /* network order, zero-filled */
+    uint32_t slot;       /* index into the positive table */
     uint32_t reserved;
 };
 
@@ -105,6 +129,7 @@ struct view_header {
 };
 
 _Static_assert(sizeof(struct view_clock) == 16, "layout");
+_Static_assert(sizeof(struct view_reverse) == VIEW_REVERSE_SIZE, "layout");
 _Static_assert(sizeof(struct view_name) == 256, "layout");
 _Static_assert(offsetof(struct view_header, filter) == 256, "layout");
 _Static_assert(sizeof(struct view_header) <= VIEW_HEADER_SIZE, "layout");
@@ -158,4 +183,99 @@ static inline bool view_header_check(const struct view_header *header, uint64_t 
 static inline bool view_name_check(const struct view_name *name)
 {
     return name->length <= sizeof(name->text) && answer_name_ok(name->text, name->length);
+}
+
+/* Where a name, or an address, may be: two sets of VIEW_WAYS entries. */
+struct view_place {
+    uint32_t sets[2];
+    uint32_t tag; /* answer_head.hash of its slots */
+};
+
+enum { VIEW_WAYS = 4 };
+
+/* `bits` of the table; not VIEW_NO_TABLE. */
+static inline struct view_place view_place_of(const uint32_t hash_key[4], const void *data,
+                                              size_t size, uint32_t bits)
+{
+    uint64_t hash = siphash13((const uint8_t *)hash_key, data, size);
+    uint32_t mask = ((uint32_t)1 << bits) - 1;
+
+    return (struct view_place){{(uint32_t)hash & mask, (uint32_t)(hash >> 32) & mask},
+                               (uint32_t)hash};
+}
+
+/* `bits` of the reverse table: 2^bits entries, so 2^bits / VIEW_WAYS sets. */
+static inline struct view_place
+view_reverse_place_of(const uint32_t hash_key[4], const struct view_reverse *entry, uint32_t bits)
+{
+    uint8_t bytes[17] = {(uint8_t)entry->family};
+
+    for (size_t i = 0; i < sizeof(entry->address); i++)
+        bytes[1 + i] = entry->address[i];
+    return view_place_of(hash_key, bytes, sizeof(bytes), bits - 2);
+}
+
+/* Offset in the file of a slot of the positive (`negative`: of the negative) table. */
+static inline uint64_t view_slot_offset(const struct view_header *header, bool negative,
+                                        uint32_t slot)
+{
+    return VIEW_HEADER_SIZE + (negative ? view_table_size(header->set_bits, VIEW_SET_SIZE) : 0) +
+           (uint64_t)slot * ANSWER_SLOT_SIZE;
+}
+
+static inline uint64_t view_reverse_offset(const struct view_header *header, uint32_t entry)
+{
+    return VIEW_HEADER_SIZE + view_table_size(header->set_bits, VIEW_SET_SIZE) +
+           view_table_size(header->negative_bits, VIEW_SET_SIZE) +
+           (uint64_t)entry * VIEW_REVERSE_SIZE;
+}
+
+enum view_serve {
+    VIEW_SERVE_NEVER, /* too old, or of no known validity: as if it were not there */
+    VIEW_SERVE_LAST,  /* only if the daemon cannot say anything better */
+    VIEW_SERVE_NOW,
+};
+
+/* Signed distance of ticks. */
+static inline int32_t view_ticks_until(uint32_t tick, uint32_t now)
+{
+    return (int32_t)(tick - now);
+}
+
+/*
+ * May this answer be served? `head` and `clock` (the answer's, or NULL where it has none) are
+ * private copies; `live`: the heartbeat is not overdue; `heartbeat` the word itself.
+ *
+ *   validity            daemon live                     daemon dead, hung or restarting
+ *   clock live          now                             now, to the stale limit after the last
+ * heartbeat clock lost          now, to the stale limit after the clock's confirmed_at no clock to
+ * fresh_until now, then to     to stale_until now stale_until last a negative answer   as above to
+ * fresh_until,        never: the daemon is asked, and its silence is never after it no absence
+ *
+ * A negative answer that carries a clock is good while the clock is live.
+ */
+static inline enum view_serve view_slot_serve(const struct answer_head *head,
+                                              const struct view_clock *clock, bool live,
+                                              uint32_t heartbeat, uint32_t now)
+{
+    bool negative = head->count4 == 0 && head->count6 == 0;
+    uint32_t confirmed_at;
+
+    if (negative && !live)
+        return VIEW_SERVE_NEVER;
+    if (clock) {
+        if (clock->state == VIEW_CLOCK_LIVE && live)
+            return VIEW_SERVE_NOW;
+        if (negative || clock->state == VIEW_CLOCK_UNUSED)
+            return VIEW_SERVE_NEVER;
+        confirmed_at = clock->state == VIEW_CLOCK_LIVE ? heartbeat : clock->confirmed_at;
+        if (head->stale_until == UINT32_MAX)
+            return VIEW_SERVE_NOW;
+        return now - confirmed_at < head->stale_until ? VIEW_SERVE_NOW : VIEW_SERVE_NEVER;
+    }
+    if (view_ticks_until(head->fresh_until, now) > 0)
+        return VIEW_SERVE_NOW;
+    if (negative || view_ticks_until(head->stale_until, now) <= 0)
+        return VIEW_SERVE_NEVER;
+    return live ? VIEW_SERVE_LAST : VIEW_SERVE_NOW;
 }

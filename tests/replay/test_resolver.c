@@ -139,6 +139,7 @@ START_TEST(stale_answers_outlive_the_registry_but_not_for_ever)
     world_report(w, 0, REPORT_DOWN, NULL);
     ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1");
     world_at(w, (2000 + 3599) * SEC);
+    world_report(w, 0, REPORT_DOWN, NULL);
     ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1");
     world_at(w, (2000 + 3600) * SEC);
     ASK("orders.one", WIRE_IPV4, "undecided");

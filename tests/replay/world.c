@@ -459,8 +459,16 @@ struct world *world_new(void)
     struct chase_rules chase_rules = {1 * SEC, 60 * SEC, 5 * SEC, 3600 * SEC};
 
     world->now = 1000 * SEC;
-    world->hooks = (struct resolver_hooks){hook_owner,  hook_meaning, hook_reverse, hook_refusal,
-                                           hook_policy, hook_wake,    hook_random,  world};
+    world->hooks = (struct resolver_hooks){
+        .owner = hook_owner,
+        .meaning = hook_meaning,
+        .reverse = hook_reverse,
+        .refusal = hook_refusal,
+        .policy = hook_policy,
+        .wake = hook_wake,
+        .random = hook_random,
+        .userdata = world,
+    };
     world->rules = (struct resolver_rules){
         .ndots = 1, .lookup_timeout = 2 * SEC, .stale_wait = 200 * MSEC, .idle = 1800 * SEC};
     world->store = store_new(&store_hooks);

@@ -160,7 +160,7 @@ static int get_number(struct parser *parser, const char *key, json_t *value, uns
 
 static int get_port(struct parser *parser, const char *key, json_t *value, uint16_t *ret_port)
 {
-    unsigned port;
+    unsigned port = 0;
     int r = get_number(parser, key, value, 0, 65535, &port);
 
     if (r == 0)
@@ -361,7 +361,7 @@ static int read_meta(struct parser *parser, const char *key, json_t *value, void
 
 static int read_passing(struct parser *parser, const char *key, json_t *value, void *into)
 {
-    unsigned weight;
+    unsigned weight = 0;
     int r = get_number(parser, key, value, 1, 65535, &weight);
 
     if (r == 0)
