@@ -50,8 +50,8 @@ class Daemon:
                 if isinstance(reply, dict):
                     reply = json.dumps(reply).encode() + b"\0"
                 # In two pieces: a reply has no right to arrive at once.
-                connection.sendall(reply[:7])
-                connection.sendall(reply[7:])
+                for piece in filter(None, (reply[:7], reply[7:])):
+                    connection.sendall(piece)
 
     def close(self):
         self.listener.shutdown(socket.SHUT_RDWR)
