@@ -135,13 +135,45 @@ START_TEST(a_want_before_the_first_look_is_answered_after_it)
         put(&place, name, i == 199 ? ORDERS("10.0.0.1") : "{\"services\": []}");
     }
     twin = twin_at(&place, NULL);
+    twin_hold(twin);
     ck_assert_int_eq(twin_start(twin), 0);
     ck_assert_int_eq(twin_want(twin, "orders"), 0);
+    ck_assert_int_eq(twin_want(twin, "gone"), 0);
+    twin_drop(twin, "gone");
+    twin_expect_no_report(twin);
+    twin_advance(twin, 0);
     twin_expect_report(twin, REPORT_UP, NULL);
     twin_expect_report(twin, REPORT_SYNCED, NULL);
     twin_expect_data(twin, "orders", "10.0.0.1:80");
     twin_expect_no_report(twin);
     ck_assert_uint_eq(twin_unanswered(twin), 0);
+    twin_want(twin, "never");
+    twin_free(twin); /* nothing may be left of what was under way */
+    place_done(&place);
+}
+END_TEST
+
+START_TEST(no_change_is_too_quick_to_be_seen)
+{
+    struct place place;
+    struct twin *twin;
+    char text[96], expected[16];
+
+    place_init(&place);
+    put(&place, "orders.json", ORDERS("10.0.0.0"));
+    twin = started(&place);
+    twin_want(twin, "orders");
+    twin_expect_data(twin, "orders", "10.0.0.0:80");
+    /* Same file, same size, and often the same time stamp. */
+    for (unsigned i = 1; i <= 200; i++) {
+        snprintf(expected, sizeof(expected), "10.0.0.%u:80", i % 10);
+        snprintf(text, sizeof(text),
+                 "{\"service\": {\"name\": \"orders\", \"address\": \"10.0.0.%u\", \"port\": 80}}",
+                 i % 10);
+        put(&place, "orders.json", text);
+        twin_path_changed(twin, place.local_d);
+        twin_expect_data(twin, "orders", expected);
+    }
     twin_free(twin);
     place_done(&place);
 }
@@ -446,6 +478,11 @@ START_TEST(a_registration_with_a_ttl_goes_unless_renewed)
     twin_advance(twin, 1);
     twin_expect_report(twin, REPORT_ABSENT, "web");
     twin_expect_log(twin, LOG_INFO, "was not registered anew in time");
+    registered(twin, "web", "1", "10.0.0.1", 10 * USEC_PER_SEC);
+    registered(twin, "web", "1", "10.0.0.1", USEC_INFINITY);
+    twin_expect_data(twin, "web", "10.0.0.1:80*3");
+    twin_advance(twin, 20 * USEC_PER_SEC);
+    twin_expect_no_report(twin);
     twin_free(twin);
     place_done(&place);
 }
@@ -556,7 +593,7 @@ static Suite *make_suite(void)
 
     UNIT_CASE(suite, "files", a_wanted_service_is_told_as_its_file_says,
               names_may_have_dots_and_the_bare_domain_has_no_address,
-              a_want_before_the_first_look_is_answered_after_it,
+              a_want_before_the_first_look_is_answered_after_it, no_change_is_too_quick_to_be_seen,
               changes_of_files_are_told_and_nothing_else,
               a_service_that_moves_between_files_is_never_gone,
               a_dropped_name_holds_nothing_and_its_coming_is_told,

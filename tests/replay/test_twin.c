@@ -162,6 +162,12 @@ START_TEST(timers_fire_in_order_as_time_passes)
     env_timer_off(env, &probe->later);
     env_timer_off(env, &probe->later);
     ck_assert_uint_eq(twin_next_timer(twin), USEC_INFINITY);
+    twin_hold(twin);
+    env_defer(env, &probe->later);
+    twin_want(twin, "a");
+    ck_assert_str_eq(probe->fired, "ba");
+    twin_advance(twin, 0);
+    ck_assert_str_eq(probe->fired, "bac");
     twin_free(twin);
 }
 END_TEST

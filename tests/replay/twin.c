@@ -175,7 +175,13 @@ static void run_until(struct twin *twin, usec_t end)
 
 void twin_run(struct twin *twin)
 {
-    run_until(twin, twin->now);
+    if (!twin->held)
+        run_until(twin, twin->now);
+}
+
+void twin_hold(struct twin *twin)
+{
+    twin->held = true;
 }
 
 usec_t twin_now(const struct twin *twin)

@@ -96,6 +96,8 @@ unsigned twin_unanswered(const struct twin *twin);
 /* ---- time ---- */
 
 usec_t twin_now(const struct twin *twin);
+/* From now on what is due waits for twin_advance() (by 0, for example): to act in between. */
+void twin_hold(struct twin *twin);
 /* Lets `duration` pass; timers, and time-outs of calls, fire on their way in order. */
 void twin_advance(struct twin *twin, usec_t duration);
 /* Time until the next timer of the registry; USEC_INFINITY: none is set. */

@@ -55,7 +55,7 @@ struct twin {
     struct twin_options options;
     usec_t now;
     uint64_t random, sequence;
-    bool running;
+    bool running, held;
     const char *inside;             /* the verb that runs, or NULL */
     bool inside_pure, inside_quiet; /* it may not use the env; it may not report */
     struct twin_timer *timers;      /* in the order of firing */
@@ -78,7 +78,7 @@ void *twin_keep(struct twin *twin, void *memory);
 char *twin_strdup(struct twin *twin, const char *text); /* NULL stays NULL */
 void twin_check_secrets(struct twin *twin, const char *where, const char *text);
 void twin_check_impure(struct twin *twin, const char *what);
-/* Runs what is due now. */
+/* Runs what is due now, unless held. */
 void twin_run(struct twin *twin);
 
 int twin_timer_set(struct registry_env *env, struct env_timer *timer, usec_t at);
