@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The keys of a [Registry] section of type consul (settings.h). */
+#include "daemon/registry/consul/settings.h"
+
+#define FIELD(member) offsetof(struct consul_settings, member)
+
+static const char *const consistency_words[] = {
+    [CONSUL_STALE] = "stale",
+    [CONSUL_DEFAULT] = "default",
+    [CONSUL_CONSISTENT] = "consistent",
+    NULL,
+};
+
+/* Consul clamps waits above ten minutes. The agent's own limit is 200 connections a client. */
+const struct config_item consul_items[] = {
+    {.key = "URL", .parse = config_parse_urls, .offset = FIELD(urls)},
+    {.key = "TokenFile", .parse = config_parse_path, .offset = FIELD(token_file)},
+    {.key = "Datacenter", .parse = config_parse_string, .offset = FIELD(datacenter)},
+    {.key = "CAFile", .parse = config_parse_path, .offset = FIELD(ca_file)},
+    {.key = "CertFile", .parse = config_parse_path, .offset = FIELD(cert_file)},
+    {.key = "KeyFile", .parse = config_parse_path, .offset = FIELD(key_file)},
+    {.key = "TLSServerName", .parse = config_parse_string, .offset = FIELD(tls_server_name)},
+    {.key = "TLSVerify",
+     .parse = config_parse_bool,
+     .offset = FIELD(tls_verify),
+     .fallback = "yes"},
+    {.key = "Namespace", .parse = config_parse_string, .offset = FIELD(namespace)},
+    {.key = "Partition", .parse = config_parse_string, .offset = FIELD(partition)},
+    {.key = "Consistency",
+     .parse = config_parse_word,
+     .offset = FIELD(consistency),
+     .fallback = "stale",
+     .words = consistency_words},
+    {.key = "MaxStaleContactSec",
+     .parse = config_parse_duration,
+     .offset = FIELD(max_stale_contact),
+     .fallback = "30s"},
+    {.key = "MaxWatches",
+     .parse = config_parse_unsigned,
+     .offset = FIELD(max_watches),
+     .minimum = 1,
+     .maximum = 10000,
+     .fallback = "150"},
+    {.key = "WaitSec",
+     .parse = config_parse_duration,
+     .offset = FIELD(wait),
+     .minimum = USEC_PER_SEC,
+     .maximum = 600 * USEC_PER_SEC,
+     .fallback = "300s"},
+    {.key = "ProbeSec",
+     .parse = config_parse_duration,
+     .offset = FIELD(probe),
+     .minimum = USEC_PER_SEC,
+     .fallback = "10s"},
+    {.key = "ZoneMeta", .parse = config_parse_strings, .offset = FIELD(zone_meta)},
+    {.key = NULL},
+};
+
+/* Words that go into URLs as they are: datacentres, namespaces, partitions. */
+static bool word_ok(const char *text)
+{
+    size_t size = strlen(text);
+
+    for (const char *at = text; *at; at++)
+        if (!name_byte_ok(name_fold_byte(*at)))
+            return false;
+    return size > 0 && size <= NAME_LABEL_MAX;
+}
+
+static int check_word(const struct registry_config *config, struct config_messages *messages,
+                      const char *key, const char *text)
+{
+    if (!text || word_ok(text))
+        return 0;
+    config_complain(messages, config->file, 0,
+                    "%s= takes one word of letters, digits, '-' and '_', not '%s'", key, text);
+    return -EINVAL;
+}
+
+/* A file that is missing now may be there when the daemon runs: the daemon keeps trying. */
+static void check_file(const struct registry_config *config, struct config_messages *messages,
+                       const char *key, const char *path)
+{
+    if (path && access(path, R_OK) < 0)
+        config_warn(messages, config->file, 0, "%s=%s cannot be read: %s", key, path,
+                    strerror(errno));
+}
+
+int consul_settings_verify(const struct registry_config *config, struct config_messages *messages)
+{
+    const struct consul_settings *settings = consul_settings_of(config);
+    int r = 0;
+
+    check_file(config, messages, "TokenFile", settings->token_file);
+    check_file(config, messages, "CAFile", settings->ca_file);
+    check_file(config, messages, "CertFile", settings->cert_file);
+    check_file(config, messages, "KeyFile", settings->key_file);
+    if (!settings->cert_file != !settings->key_file) {
+        config_complain(messages, config->file, 0, "CertFile= and KeyFile= go together");
+        r = -EINVAL;
+    }
+    r = check_word(config, messages, "Datacenter", settings->datacenter) ?: r;
+    r = check_word(config, messages, "Namespace", settings->namespace) ?: r;
+    r = check_word(config, messages, "Partition", settings->partition) ?: r;
+    return r;
+}
+
+void consul_settings_done(void *userdata)
+{
+    struct consul_settings *settings = userdata;
+
+    config_strings_free(settings->urls);
+    config_strings_free(settings->zone_meta);
+    free(settings->token_file);
+    free(settings->datacenter);
+    free(settings->ca_file);
+    free(settings->cert_file);
+    free(settings->key_file);
+    free(settings->tls_server_name);
+    free(settings->namespace);
+    free(settings->partition);
+}
+
+static bool text_equal(const char *a, const char *b)
+{
+    return a && b ? streq(a, b) : a == b;
+}
+
+static bool strings_equal(char *const *a, char *const *b)
+{
+    for (; *a && *b; a++, b++)
+        if (!streq(*a, *b))
+            return false;
+    return *a == *b;
+}
+
+bool consul_settings_equal(const struct consul_settings *a, const struct consul_settings *b)
+{
+    return strings_equal(consul_settings_urls(a), consul_settings_urls(b)) &&
+           strings_equal(consul_settings_zone_meta(a), consul_settings_zone_meta(b)) &&
+           text_equal(a->token_file, b->token_file) && text_equal(a->datacenter, b->datacenter) &&
+           text_equal(a->ca_file, b->ca_file) && text_equal(a->cert_file, b->cert_file) &&
+           text_equal(a->key_file, b->key_file) &&
+           text_equal(a->tls_server_name, b->tls_server_name) &&
+           text_equal(a->namespace, b->namespace) && text_equal(a->partition, b->partition) &&
+           a->tls_verify == b->tls_verify && a->consistency == b->consistency &&
+           a->max_stale_contact == b->max_stale_contact && a->max_watches == b->max_watches &&
+           a->wait == b->wait && a->probe == b->probe;
+}
+
+char *const *consul_settings_urls(const struct consul_settings *settings)
+{
+    static char url[] = "http://127.0.0.1:8500";
+    static char *const fallback[] = {url, NULL};
+
+    return settings->urls ?: fallback;
+}
+
+char *const *consul_settings_zone_meta(const struct consul_settings *settings)
+{
+    static char zone[] = "zone", availability_zone[] = "availability_zone";
+    static char *const fallback[] = {zone, availability_zone, NULL};
+
+    return settings->zone_meta ?: fallback;
+}
+
+static bool url_is_local(const char *url)
+{
+    const char *host;
+    size_t size;
+
+    if (strncmp(url, "unix:", 5) == 0)
+        return true;
+    host = strstr(url, "://");
+    if (!host)
+        return false;
+    host += 3;
+    if (strncmp(host, "[::1]", 5) == 0)
+        return host[5] == '\0' || host[5] == ':' || host[5] == '/';
+    size = strcspn(host, ":/");
+    if (size == 9 && strncmp(host, "localhost", 9) == 0)
+        return true;
+    if (strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == size)
+        return true;
+    return false;
+}
+
+bool consul_settings_local(const struct consul_settings *settings)
+{
+    char *const *urls = consul_settings_urls(settings);
+
+    for (; *urls; urls++)
+        if (!url_is_local(*urls))
+            return false;
+    return true;
+}

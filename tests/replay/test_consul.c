@@ -1,0 +1,1234 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The Consul registry as stories: what it asks and reports when agents answer, fail, lie and come
+ * back. The traps of the Consul API that are known have a story each, named after the trap.
+ */
+#include "tests/replay/twin.h"
+#include "tests/unit/unit.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <syslog.h>
+
+extern const struct registry_type registry_type_consul;
+
+#define SECONDS *USEC_PER_SEC
+
+/* Without probes, so that time can pass in a story that is not about them. */
+static const char *const plain[] = {"ProbeSec", "infinity", NULL};
+
+/* ---- the words of the stories ---- */
+
+static struct http_call *expect(struct twin *twin, const char *url)
+{
+    return twin_expect_http(twin, "GET", url);
+}
+
+static void expect_url(const struct http_call *call, const char *url)
+{
+    ck_assert_str_eq(twin_http_request(call)->url, url);
+}
+
+static void reply(struct http_call *call, const char *index, const char *body)
+{
+    char headers[64];
+
+    snprintf(headers, sizeof(headers), "X-Consul-Index: %s", index);
+    twin_http_reply(call, 200, headers, body);
+}
+
+/* "a=10.0.0.1 b=10.0.0.2!critical" as an answer of /v1/health/service. */
+static const char *instances(const char *text)
+{
+    static char body[8192];
+    char copy[1024], *rest = copy, *word;
+    size_t at = 1;
+
+    snprintf(copy, sizeof(copy), "%s", text);
+    strcpy(body, "[");
+    while ((word = strsep(&rest, " ")) && *word) {
+        char *address = strchr(word, '='), *status;
+
+        *address++ = '\0';
+        status = strchr(address, '!');
+        if (status)
+            *status++ = '\0';
+        at += (size_t)snprintf(body + at, sizeof(body) - at,
+                               "%s{\"Node\":{\"Node\":\"n\",\"Address\":\"%s\","
+                               "\"Datacenter\":\"dc1\"},\"Service\":{\"ID\":\"%s\"},\"Checks\":"
+                               "[{\"CheckID\":\"c\",\"Status\":\"%s\"}]}",
+                               at > 1 ? "," : "", address, word, status ?: "passing");
+    }
+    strcpy(body + at, "]");
+    return body;
+}
+
+/* The catalogue with these services, and "consul", which is always there. */
+static const char *names(const char *text)
+{
+    static char body[1024];
+    char copy[512], *rest = copy, *word;
+    size_t at;
+
+    snprintf(copy, sizeof(copy), "%s", text);
+    at = (size_t)snprintf(body, sizeof(body), "{\"consul\":[]");
+    while ((word = strsep(&rest, " ")) && *word)
+        at += (size_t)snprintf(body + at, sizeof(body) - at, ",\"%s\":[\"v1\"]", word);
+    strcpy(body + at, "}");
+    return body;
+}
+
+/* A registry that has come up, with this catalogue; its reports so far are passed over. */
+static struct twin *begin_with(const char *const *settings, const char *services)
+{
+    struct twin *twin = twin_new(&registry_type_consul,
+                                 &(struct twin_options){.settings = settings});
+
+    ck_assert_int_eq(twin_start(twin), 0);
+    twin_http_reply(expect(twin, "/v1/status/leader"), 200, NULL, "\"10.0.0.5:8300\"");
+    twin_http_reply(expect(twin, "/v1/agent/self"), 200, NULL,
+                    "{\"Config\":{\"Datacenter\":\"dc1\",\"NodeName\":\"n\"},"
+                    "\"Meta\":{\"zone\":\"z\"}}");
+    reply(expect(twin, "/v1/catalog/services"), "10", names(services));
+    twin_skip_reports(twin);
+    return twin;
+}
+
+static struct twin *begin(const char *services)
+{
+    return begin_with(plain, services);
+}
+
+/* Wants service/orders, which has the one instance 10.0.0.1, and returns its parked call. */
+static struct http_call *orders_parked(struct twin *twin)
+{
+    twin_want(twin, "service/orders");
+    reply(expect(twin, "/v1/health/service/orders"), "100", instances("a=10.0.0.1"));
+    twin_expect_data(twin, "service/orders", "10.0.0.1");
+    return expect(twin, "/v1/health/service/orders?stale&index=100");
+}
+
+static void pass(struct twin *twin, usec_t duration)
+{
+    twin_advance(twin, duration);
+}
+
+/* Lets time pass until one more call is open than now; how long that took. */
+static usec_t pass_until_call(struct twin *twin)
+{
+    unsigned open = twin_http_open(twin);
+    usec_t since = twin_now(twin);
+
+    while (twin_http_open(twin) <= open) {
+        ck_assert_uint_lt(twin_now(twin) - since, 600 SECONDS);
+        pass(twin, twin_next_timer(twin));
+    }
+    return twin_now(twin) - since;
+}
+
+/* ---- the ordinary day ---- */
+
+START_TEST(starting_says_up_synced_and_where_we_are)
+{
+    struct twin *twin = twin_new(&registry_type_consul, &(struct twin_options){.settings = plain});
+    const struct registry_report *report;
+
+    twin_start(twin);
+    twin_expect_no_report(twin);
+    twin_http_reply(expect(twin, "/v1/agent/self"), 200, NULL,
+                    "{\"Config\":{\"Datacenter\":\"dc1\",\"NodeName\":\"Web-A1\"},\"Meta\":{}}");
+    twin_expect_report(twin, REPORT_UP, NULL);
+    twin_http_reply(expect(twin, "/v1/catalog/node/web-a1"), 200, NULL,
+                    "{\"Node\":{\"Locality\":{\"Region\":\"eu\",\"Zone\":\"eu-a\"}}}");
+    report = twin_expect_report(twin, REPORT_LOCALITY, NULL);
+    ck_assert_str_eq(report->zone, "eu-a");
+    ck_assert_str_eq(report->region, "eu");
+    reply(expect(twin, "/v1/catalog/services"), "10", names("orders"));
+    twin_expect_report(twin, REPORT_SYNCED, NULL);
+    expect_url(expect(twin, "/v1/catalog/services"),
+               "http://127.0.0.1:8500/v1/catalog/services?stale&index=10&wait=300000ms");
+    twin_expect_no_report(twin);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(a_service_is_read_and_then_followed)
+{
+    struct twin *twin = begin("orders");
+    struct http_call *call;
+    const struct registry_report *report;
+
+    ck_assert_str_eq(twin_resolve_key(twin, "v1.orders.service.consul"), "service/orders");
+    twin_want(twin, "service/orders");
+    call = expect(twin, "/v1/health/");
+    expect_url(call, "http://127.0.0.1:8500/v1/health/service/orders?stale");
+    reply(call, "100", instances("a=10.0.0.1 b=10.0.0.2!critical"));
+    report = twin_expect_data(twin, "service/orders", "10.0.0.1 10.0.0.2/critical");
+    ck_assert_uint_eq(report->validity, REPORT_UNTIL_LOST);
+    ck_assert_uint_eq(report->flags, REPORT_EMPTY_IS_ABSENT);
+    call = expect(twin, "/v1/health/");
+    expect_url(call, "http://127.0.0.1:8500/v1/health/service/orders?stale&index=100&"
+                     "wait=300000ms");
+    ck_assert_uint_ge(twin_http_request(call)->timeout, 300 * 17 / 16 SECONDS + 17 SECONDS);
+    ck_assert_uint_eq(twin_http_request(call)->max_body, 16 << 20);
+    reply(call, "101", instances("a=10.0.0.1!critical b=10.0.0.2"));
+    twin_expect_data(twin, "service/orders", "10.0.0.1/critical 10.0.0.2");
+    twin_drop(twin, "service/orders");
+    expect(twin, "/v1/catalog/services");
+    twin_expect_no_http(twin);
+    ck_assert_uint_eq(twin_http_open(twin), 1);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(an_absent_service_costs_no_call_and_is_there_when_it_appears)
+{
+    struct twin *twin = begin("other");
+    struct http_call *catalogue = expect(twin, "/v1/catalog/services");
+    const struct registry_report *report;
+
+    twin_want(twin, "service/orders");
+    report = twin_expect_report(twin, REPORT_ABSENT, "service/orders");
+    ck_assert_uint_eq(report->validity, REPORT_UNTIL_LOST);
+    twin_expect_no_http(twin);
+    reply(catalogue, "11", names("other Orders"));
+    reply(expect(twin, "/v1/health/service/orders"), "11", instances("a=10.0.0.1"));
+    twin_expect_data(twin, "service/orders", "10.0.0.1");
+    twin_expect_no_report(twin);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(the_last_instance_gone_is_absence)
+{
+    struct twin *twin = begin("orders");
+    struct http_call *catalogue = expect(twin, "/v1/catalog/services");
+    struct http_call *orders = orders_parked(twin);
+
+    /* The catalogue lags: still there, nobody home. Then it follows. */
+    reply(orders, "101", "[]");
+    twin_expect_data(twin, "service/orders", "");
+    expect(twin, "/v1/health/service/orders");
+    reply(catalogue, "102", names(""));
+    twin_expect_report(twin, REPORT_ABSENT, "service/orders");
+    expect(twin, "/v1/catalog/services");
+    ck_assert_uint_eq(twin_http_open(twin), 1);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(a_refresh_reads_anew_and_reports_without_news)
+{
+    struct twin *twin = begin("orders");
+    struct http_call *parked = orders_parked(twin);
+
+    twin_refresh(twin, "service/orders");
+    ck_assert(twin_http_gone(twin, parked));
+    parked = expect(twin, "/v1/health/service/orders");
+    expect_url(parked, "http://127.0.0.1:8500/v1/health/service/orders?stale");
+    reply(parked, "100", instances("a=10.0.0.1"));
+    twin_expect_data(twin, "service/orders", "10.0.0.1");
+    twin_refresh(twin, "service/orders");
+    twin_refresh(twin, "service/orders");
+    reply(expect(twin, "/v1/health/service/orders?stale"), "100", instances("a=10.0.0.1"));
+    twin_expect_data(twin, "service/orders", "10.0.0.1");
+    twin_expect_no_report(twin);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(nodes_queries_and_addresses_are_answered)
+{
+    struct twin *twin = begin("");
+    const struct registry_report *report;
+    struct http_call *call;
+
+    twin_want(twin, "node/web-1");
+    reply(expect(twin, "/v1/catalog/node/web-1"), "5",
+          "{\"Node\":{\"Node\":\"web-1\",\"Address\":\"10.0.0.7\"},\"Services\":{}}");
+    report = twin_expect_data(twin, "node/web-1", "10.0.0.7");
+    ck_assert_uint_eq(report->flags, 0);
+    expect(twin, "/v1/catalog/node/web-1?stale&index=5");
+
+    twin_want(twin, "query/nearest");
+    call = expect(twin, "/v1/query/nearest/execute");
+    twin_http_reply(call, 200, NULL,
+                    "{\"Nodes\":[{\"Node\":{\"Node\":\"n\",\"Address\":\"10.0.0.8\"},"
+                    "\"Service\":{\"ID\":\"q\"}}],\"DNS\":{\"TTL\":\"30s\"},"
+                    "\"Datacenter\":\"dc1\"}");
+    report = twin_expect_data(twin, "query/nearest", "10.0.0.8");
+    ck_assert_uint_eq(report->validity, 30 SECONDS);
+    twin_want(twin, "query/none");
+    twin_http_reply(expect(twin, "/v1/query/none/execute"), 404, NULL, "Query not found");
+    report = twin_expect_report(twin, REPORT_ABSENT, "query/none");
+    ck_assert_uint_eq(report->validity, 10 SECONDS);
+
+    ck_assert_str_eq(twin_resolve_key(twin, "0a000009.addr.consul"), "addr/0a000009");
+    twin_want(twin, "addr/0a000009");
+    report = twin_expect_data(twin, "addr/0a000009", "10.0.0.9");
+    ck_assert_uint_lt(report->validity, REPORT_UNTIL_LOST);
+    twin_refresh(twin, "addr/0a000009");
+    twin_expect_data(twin, "addr/0a000009", "10.0.0.9");
+    twin_want(twin, "addr/e0000001");
+    twin_expect_data(twin, "addr/e0000001", "");
+    expect(twin, "/v1/catalog/services");
+    pass(twin, 60 SECONDS);
+    twin_expect_no_http(twin); /* queries are asked when the core asks */
+    twin_refresh(twin, "query/nearest");
+    expect(twin, "/v1/query/nearest/execute");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(other_places_are_asked_with_their_words)
+{
+    struct twin *twin = begin("orders");
+
+    twin_want(twin, twin_resolve_key(twin, "orders.service.dc2.consul"));
+    expect_url(expect(twin, "dc="), "http://127.0.0.1:8500/v1/health/service/orders?dc=dc2&stale");
+    twin_want(twin, twin_resolve_key(twin, "orders.service.east.peer.consul"));
+    expect_url(expect(twin, "peer="),
+               "http://127.0.0.1:8500/v1/health/service/orders?peer=east&stale");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(the_wan_address_counts_as_soon_as_the_own_datacentre_is_known)
+{
+    static const char remote[] =
+        "[{\"Node\":{\"Node\":\"n\",\"Address\":\"10.0.0.1\",\"Datacenter\":\"dc2\","
+        "\"TaggedAddresses\":{\"wan\":\"198.51.100.1\"}},\"Service\":{\"ID\":\"a\"}}]";
+    struct twin *twin = twin_new(&registry_type_consul, &(struct twin_options){.settings = plain});
+
+    twin_start(twin);
+    twin_want(twin, "service/orders?dc=dc2");
+    reply(expect(twin, "/v1/health/service/orders?dc=dc2"), "7", remote);
+    twin_skip_reports(twin);
+    expect(twin, "/v1/health/service/orders?dc=dc2&stale&index=7");
+    twin_http_reply(expect(twin, "/v1/agent/self"), 403, NULL, "Permission denied");
+    twin_want(twin, "service/local");
+    reply(expect(twin, "/v1/health/service/local"), "8", instances("l=10.9.9.9"));
+    twin_expect_data(twin, "service/local", "10.9.9.9");
+    reply(expect(twin, "/v1/health/service/orders?dc=dc2"), "7", remote);
+    twin_expect_data(twin, "service/orders?dc=dc2", "198.51.100.1");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(an_absent_service_elsewhere_is_asked_for_again_now_and_then)
+{
+    struct twin *twin = begin("");
+    const struct registry_report *report;
+
+    expect(twin, "/v1/catalog/services");
+    twin_want(twin, "service/orders?dc=dc2");
+    reply(expect(twin, "/v1/health/service/orders"), "7", "[]");
+    report = twin_expect_report(twin, REPORT_ABSENT, "service/orders?dc=dc2");
+    ck_assert_uint_eq(report->validity, 60 SECONDS);
+    twin_expect_no_http(twin);
+    pass(twin, 40 SECONDS);
+    reply(expect(twin, "/v1/health/service/orders"), "9", instances("a=10.0.0.1"));
+    twin_expect_data(twin, "service/orders?dc=dc2", "10.0.0.1");
+    twin_free(twin);
+}
+END_TEST
+
+/* ---- traps ---- */
+
+START_TEST(trap_1_an_error_with_an_index_changes_nothing)
+{
+    struct twin *twin = begin("orders");
+    struct http_call *call = orders_parked(twin);
+    const struct registry_report *report;
+
+    twin_http_reply(call, 500, "X-Consul-Index: 1\nX-Consul-KnownLeader: false",
+                    "No cluster leader");
+    report = twin_expect_report(twin, REPORT_FAILED, "service/orders");
+    ck_assert_int_eq(report->failure, FAILURE_TRANSIENT);
+    ck_assert_str_eq(report->text, "HTTP 500: No cluster leader");
+    twin_expect_no_report(twin);
+    pass(twin, 2 SECONDS);
+    call = expect(twin, "/v1/health/service/orders");
+    expect_url(call, "http://127.0.0.1:8500/v1/health/service/orders?stale");
+    reply(call, "100", instances("a=10.0.0.1"));
+    twin_expect_data(twin, "service/orders", "10.0.0.1");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(trap_2_an_index_that_goes_back_starts_over_and_zero_counts_as_one)
+{
+    struct twin *twin = begin("orders");
+    struct http_call *call = orders_parked(twin);
+
+    reply(call, "40", instances("a=10.0.0.2"));
+    twin_expect_data(twin, "service/orders", "10.0.0.2");
+    call = expect(twin, "/v1/health/service/orders");
+    expect_url(call, "http://127.0.0.1:8500/v1/health/service/orders?stale");
+    reply(call, "40", instances("a=10.0.0.2"));
+    twin_expect_no_report(twin);
+    call = expect(twin, "/v1/health/service/orders?stale&index=40");
+    reply(call, "0", instances("a=10.0.0.3"));
+    twin_expect_data(twin, "service/orders", "10.0.0.3");
+    expect(twin, "/v1/health/service/orders?stale&index=1&");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(trap_3_streaming_answers_without_leader_are_not_degraded)
+{
+    struct twin *twin = begin("orders");
+    struct http_call *call = orders_parked(twin);
+    const char *old = "X-Consul-Index: 102\nX-Consul-KnownLeader: true\n"
+                      "X-Consul-LastContact: 31000";
+
+    twin_http_reply(call, 200,
+                    "X-Consul-Index: 101\nX-Consul-Query-Backend: streaming\n"
+                    "X-Consul-Knownleader: false\nX-Consul-Lastcontact: 0",
+                    instances("a=10.0.0.2"));
+    twin_expect_data(twin, "service/orders", "10.0.0.2");
+    ck_assert(json_is_false(json_object_get(twin_describe(twin), "degraded")));
+    twin_http_reply(expect(twin, "index=101"), 200, old, instances("a=10.0.0.3"));
+    twin_expect_data(twin, "service/orders", "10.0.0.3"); /* used all the same */
+    ck_assert(json_is_true(json_object_get(twin_describe(twin), "degraded")));
+    ck_assert_uint_eq(twin_log_count(twin, LOG_WARNING, "lost its leader"), 1);
+    twin_http_reply(expect(twin, "index=102"), 200,
+                    "X-Consul-Index: 103\nX-Consul-KnownLeader: false", instances("a=10.0.0.3"));
+    ck_assert(json_is_true(json_object_get(twin_describe(twin), "degraded")));
+    twin_http_reply(expect(twin, "index=103"), 200,
+                    "X-Consul-Index: 104\nX-Consul-KnownLeader: true\nX-Consul-LastContact: 5",
+                    instances("a=10.0.0.3"));
+    ck_assert(json_is_false(json_object_get(twin_describe(twin), "degraded")));
+    ck_assert_uint_eq(twin_log_count(twin, LOG_WARNING, "lost its leader"), 1);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(trap_4_a_list_emptied_by_missing_rights_is_suspect)
+{
+    struct twin *twin = begin("orders other");
+    struct http_call *call = orders_parked(twin);
+    const struct registry_report *report;
+
+    twin_http_reply(call, 200, "X-Consul-Index: 101\nX-Consul-Results-Filtered-By-ACLs: true",
+                    "[]");
+    report = twin_expect_report(twin, REPORT_SUSPECT, "service/orders");
+    ck_assert_str_eq(twin_endpoints(twin, report->endpoints), "10.0.0.1");
+    twin_http_reply(expect(twin, "index=101"), 200,
+                    "X-Consul-Index: 102\nX-Consul-Results-Filtered-By-ACLs: true", "[]");
+    twin_expect_no_report(twin);
+    /* The rights are back: the same instance is confirmed again. Then it goes for good. */
+    reply(expect(twin, "index=102"), "103", instances("a=10.0.0.1"));
+    twin_expect_data(twin, "service/orders", "10.0.0.1");
+    reply(expect(twin, "index=103"), "104", "[]");
+    twin_expect_data(twin, "service/orders", "");
+
+    /* Never seen: not absent, but not ours to see. */
+    twin_want(twin, "service/other");
+    twin_http_reply(expect(twin, "/v1/health/service/other"), 200,
+                    "X-Consul-Index: 5\nX-Consul-Results-Filtered-By-ACLs: true", "[]");
+    report = twin_expect_report(twin, REPORT_FAILED, "service/other");
+    ck_assert_int_eq(report->failure, FAILURE_DENIED);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(trap_6_a_node_that_does_not_exist)
+{
+    struct twin *twin = begin("");
+
+    expect(twin, "/v1/catalog/services");
+    twin_want(twin, "node/nobody");
+    reply(expect(twin, "/v1/catalog/node/nobody"), "5", "null");
+    twin_expect_report(twin, REPORT_ABSENT, "node/nobody");
+    twin_expect_no_http(twin); /* no watch for what is not there */
+    twin_refresh(twin, "node/nobody");
+    reply(expect(twin, "/v1/catalog/node/nobody"), "6",
+          "{\"Node\":{\"Node\":\"nobody\",\"Address\":\"10.0.0.7\"}}");
+    twin_expect_data(twin, "node/nobody", "10.0.0.7");
+    twin_free(twin);
+}
+END_TEST
+
+static unsigned limit_of(struct twin *twin)
+{
+    return (unsigned)json_integer_value(json_object_get(twin_describe(twin), "limit"));
+}
+
+static int watches_of(struct twin *twin, const char *what)
+{
+    return (int)json_integer_value(
+        json_object_get(json_object_get(twin_describe(twin), "watches"), what));
+}
+
+/* Wants service/s0 .. s(count-1), all of which exist, and lets as many park as there are slots. */
+static void many_parked(struct twin *twin, unsigned count)
+{
+    char key[32], url[64];
+
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(key, sizeof(key), "service/s%u", i);
+        snprintf(url, sizeof(url), "/v1/health/service/s%u?", i);
+        twin_want(twin, key);
+        reply(expect(twin, url), "7", instances("a=10.0.0.1"));
+        twin_expect_data(twin, key, "10.0.0.1");
+    }
+}
+
+START_TEST(trap_7_a_refused_connection_lowers_the_cap)
+{
+    struct twin *twin = begin_with(
+        (const char *const[]){"ProbeSec", "infinity", "MaxWatches", "40", NULL}, "s0 s1");
+    const struct registry_report *report;
+    char services[400] = "";
+    unsigned asked = 0;
+
+    for (unsigned i = 0; i < 41; i++)
+        snprintf(services + strlen(services), sizeof(services) - strlen(services), "%ss%u",
+                 i > 0 ? " " : "", i);
+    reply(expect(twin, "/v1/catalog/services"), "11", names(services));
+    expect(twin, "/v1/catalog/services");
+    many_parked(twin, 40);
+    ck_assert_int_eq(watches_of(twin, "parked"), 40);
+    twin_want(twin, "service/s40");
+    /* Bare 429 and a reset: the head came, the rest did not. */
+    {
+        struct http_call *call = expect(twin, "/v1/health/service/s40");
+
+        twin_http_head(call, 429, NULL);
+        twin_http_fail(call, HTTP_BROKEN, "connection reset");
+    }
+    report = twin_expect_report(twin, REPORT_FAILED, "service/s40");
+    ck_assert_int_eq(report->failure, FAILURE_THROTTLED);
+    ck_assert_uint_lt(limit_of(twin), 40);
+    ck_assert_uint_ge(limit_of(twin), 30);
+    ck_assert_int_lt(watches_of(twin, "parked"), 40);
+    ck_assert_uint_eq(twin_log_count(twin, LOG_WARNING, "refuses more connections"), 1);
+    /* Only calls of the polled ones are new, and no storm of them. */
+    for (unsigned i = 0; i < 5; i++) {
+        unsigned before = twin_http_open(twin);
+
+        pass(twin, 1 SECONDS);
+        asked += twin_http_open(twin) - before;
+    }
+    ck_assert_uint_le(asked, 8);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(trap_8_a_server_that_always_answers_at_once_is_asked_once_a_second)
+{
+    struct twin *twin = begin("orders");
+    struct http_call *call = orders_parked(twin);
+    usec_t end = twin_now(twin) + 60 SECONDS;
+    unsigned asked = 0;
+    uint64_t index = 100;
+
+    expect(twin, "/v1/catalog/services");
+    while (twin_now(twin) < end) {
+        char text[32];
+
+        snprintf(text, sizeof(text), "%" PRIu64, ++index);
+        reply(call, text, instances("a=10.0.0.1"));
+        asked++;
+        if (twin_http_open(twin) < 2)
+            pass(twin, twin_next_timer(twin));
+        call = expect(twin, "/v1/health/service/orders");
+    }
+    twin_expect_no_report(twin);
+    ck_assert_uint_ge(asked, 55);
+    ck_assert_uint_le(asked, 70);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(a_service_that_really_changes_is_followed_closely)
+{
+    struct twin *twin = begin("orders");
+    struct http_call *call = orders_parked(twin);
+
+    for (unsigned i = 1; i <= 40; i++) {
+        char text[64], index[16];
+
+        snprintf(index, sizeof(index), "%u", 100 + i);
+        snprintf(text, sizeof(text), "a=10.0.0.%u", 1 + i);
+        reply(call, index, instances(text));
+        snprintf(text, sizeof(text), "10.0.0.%u", 1 + i);
+        twin_expect_data(twin, "service/orders", text);
+        call = expect(twin, "/v1/health/service/orders");
+    }
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(trap_9_the_same_data_in_another_order_is_no_news)
+{
+    struct twin *twin = begin("orders");
+    struct http_call *call = orders_parked(twin);
+
+    reply(call, "101", instances("a=10.0.0.1 b=10.0.0.2"));
+    twin_expect_data(twin, "service/orders", "10.0.0.1 10.0.0.2");
+    reply(expect(twin, "index=101"), "102", instances("b=10.0.0.2 a=10.0.0.1"));
+    twin_expect_no_report(twin);
+    expect(twin, "index=102");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(trap_10_tenancy_is_sent_only_where_it_is_configured)
+{
+    struct twin *twin = begin("orders");
+    struct registry_target target;
+    struct http_call *call;
+
+    ck_assert_int_eq(twin_resolve(twin, "orders.service.team.ns.consul", &target),
+                     REGISTRY_NO_SUCH_NAME);
+    twin_want(twin, "service/orders");
+    call = expect(twin, "/v1/health/");
+    ck_assert_ptr_null(strstr(twin_http_request(call)->url, "ns="));
+    ck_assert_ptr_null(strstr(twin_http_request(call)->url, "partition="));
+    ck_assert_ptr_null(twin_http_request_header(call, "X-Consul-Namespace"));
+    twin_free(twin);
+
+    twin = begin_with((const char *const[]){"ProbeSec", "infinity", "Namespace", "team",
+                                            "Partition", "east", NULL},
+                      "orders");
+    twin_want(twin, "service/orders");
+    expect_url(expect(twin, "/v1/health/"),
+               "http://127.0.0.1:8500/v1/health/service/orders?ns=team&partition=east&stale");
+    ck_assert_str_eq(twin_resolve_key(twin, "orders.service.blue.ns.consul"),
+                     "service/orders?ns=blue");
+    twin_want(twin, "service/orders?ns=blue");
+    expect(twin, "?ns=blue&partition=east&stale");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(trap_11_an_absent_name_is_not_woken_by_what_others_do)
+{
+    struct twin *twin = begin("other");
+    struct http_call *catalogue = expect(twin, "/v1/catalog/services");
+
+    twin_want(twin, "service/orders");
+    twin_expect_report(twin, REPORT_ABSENT, "service/orders");
+    reply(catalogue, "11", names(""));
+    catalogue = expect(twin, "/v1/catalog/services");
+    reply(catalogue, "12", names("another"));
+    expect(twin, "/v1/catalog/services");
+    pass(twin, 200 SECONDS);
+    twin_expect_no_report(twin);
+    twin_expect_no_http(twin);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(trap_12_maintenance_is_told_apart_and_at_once)
+{
+    struct twin *twin = begin("orders");
+    struct http_call *call = orders_parked(twin);
+
+    reply(call, "101",
+          "[{\"Node\":{\"Node\":\"n\",\"Address\":\"10.0.0.1\"},\"Service\":{\"ID\":\"a\"},"
+          "\"Checks\":[{\"CheckID\":\"_service_maintenance:a\",\"Status\":\"critical\"}]}]");
+    twin_expect_data(twin, "service/orders", "10.0.0.1/maintenance");
+    twin_free(twin);
+}
+END_TEST
+
+/* ---- rights ---- */
+
+static char token_path[] = "/tmp/nss-sd-token-XXXXXX";
+static bool token_made;
+
+static void token_write(const char *token)
+{
+    FILE *file;
+
+    if (!token_made)
+        close(mkstemp(token_path));
+    token_made = true;
+    file = fopen(token_path, "w");
+    ck_assert_ptr_nonnull(file);
+    fputs(token, file);
+    fclose(file);
+}
+
+static void token_forget(void)
+{
+    if (token_made)
+        unlink(token_path);
+    token_made = false;
+    strcpy(token_path + strlen(token_path) - 6, "XXXXXX");
+}
+
+START_TEST(the_token_is_a_header_and_nothing_else)
+{
+    struct twin *twin;
+    struct http_call *call;
+
+    token_write("s3cret-one\n");
+    twin = begin_with((const char *const[]){"ProbeSec", "infinity", "TokenFile", token_path, NULL},
+                      "orders");
+    twin_forbid(twin, "s3cret");
+    twin_want(twin, "service/orders");
+    call = expect(twin, "/v1/health/service/orders");
+    ck_assert_str_eq(twin_http_request_header(call, "X-Consul-Token"), "s3cret-one");
+    ck_assert_ptr_null(strstr(twin_http_request(call)->url, "s3cret"));
+    twin_http_reply(call, 403, NULL, "ACL not found: s3cret-one");
+    ck_assert_str_eq(twin_expect_report(twin, REPORT_FAILED, "service/orders")->text, "HTTP 403");
+    twin_describe(twin);
+    twin_free(twin);
+    token_forget();
+}
+END_TEST
+
+START_TEST(after_a_denial_a_new_token_is_tried_at_once_and_the_old_one_slowly)
+{
+    struct twin *twin;
+    struct http_call *call;
+    const struct registry_report *report;
+
+    token_write("one");
+    twin = begin_with((const char *const[]){"ProbeSec", "infinity", "TokenFile", token_path, NULL},
+                      "orders");
+    expect(twin, "/v1/catalog/services");
+    twin_want(twin, "service/orders");
+    token_write("two");
+    twin_http_reply(expect(twin, "/v1/health/"), 403, NULL, "ACL not found");
+    call = expect(twin, "/v1/health/");
+    ck_assert_str_eq(twin_http_request_header(call, "X-Consul-Token"), "two");
+    twin_http_reply(call, 403, NULL, "Permission denied");
+    report = twin_expect_report(twin, REPORT_FAILED, "service/orders");
+    ck_assert_int_eq(report->failure, FAILURE_DENIED);
+    ck_assert_str_eq(report->text, "HTTP 403: Permission denied");
+    ck_assert_uint_ge(report->retry_after, 45 SECONDS);
+    pass(twin, 40 SECONDS);
+    twin_expect_no_http(twin);
+    token_write("three");
+    twin_path_changed(twin, token_path);
+    pass(twin, 100 * USEC_PER_MSEC);
+    call = expect(twin, "/v1/health/");
+    ck_assert_str_eq(twin_http_request_header(call, "X-Consul-Token"), "three");
+    ck_assert_str_eq(
+        twin_http_request_header(expect(twin, "/v1/catalog/services"), "X-Consul-Token"), "three");
+    reply(call, "7", instances("a=10.0.0.1"));
+    twin_expect_data(twin, "service/orders", "10.0.0.1");
+    twin_free(twin);
+    token_forget();
+}
+END_TEST
+
+START_TEST(without_its_token_nothing_is_asked)
+{
+    struct twin *twin;
+
+    token_write("one");
+    unlink(token_path);
+    twin = twin_new(
+        &registry_type_consul,
+        &(struct twin_options){.settings = (const char *const[]){"TokenFile", token_path, NULL}});
+    twin_start(twin);
+    twin_expect_report(twin, REPORT_DOWN, NULL);
+    twin_expect_log(twin, LOG_ERR, "TokenFile=");
+    twin_http_reply(expect(twin, "/v1/status/leader"), 200, NULL, "\"10.0.0.5:8300\"");
+    twin_want(twin, "service/orders");
+    twin_expect_report(twin, REPORT_FAILED, "service/orders");
+    twin_expect_no_http(twin);
+    token_write("two");
+    twin_path_changed(twin, token_path);
+    twin_expect_report(twin, REPORT_UP, NULL);
+    pass(twin, 1 SECONDS);
+    reply(expect(twin, "/v1/health/"), "7", instances("a=10.0.0.1"));
+    twin_expect_data(twin, "service/orders", "10.0.0.1");
+    /* Half-written or gone later: the token in hand still counts. */
+    token_write("");
+    twin_path_changed(twin, token_path);
+    twin_expect_no_report(twin);
+    twin_free(twin);
+    token_forget();
+}
+END_TEST
+
+START_TEST(a_catalogue_that_is_denied_leaves_absence_to_the_health_answer)
+{
+    struct twin *twin = twin_new(&registry_type_consul, &(struct twin_options){.settings = plain});
+
+    twin_start(twin);
+    twin_http_reply(expect(twin, "/v1/catalog/services"), 403, NULL, "Permission denied");
+    twin_expect_report(twin, REPORT_UP, NULL);
+    twin_expect_report(twin, REPORT_SYNCED, NULL);
+    twin_http_reply(expect(twin, "/v1/status/leader"), 200, NULL, "\"10.0.0.5:8300\"");
+    twin_http_reply(expect(twin, "/v1/agent/self"), 403, NULL, "Permission denied");
+    twin_want(twin, "service/orders");
+    reply(expect(twin, "/v1/health/"), "7", "[]");
+    ck_assert_uint_eq(twin_expect_report(twin, REPORT_ABSENT, "service/orders")->validity,
+                      60 SECONDS);
+    pass(twin, 40 SECONDS);
+    reply(expect(twin, "/v1/health/"), "8", instances("a=10.0.0.1"));
+    twin_expect_data(twin, "service/orders", "10.0.0.1");
+    pass_until_call(twin);
+    expect(twin, "/v1/catalog/services"); /* tried again, slowly */
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(a_catalogue_that_hides_names_does_not_tell_absence)
+{
+    struct twin *twin = begin("other");
+
+    twin_http_reply(expect(twin, "/v1/catalog/services"), 200,
+                    "X-Consul-Index: 11\nX-Consul-Results-Filtered-By-ACLs: true", names("other"));
+    twin_want(twin, "service/orders");
+    reply(expect(twin, "/v1/health/service/orders"), "7", "[]");
+    twin_expect_report(twin, REPORT_ABSENT, "service/orders");
+    reply(expect(twin, "/v1/catalog/services"), "12", "{}");
+    twin_want(twin, "service/more");
+    expect(twin, "/v1/health/service/more");
+    twin_free(twin);
+}
+END_TEST
+
+/* ---- agents that fail ---- */
+
+START_TEST(an_agent_that_dies_and_comes_back)
+{
+    struct twin *twin = begin("orders");
+    struct http_call *call = orders_parked(twin);
+    struct http_call *catalogue = expect(twin, "/v1/catalog/services");
+
+    twin_http_fail(call, HTTP_BROKEN, "connection reset");
+    twin_expect_report(twin, REPORT_FAILED, "service/orders");
+    twin_http_fail(expect(twin, "/v1/status/leader"), HTTP_UNREACHABLE, "connection refused");
+    twin_expect_report(twin, REPORT_DOWN, NULL);
+    ck_assert(twin_http_gone(twin, catalogue));
+    twin_expect_no_report(twin);
+
+    /* Down: only the probe is sent, and who asks hears at once. */
+    pass(twin, 500 * USEC_PER_MSEC);
+    twin_want(twin, "service/other");
+    twin_expect_report(twin, REPORT_FAILED, "service/other");
+    twin_expect_no_http(twin);
+    pass(twin, 1 SECONDS);
+    twin_http_fail(expect(twin, "/v1/status/leader"), HTTP_UNREACHABLE, "connection refused");
+    twin_expect_no_http(twin);
+    pass(twin, 3 SECONDS);
+    twin_http_reply(expect(twin, "/v1/status/leader"), 200, NULL, "\"10.0.0.5:8300\"");
+    twin_expect_report(twin, REPORT_UP, NULL);
+    reply(expect(twin, "/v1/catalog/services"), "10", names("orders other"));
+    pass(twin, 1 SECONDS);
+    reply(expect(twin, "/v1/health/service/orders"), "100", instances("a=10.0.0.1"));
+    twin_expect_data(twin, "service/orders", "10.0.0.1"); /* the same, and confirmed */
+    reply(expect(twin, "/v1/health/service/other"), "5", instances("b=10.0.0.2"));
+    twin_expect_data(twin, "service/other", "10.0.0.2");
+    twin_expect_no_report(twin);
+    ck_assert_uint_eq(twin_log_count(twin, LOG_WARNING, "down:"), 1);
+    ck_assert_uint_eq(twin_log_count(twin, LOG_NOTICE, "up:"), 2); /* the start is one */
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(absent_services_are_absent_again_once_the_catalogue_was_read)
+{
+    struct twin *twin = begin("orders");
+    struct http_call *catalogue = expect(twin, "/v1/catalog/services");
+
+    twin_want(twin, "service/none");
+    twin_expect_report(twin, REPORT_ABSENT, "service/none");
+    twin_http_fail(catalogue, HTTP_UNREACHABLE, "connection refused");
+    twin_expect_report(twin, REPORT_DOWN, NULL);
+    twin_http_reply(expect(twin, "/v1/status/leader"), 200, NULL, "\"10.0.0.5:8300\"");
+    twin_expect_report(twin, REPORT_UP, NULL);
+    twin_expect_no_report(twin);
+    reply(expect(twin, "/v1/catalog/services"), "10", names("orders"));
+    twin_expect_report(twin, REPORT_ABSENT, "service/none");
+    expect(twin, "/v1/catalog/services");
+    twin_expect_no_http(twin);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(an_agent_that_hangs_is_noticed_within_thirty_seconds)
+{
+    struct twin *twin = begin_with(NULL, "orders");
+    struct http_call *call = orders_parked(twin);
+    usec_t since = twin_now(twin);
+
+    while (!twin_find_report(twin, REPORT_DOWN, NULL)) {
+        ck_assert_uint_le(twin_now(twin) - since, 30 SECONDS);
+        pass(twin, 1 SECONDS);
+    }
+    ck_assert(twin_http_gone(twin, call));
+    twin_free(twin);
+}
+END_TEST
+
+static const char *const two_agents[] = {"ProbeSec", "infinity", "URL",
+                                         "http://a.example:8500 http://b.example:8500/", NULL};
+
+START_TEST(another_agent_takes_over_without_a_word_to_the_core)
+{
+    struct twin *twin = begin_with(two_agents, "orders");
+    struct http_call *call = orders_parked(twin);
+
+    expect_url(call, "http://a.example:8500/v1/health/service/orders?stale&index=100&"
+                     "wait=300000ms");
+    twin_http_fail(expect(twin, "/v1/catalog/services"), HTTP_UNREACHABLE, "no route");
+    ck_assert(twin_http_gone(twin, call));
+    expect(twin, "http://b.example:8500/v1/catalog/services?stale");
+    pass(twin, 1 SECONDS);
+    call = expect(twin, "/v1/health/");
+    expect_url(call, "http://b.example:8500/v1/health/service/orders?stale");
+    reply(call, "100", instances("a=10.0.0.1"));
+    twin_expect_data(twin, "service/orders", "10.0.0.1");
+    twin_expect_no_report(twin);
+    ck_assert_uint_eq(twin_log_count(twin, LOG_WARNING, "a.example"), 1);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(an_error_of_one_agent_is_asked_of_the_other_first)
+{
+    struct twin *twin = begin_with(two_agents, "orders");
+    struct http_call *call = orders_parked(twin);
+
+    twin_http_reply(call, 500, NULL, "rpc error");
+    twin_expect_no_report(twin);
+    call = expect(twin, "http://b.example:8500/v1/health/service/orders?stale");
+    twin_http_reply(call, 500, NULL, "rpc error");
+    twin_expect_report(twin, REPORT_FAILED, "service/orders");
+    ck_assert_ptr_null(twin_find_report(twin, REPORT_DOWN, NULL));
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(all_agents_must_fail_before_the_registry_is_down)
+{
+    struct twin *twin = begin_with(two_agents, "orders");
+    const struct registry_report *report;
+
+    twin_http_fail(expect(twin, "http://a.example:8500/v1/catalog/services"), HTTP_UNREACHABLE,
+                   "no route");
+    twin_expect_no_report(twin);
+    twin_http_fail(expect(twin, "http://b.example:8500/v1/catalog/services"), HTTP_TLS,
+                   "certificate has expired");
+    report = twin_expect_report(twin, REPORT_DOWN, NULL);
+    ck_assert_ptr_nonnull(strstr(report->text, "certificate has expired"));
+    twin_kick(twin);
+    twin_http_reply(expect(twin, "/v1/status/leader"), 200, NULL, "\"\"");
+    twin_expect_report(twin, REPORT_UP, NULL);
+    ck_assert(json_is_false(json_object_get(twin_describe(twin), "leader")));
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(the_first_agent_is_taken_again_when_it_answers)
+{
+    struct twin *twin = begin_with(
+        (const char *const[]){"URL", "http://a.example:8500 http://b.example:8500", NULL}, "");
+
+    twin_http_fail(expect(twin, "http://a.example:8500/v1/catalog/services"), HTTP_UNREACHABLE,
+                   "no route");
+    reply(expect(twin, "http://b.example:8500/v1/catalog/services"), "10", names(""));
+    pass(twin, 11 SECONDS);
+    twin_http_reply(expect(twin, "http://a.example:8500/v1/status/leader"), 200, NULL, "\"x:1\"");
+    twin_want(twin, "node/n");
+    expect(twin, "http://a.example:8500/v1/catalog/node/n");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(answers_that_are_not_consuls_keep_what_is_known)
+{
+    static const char *const junk[] = {"<html>Bad gateway</html>", "", "null", "{}", "[{]"};
+    struct twin *twin = begin("orders");
+    struct http_call *call = orders_parked(twin);
+
+    expect(twin, "/v1/catalog/services");
+    for (size_t i = 0; i < ELEMENTS(junk); i++) {
+        reply(call, "999", junk[i]);
+        twin_expect_report(twin, REPORT_FAILED, "service/orders");
+        pass_until_call(twin);
+        call = expect(twin, "/v1/health/service/orders?stale");
+        ck_assert_ptr_null(strstr(twin_http_request(call)->url, "index="));
+    }
+    twin_http_fail(call, HTTP_TOO_LARGE, "more than 16 MiB");
+    twin_expect_report(twin, REPORT_FAILED, "service/orders");
+    twin_expect_log(twin, LOG_WARNING, "not Consul's");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(failures_are_tried_again_with_growing_pauses)
+{
+    static const unsigned seconds[] = {1, 5, 20, 45, 80, 125, 180};
+    struct twin *twin = begin_with(
+        (const char *const[]){"ProbeSec", "infinity", "WaitSec", "600s", NULL}, "orders");
+
+    twin_want(twin, "service/orders");
+    expect(twin, "/v1/catalog/services");
+    for (size_t i = 0; i < ELEMENTS(seconds); i++) {
+        usec_t pause;
+
+        twin_http_reply(expect(twin, "/v1/health/"), 500, NULL, "No path to datacenter");
+        twin_expect_report(twin, REPORT_FAILED, "service/orders");
+        pause = pass_until_call(twin);
+        ck_assert_uint_ge(pause, seconds[i] * 4 / 5 SECONDS);
+        ck_assert_uint_le(pause, seconds[i] * 6 / 5 SECONDS + USEC_PER_SEC / 5);
+    }
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(a_refresh_of_what_failed_is_tried_soon_and_a_kick_at_once)
+{
+    struct twin *twin = begin("orders");
+
+    twin_want(twin, "service/orders");
+    for (unsigned i = 0; i < 4; i++) {
+        twin_http_reply(expect(twin, "/v1/health/"), 500, NULL, "no");
+        twin_expect_report(twin, REPORT_FAILED, "service/orders");
+        twin_refresh(twin, "service/orders");
+        pass(twin, 1 SECONDS);
+    }
+    twin_http_reply(expect(twin, "/v1/health/"), 500, NULL, "no");
+    twin_kick(twin);
+    pass(twin, 100 * USEC_PER_MSEC);
+    expect(twin, "/v1/health/");
+    twin_free(twin);
+}
+END_TEST
+
+/* ---- many services ---- */
+
+START_TEST(beyond_the_slots_services_are_polled)
+{
+    struct twin *twin = begin_with(
+        (const char *const[]){"ProbeSec", "infinity", "MaxWatches", "2", NULL}, "s0 s1 s2 s3");
+    const struct registry_report *report;
+
+    expect(twin, "/v1/catalog/services");
+    many_parked(twin, 2);
+    twin_want(twin, "service/s2");
+    reply(expect(twin, "/v1/health/service/s2"), "7", instances("a=10.0.0.1"));
+    report = twin_expect_data(twin, "service/s2", "10.0.0.1");
+    ck_assert_uint_ge(report->validity, 20 SECONDS);
+    ck_assert_uint_le(report->validity, 60 SECONDS);
+    expect(twin, "/v1/health/service/s0?stale&index=7");
+    expect(twin, "/v1/health/service/s1?stale&index=7");
+    twin_expect_no_http(twin);
+    ck_assert_int_eq(watches_of(twin, "parked"), 2);
+    ck_assert_int_eq(watches_of(twin, "polled"), 1);
+    pass(twin, 12 SECONDS);
+    reply(expect(twin, "/v1/health/service/s2?stale"), "7", instances("a=10.0.0.1"));
+    twin_expect_data(twin, "service/s2", "10.0.0.1"); /* confirmed for a while again */
+
+    /* A slot that is given back goes to it. */
+    twin_drop(twin, "service/s0");
+    pass(twin, 12 SECONDS);
+    reply(expect(twin, "/v1/health/service/s2?stale"), "7", instances("a=10.0.0.1"));
+    report = twin_expect_data(twin, "service/s2", "10.0.0.1");
+    ck_assert_uint_eq(report->validity, REPORT_UNTIL_LOST);
+    expect(twin, "/v1/health/service/s2?stale&index=7");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(a_service_in_use_takes_the_slot_of_one_that_is_not)
+{
+    struct twin *twin = begin_with(
+        (const char *const[]){"ProbeSec", "infinity", "MaxWatches", "1", "WaitSec", "600s", NULL},
+        "s0 s1");
+    struct http_call *first, *catalogue;
+
+    many_parked(twin, 1);
+    for (unsigned i = 0; i < 3; i++) { /* 25 minutes without a word about s0 */
+        first = expect(twin, "/v1/health/service/s0?stale&index=");
+        catalogue = expect(twin, "/v1/catalog/services?stale&index=");
+        pass(twin, 500 SECONDS);
+        reply(first, "7", instances("a=10.0.0.1"));
+        reply(catalogue, "10", names("s0 s1"));
+    }
+    first = expect(twin, "/v1/health/service/s0?stale&index=");
+    twin_want(twin, "service/s1");
+    reply(expect(twin, "/v1/health/service/s1"), "7", instances("a=10.0.0.1"));
+    ck_assert_uint_eq(twin_expect_data(twin, "service/s1", "10.0.0.1")->validity,
+                      REPORT_UNTIL_LOST);
+    ck_assert(twin_http_gone(twin, first));
+    expect(twin, "/v1/health/service/s1?stale&index=7");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(reads_wait_their_turn_when_very_many_start_at_once)
+{
+    struct twin *twin = begin_with(
+        (const char *const[]){"ProbeSec", "infinity", "MaxWatches", "4", NULL}, "");
+    char key[40];
+
+    for (unsigned i = 0; i < 100; i++) {
+        snprintf(key, sizeof(key), "service/s%u?dc=dc2", i);
+        twin_want(twin, key);
+    }
+    ck_assert_uint_le(twin_http_open(twin), 20);
+    for (unsigned i = 0; i < 100; i++) {
+        snprintf(key, sizeof(key), "/v1/health/service/s%u?", i);
+        reply(expect(twin, key), "5", instances("a=10.0.0.1"));
+        ck_assert_uint_le(twin_http_open(twin), 21);
+    }
+    ck_assert_uint_eq(twin_unanswered(twin), 0);
+    twin_free(twin);
+}
+END_TEST
+
+/* ---- configuration ---- */
+
+START_TEST(unix_sockets_tls_and_consistency_reach_the_request)
+{
+    struct twin *twin = twin_new(
+        &registry_type_consul,
+        &(struct twin_options){.settings = (const char *const[]){
+                                   "URL", "unix:///run/consul.sock https://c.example:8501",
+                                   "CAFile", "/etc/hostname", "TLSServerName", "server.dc1.consul",
+                                   "Consistency", "consistent", NULL}});
+    struct http_call *call;
+
+    twin_start(twin);
+    call = expect(twin, "/v1/catalog/services");
+    expect_url(call, "http://localhost/v1/catalog/services?consistent");
+    ck_assert_str_eq(twin_http_request(call)->unix_socket, "/run/consul.sock");
+    twin_http_fail(call, HTTP_UNREACHABLE, "no such file");
+    call = expect(twin, "https://c.example:8501/v1/catalog/services?consistent");
+    ck_assert_ptr_null(twin_http_request(call)->unix_socket);
+    ck_assert_str_eq(twin_http_request(call)->tls->ca_file, "/etc/hostname");
+    ck_assert_str_eq(twin_http_request(call)->tls->server_name, "server.dc1.consul");
+    ck_assert(!twin_http_request(call)->tls->insecure);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(a_reload_without_a_change_keeps_everything)
+{
+    struct twin *twin = begin("orders");
+    struct http_call *call = orders_parked(twin);
+
+    ck_assert_int_eq(twin_reload(twin, plain), 0);
+    ck_assert(!twin_http_gone(twin, call));
+    twin_reload(twin, two_agents);
+    ck_assert(twin_http_gone(twin, call));
+    expect(twin, "http://a.example:8500/v1/health/service/orders?stale");
+    twin_describe(twin);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(the_own_datacentre_shares_its_watch_with_the_short_name)
+{
+    struct twin *twin = begin_with(
+        (const char *const[]){"ProbeSec", "infinity", "Datacenter", "DC1", NULL}, "");
+
+    ck_assert_str_eq(twin_resolve_key(twin, "orders.service.dc1.consul"), "service/orders");
+    ck_assert_str_eq(twin_resolve_key(twin, "orders.service.dc2.consul"), "service/orders?dc=dc2");
+    ck_assert_int_eq(twin_want(twin, "service/../agent"), -EINVAL);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(a_skipped_instance_is_logged_once)
+{
+    struct twin *twin = begin("orders");
+    struct http_call *call = orders_parked(twin);
+
+    reply(call, "101", instances("a=10.0.0.1 bad=0.0.0.0"));
+    twin_expect_no_report(twin); /* no news */
+    reply(expect(twin, "index=101"), "102", instances("a=10.0.0.2 bad=0.0.0.0"));
+    twin_expect_data(twin, "service/orders", "10.0.0.2");
+    ck_assert_uint_eq(twin_log_count(twin, LOG_WARNING, "bad: unspecified address"), 1);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(loopback_addresses_are_good_from_an_agent_on_loopback_only)
+{
+    struct twin *twin = begin("orders");
+
+    twin_want(twin, "service/orders");
+    reply(expect(twin, "/v1/health/"), "5", instances("a=127.0.0.1"));
+    twin_expect_data(twin, "service/orders", "127.0.0.1");
+    twin_free(twin);
+    twin = begin_with(two_agents, "orders");
+    twin_want(twin, "service/orders");
+    reply(expect(twin, "/v1/health/"), "5", instances("a=127.0.0.1"));
+    twin_expect_data(twin, "service/orders", "");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(stopping_at_any_moment_leaves_nothing)
+{
+    struct twin *twin = twin_new(&registry_type_consul,
+                                 &(struct twin_options){.settings = two_agents});
+
+    twin_start(twin);
+    twin_stop(twin);
+    twin_start(twin);
+    twin_want(twin, "service/orders");
+    twin_stop(twin);
+    twin_start(twin);
+    twin_http_fail(expect(twin, "/v1/agent/self"), HTTP_UNREACHABLE, "no");
+    twin_want(twin, "service/orders");
+    twin_want(twin, "query/q");
+    twin_stop(twin);
+    twin_free(twin);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("consul");
+
+    UNIT_CASE(suite, "ordinary", starting_says_up_synced_and_where_we_are,
+              a_service_is_read_and_then_followed,
+              an_absent_service_costs_no_call_and_is_there_when_it_appears,
+              the_last_instance_gone_is_absence, a_refresh_reads_anew_and_reports_without_news,
+              nodes_queries_and_addresses_are_answered, other_places_are_asked_with_their_words,
+              the_wan_address_counts_as_soon_as_the_own_datacentre_is_known,
+              an_absent_service_elsewhere_is_asked_for_again_now_and_then);
+    UNIT_CASE(suite, "traps", trap_1_an_error_with_an_index_changes_nothing,
+              trap_2_an_index_that_goes_back_starts_over_and_zero_counts_as_one,
+              trap_3_streaming_answers_without_leader_are_not_degraded,
+              trap_4_a_list_emptied_by_missing_rights_is_suspect, trap_6_a_node_that_does_not_exist,
+              trap_7_a_refused_connection_lowers_the_cap,
+              trap_8_a_server_that_always_answers_at_once_is_asked_once_a_second,
+              a_service_that_really_changes_is_followed_closely,
+              trap_9_the_same_data_in_another_order_is_no_news,
+              trap_10_tenancy_is_sent_only_where_it_is_configured,
+              trap_11_an_absent_name_is_not_woken_by_what_others_do,
+              trap_12_maintenance_is_told_apart_and_at_once);
+    UNIT_CASE(suite, "rights", the_token_is_a_header_and_nothing_else,
+              after_a_denial_a_new_token_is_tried_at_once_and_the_old_one_slowly,
+              without_its_token_nothing_is_asked,
+              a_catalogue_that_is_denied_leaves_absence_to_the_health_answer,
+              a_catalogue_that_hides_names_does_not_tell_absence);
+    UNIT_CASE(suite, "agents", an_agent_that_dies_and_comes_back,
+              absent_services_are_absent_again_once_the_catalogue_was_read,
+              an_agent_that_hangs_is_noticed_within_thirty_seconds,
+              another_agent_takes_over_without_a_word_to_the_core,
+              an_error_of_one_agent_is_asked_of_the_other_first,
+              all_agents_must_fail_before_the_registry_is_down,
+              the_first_agent_is_taken_again_when_it_answers,
+              answers_that_are_not_consuls_keep_what_is_known,
+              failures_are_tried_again_with_growing_pauses,
+              a_refresh_of_what_failed_is_tried_soon_and_a_kick_at_once);
+    UNIT_CASE(suite, "many", beyond_the_slots_services_are_polled,
+              a_service_in_use_takes_the_slot_of_one_that_is_not,
+              reads_wait_their_turn_when_very_many_start_at_once);
+    UNIT_CASE(suite, "configuration", unix_sockets_tls_and_consistency_reach_the_request,
+              a_reload_without_a_change_keeps_everything,
+              the_own_datacentre_shares_its_watch_with_the_short_name,
+              a_skipped_instance_is_logged_once,
+              loopback_addresses_are_good_from_an_agent_on_loopback_only,
+              stopping_at_any_moment_leaves_nothing);
+    return suite;
+}
+
+UNIT_MAIN(make_suite)
