@@ -407,6 +407,11 @@ static void registration_refused(struct request *request,
     invalid_value(request, "name", "the local registry cannot serve this name");
 }
 
+static void stands_in_a_file(struct request *request)
+{
+    invalid_value(request, "name", "this instance stands in a file of local.d: change it there");
+}
+
 static void register_run(struct request *request, struct registration *registration)
 {
     const struct control_registration *public = &registration->public;
@@ -417,6 +422,8 @@ static void register_run(struct request *request, struct registration *registrat
         varlink_error(request->call, INTERFACE ".NoLocalRegistry", NULL);
     } else if (r == -EINVAL) {
         registration_refused(request, public);
+    } else if (r == -EROFS) {
+        stands_in_a_file(request);
     } else if (r < 0) {
         busy(request);
     } else {
@@ -456,6 +463,8 @@ static void method_deregister(struct request *request)
     r = request->backend->deregister_instance(request->backend->userdata, name, *id ? id : NULL);
     if (r == -ENOENT) {
         varlink_error(request->call, INTERFACE ".NoSuchService", json_pack("{s:s}", "name", name));
+    } else if (r == -EROFS) {
+        stands_in_a_file(request);
     } else if (r < 0) {
         busy(request);
     } else {

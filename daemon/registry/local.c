@@ -85,7 +85,7 @@ static void ids_clash(void *userdata, const char *service, const char *id, const
     struct registry_local *self = userdata;
 
     env_log(self->base.env, LOG_ERR, service,
-            "%s: instance '%s' of %s is left out, %s already has one of this id", service, id,
+            "Instance '%s' of %s is left out, %s already has one of this id", id,
             *loser ? loser : "the registrations", *winner ? winner : "another registration");
 }
 
@@ -246,10 +246,22 @@ static int build(const char *service, const struct control_registration *registr
     return r == -E2BIG ? -EINVAL : r;
 }
 
-static int check(const struct control_registration *registration)
+static bool address_allowed(const struct registry_config *config, const struct address *address)
+{
+    for (size_t i = 0; i < config->allow_address_count; i++)
+        if (address_prefix_contains(&config->allow_addresses[i], address))
+            return true;
+    return !address_refusal(address, true);
+}
+
+static int check(const struct registry_config *config,
+                 const struct control_registration *registration)
 {
     bool target = registration->target && *registration->target;
 
+    for (size_t i = 0; i < registration->address_count; i++)
+        if (!address_allowed(config, &registration->addresses[i]))
+            return -EINVAL;
     if (target == (registration->address_count > 0))
         return -EINVAL;
     if (registration->weight < 1 || registration->weight > 65535 || registration->ttl == 0)
@@ -266,7 +278,7 @@ int registry_local_register(struct registry *registry,
     _cleanup_(endpoint_set_unrefp) struct endpoint_set *set = NULL;
     _cleanup_(freep) char *id = NULL;
     char service[NAME_SIZE];
-    int r = check(registration);
+    int r = check(registry->config, registration);
 
     if (r == 0)
         r = service_of(registry, registration->name, service);

@@ -21,8 +21,8 @@ struct local_settings {
 /*
  * Adds or replaces an instance (`registry` is of type local and started). With a ttl it goes unless
  * registered anew in time; without one it survives a restart. `ret_id`: the caller's to free.
- * Errors: -EINVAL: no name, address or id (or both addresses and a host name); -EROFS: the instance
- * stands in a file; -ENOSPC: too many; -ENOMEM.
+ * Errors: -EINVAL: no name, id, or address that may be handed out (or addresses beside a host
+ * name); -EROFS: the instance stands in a file; -ENOSPC: too many; -ENOMEM.
  */
 int registry_local_register(struct registry *registry,
                             const struct control_registration *registration, char **ret_id);

@@ -367,7 +367,7 @@ START_TEST(the_first_file_wins_a_clash_of_ids)
     put(&place, "a.json",
         "{\"service\": {\"name\": \"x\", \"id\": \"1\", \"address\": \"10.0.0.1\"}}");
     twin = started(&place);
-    twin_expect_log(twin, LOG_ERR, "instance '1' of b.json is left out, a.json already has");
+    twin_expect_log(twin, LOG_ERR, "Instance '1' of b.json is left out, a.json already has");
     twin_want(twin, "x");
     twin_expect_data(twin, "x", "10.0.0.1");
     take_away(&place, "a.json");
@@ -578,6 +578,7 @@ START_TEST(instances_of_files_are_not_to_be_registered_or_deregistered)
     ck_assert_int_eq(register_one(twin, "sd.internal", "", "10.0.0.1", USEC_INFINITY, &id),
                      -EINVAL);
     ck_assert_int_eq(register_one(twin, "a b", "", "10.0.0.1", USEC_INFINITY, &id), -EINVAL);
+    ck_assert_int_eq(register_one(twin, "a", "", "224.0.0.1", USEC_INFINITY, &id), -EINVAL);
     ck_assert_int_eq(register_one(twin, "a", "\n", "10.0.0.1", USEC_INFINITY, &id), -EINVAL);
     registered(twin, "orders", "own", "10.0.0.2", USEC_INFINITY);
     twin_want(twin, "orders");

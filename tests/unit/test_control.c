@@ -424,6 +424,8 @@ START_TEST(register_tells_what_the_backend_refuses)
                                 "\"parameters\":{}}");
     world.result = -ENOSPC;
     ck_assert_str_eq(ask(good), BUSY);
+    world.result = -EROFS;
+    ck_assert_ptr_nonnull(strstr(ask(good), "stands in a file of local.d"));
     world.result = -EINVAL;
     ck_assert(begins(ask(good), VALUE("name")));
     ck_assert_str_eq(
@@ -453,6 +455,8 @@ START_TEST(deregister_and_flush_count)
     ck_assert_str_eq(ask(CALL("Flush", "\"name\":\"a\"")),
                      "{\"error\":\"io.nss-sd.Control.NoSuchName\","
                      "\"parameters\":{\"name\":\"a\"}}");
+    world.result = -EROFS;
+    ck_assert(begins(ask(CALL("Deregister", "\"name\":\"a\"")), VALUE("name")));
     world.result = -EIO;
     ck_assert_str_eq(ask(CALL("Deregister", "\"name\":\"a\"")), BUSY);
     ck_assert_str_eq(ask(CALL("Flush", "")), BUSY);

@@ -154,8 +154,9 @@ static void expire(struct env_timer *timer)
     char service[NAME_SIZE];
 
     strcpy(service, local_entry_service(one->entry));
-    env_log(registrations->env, LOG_INFO, service, "%s: %s was not registered anew in time",
-            service, local_entry_endpoint(one->entry)->name);
+    env_log(registrations->env, LOG_INFO, service,
+            "Instance '%s' was not registered anew in time, it is gone",
+            local_entry_endpoint(one->entry)->name);
     end(one);
     registrations->expired(registrations->userdata, service);
 }
