@@ -42,7 +42,8 @@ struct control_backend {
                          char **ret_registry); /* -ENOENT */
     json_t *(*status)(void *userdata);
     json_t *(*services)(void *userdata, const char *registry); /* array; NULL: no such registry */
-    /* -ENOENT: no local registry; -EINVAL; -EROFS: stands in a file; -ENOSPC: its limit. `ret_id` is the caller's to free. */
+    /* -ENOENT: no local registry; -EINVAL; -EROFS: stands in a file; -ENOSPC: its limit. `ret_id`
+     * is the caller's to free. */
     int (*register_instance)(void *userdata, const struct control_registration *registration,
                              char **ret_id);
     int (*deregister_instance)(void *userdata, const char *name,
