@@ -183,9 +183,11 @@ static void print_not_found(const json_t *answer, const char *name, const char *
     putchar('\n');
 }
 
-static int show_answer(const struct options *options, const json_t *answer)
+/* The answer's name is the one that the search list led to; a foreign name leads nowhere. */
+static int show_answer(const struct options *options, const json_t *answer, const char *asked)
 {
-    _cleanup_(freep) char *name = text_printable(member_text(answer, "name"));
+    const char *owned = member_text(answer, "name");
+    _cleanup_(freep) char *name = text_printable(*owned ? owned : asked);
     const char *status = answer_status(answer, options->family);
     bool found = streq(status, "found");
 
@@ -230,7 +232,7 @@ static int query_name(const struct options *options, const char *name)
     answer = json_object_get(reply, "answer");
     if (options->json)
         return streq(answer_status(answer, options->family), "found") ? EXIT_SUCCESS : EXIT_FAILURE;
-    return show_answer(options, answer);
+    return show_answer(options, answer, name);
 }
 
 int verb_query(const struct options *options, int argc, char **argv)

@@ -174,6 +174,7 @@ static void start(const char *group)
         .reload = fake_reload,
     };
 
+    memset(&world, 0, sizeof(world));
     ck_assert_int_ge(sd_event_new(&world.event), 0);
     log_set_level(LOG_WARNING);
     world.listener = world_listen();

@@ -192,8 +192,8 @@ class Query(SdctlTest):
                    "consul; last error: HTTP status 500")
         self.assertEqual(
             self.last_line(1, status4="foreign", status6="foreign", state=None, registry=None,
-                           age_usec=None, **nothing),
-            name + "not a name of nss-sd: no registry has its domain, so programs ask the next "
+                           age_usec=None, name="", **nothing),
+            "x: not a name of nss-sd: no registry has its domain, so programs ask the next "
                    "service in nsswitch.conf (DNS)")
 
     def test_several_names_fail_if_one_does(self):

@@ -67,6 +67,7 @@ static bool is_privileged(void *userdata, const struct peer *peer)
 
 static void start(struct varlink_limits limits)
 {
+    memset(&world, 0, sizeof(world));
     world.service = (struct varlink_service){
         .vendor = "v",
         .product = "p",
