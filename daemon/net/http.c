@@ -37,7 +37,7 @@ struct http_call {
     size_t max_body, received;
     char *body;
     size_t body_size, body_capacity;
-    bool stopped; /* by us, inside libcurl: `outcome` says why */
+    const char *stopped; /* by us, inside libcurl: why, with this outcome; else NULL */
     enum http_outcome outcome;
     char error[CURL_ERROR_SIZE];
     struct http_call *prev, *next;
@@ -75,9 +75,8 @@ static usec_t client_now(const struct http_client *client)
 static int call_stop(struct http_call *call, enum http_outcome outcome, const char *text)
 {
     if (!call->stopped) {
-        call->stopped = true;
+        call->stopped = text;
         call->outcome = outcome;
-        snprintf(call->error, sizeof(call->error), "%s", text);
     }
     return -1;
 }
@@ -245,9 +244,11 @@ static enum http_outcome outcome_of(const struct http_call *call, CURLcode code)
 static void call_on_code(struct http_call *call, CURLcode code)
 {
     const char *reason = call->error[0] != '\0' ? call->error : curl_easy_strerror(code);
-    enum http_outcome outcome = call->stopped ? call->outcome : outcome_of(call, code);
 
-    call_end(call, outcome, code == CURLE_OK ? "no response" : reason);
+    if (call->stopped)
+        call_end(call, call->outcome, call->stopped);
+    else
+        call_end(call, outcome_of(call, code), code == CURLE_OK ? "no response" : reason);
 }
 
 /* libcurl has returned: take apart what was cancelled meanwhile, deliver what has ended. */
