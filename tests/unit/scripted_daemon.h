@@ -17,6 +17,7 @@ struct script {
     size_t size;
     unsigned delay_ms;
     bool hang; /* accept, and say nothing */
+    bool deaf; /* accept and close at once, the request unread */
 };
 
 /* What the daemon's process lets the test see. */

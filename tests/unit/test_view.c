@@ -41,6 +41,12 @@ static const struct view *attach(void)
     return view_reader_current(clock_tick());
 }
 
+/* The same, as it is `seconds` later. */
+static const struct view *attach_later(unsigned seconds)
+{
+    return view_reader_current(clock_tick() + seconds * VIEW_TICKS_PER_SECOND);
+}
+
 static enum view_owner owner(const struct view *view, const char *name)
 {
     return view_owner(view, name, strlen(name), false);
@@ -152,8 +158,8 @@ START_TEST(a_new_file_retires_the_old_and_readers_follow_within_a_second)
     ck_assert_uint_eq(old->shared->retired, 0);
     publish(&spec);
     ck_assert_uint_ne(old->shared->retired, 0);
-    for (unsigned i = 0; i < 100 && (view = attach()) == old; i++)
-        usleep(20000);
+    ck_assert_ptr_eq(attach(), old);
+    view = attach_later(2);
     ck_assert_ptr_ne(view, old);
     ck_assert_int_eq(owner(view, "web.nomad"), VIEW_OWNED);
     ck_assert_int_eq(owner(view, "web.consul"), VIEW_FOREIGN);
@@ -170,12 +176,16 @@ START_TEST(a_daemon_that_comes_back_is_found_by_its_overdue_heartbeat)
     daemon_publish(&world, NULL, 100);
     daemon_beat(&world, 10);
     old = attach();
+    ck_assert_ptr_nonnull(old);
+    for (unsigned i = 2; i < 20; i++)
+        ck_assert_ptr_eq(attach_later(i), old);   /* the path still has the same file */
     ck_assert_int_eq(unlink(path_of("view")), 0); /* nobody could set the hint */
+    ck_assert_ptr_eq(attach_later(20), old);
     daemon_publish(&world, NULL, 100);
     ck_assert_uint_eq(old->shared->retired, 0);
-    for (unsigned i = 0; i < 100 && (view = attach()) == old; i++)
-        usleep(20000);
+    view = attach_later(22);
     ck_assert_ptr_ne(view, old);
+    ck_assert_int_eq(owner(view, "web.consul"), VIEW_OWNED);
 }
 END_TEST
 
@@ -184,9 +194,27 @@ START_TEST(a_missing_view_is_looked_for_once_a_second)
     ck_assert_ptr_null(attach());
     daemon_publish(&world, NULL, 100);
     ck_assert_ptr_null(attach());
-    for (unsigned i = 0; i < 100 && !attach(); i++)
-        usleep(20000);
-    ck_assert_ptr_nonnull(attach());
+    ck_assert_ptr_nonnull(attach_later(2));
+}
+END_TEST
+
+START_TEST(after_a_handful_of_files_a_new_one_is_adopted_once_a_minute)
+{
+    const struct view *views[8];
+    unsigned seconds = 0;
+
+    for (size_t i = 0; i < ELEMENTS(views); i++, seconds += 2) {
+        daemon_publish(&world, NULL, 100);
+        views[i] = attach_later(seconds);
+        ck_assert_ptr_nonnull(views[i]);
+        ck_assert(i == 0 || views[i] != views[i - 1]);
+    }
+    daemon_publish(&world, NULL, 100);
+    ck_assert_ptr_ne(attach_later(seconds), views[7]); /* the ninth: from now on they are counted */
+    daemon_publish(&world, NULL, 100);
+    views[0] = attach_later(seconds + 2);
+    ck_assert_ptr_eq(attach_later(seconds + 59), views[0]);
+    ck_assert_ptr_ne(attach_later(seconds + 61), views[0]);
 }
 END_TEST
 
@@ -269,6 +297,8 @@ static bool attaches(void)
 
 START_TEST(only_a_regular_file_that_others_cannot_write_is_attached)
 {
+    char real[128];
+
     daemon_publish(&world, NULL, 100);
     ck_assert(attaches());
     ck_assert_int_eq(chmod(path_of("view"), 0664), 0);
@@ -281,9 +311,12 @@ START_TEST(only_a_regular_file_that_others_cannot_write_is_attached)
     ck_assert(!attaches());
     ck_assert_int_eq(truncate(path_of("view"), (off_t)VIEW_FILE_MAX + 1), 0);
     ck_assert(!attaches());
-    ck_assert_int_eq(unlink(path_of("view")), 0);
-    ck_assert_int_eq(symlink("/etc/passwd", path_of("view")), 0);
+    daemon_publish(&world, NULL, 100);
+    snprintf(real, sizeof(real), "%s/real", world.directory);
+    ck_assert_int_eq(rename(path_of("view"), real), 0);
+    ck_assert_int_eq(symlink(real, path_of("view")), 0);
     ck_assert(!attaches());
+    ck_assert_int_eq(unlink(real), 0);
     ck_assert_int_eq(unlink(path_of("view")), 0);
     ck_assert_int_eq(mkfifo(path_of("view"), 0644), 0);
     ck_assert(!attaches());
@@ -401,7 +434,8 @@ static Suite *make_suite(void)
 #define VIEW_CASE(name, ...) UNIT_CASE_FIXTURE(suite, name, set_up, tear_down, __VA_ARGS__)
     VIEW_CASE("read", what_is_written_is_read, short_names_are_searched_and_foreign_ones_are_not,
               without_a_search_list_no_name_is_searched, the_heartbeat_tells_who_lives);
-    VIEW_CASE("life", a_new_file_retires_the_old_and_readers_follow_within_a_second,
+    VIEW_CASE("life", after_a_handful_of_files_a_new_one_is_adopted_once_a_minute,
+              a_new_file_retires_the_old_and_readers_follow_within_a_second,
               a_daemon_that_comes_back_is_found_by_its_overdue_heartbeat,
               a_missing_view_is_looked_for_once_a_second, closing_the_writer_leaves_the_file,
               leftovers_are_swept_and_nothing_else, a_new_file_is_needed_only_for_other_content,
