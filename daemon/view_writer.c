@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A file is made whole under a temporary name and renamed, and only then is the old one retired: a
+ * reader that sees the hint finds the new file at the path.
+ */
 #include "daemon/view_writer.h"
 
 #include <dirent.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Works in the caller's array of record numbers alone: a tier is merged into it so that an
+ * endpoint's records are neighbours, and what is drawn is rotated to the front.
+ */
 #include "nss/draw.h"
 
 #include <pthread.h>

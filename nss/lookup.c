@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Asks the view who owns the name, the daemon for the answer, and maps whatever comes back, or does
+ * not, to a verdict.
+ */
 #include "nss/lookup.h"
 
 #include <errno.h>

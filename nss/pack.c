@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One allocator that fails once and for all, so that each form is written straight and checked at
+ * its end. */
 #include "nss/pack.h"
 
 #include <arpa/inet.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Publishes the directory with one compare-and-swap: no lock, and nothing to repair after fork. */
 #include "nss/runtime.h"
 
 #include <errno.h>

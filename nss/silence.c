@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* See silence.h. Nothing here is worth a stronger memory order than relaxed. */
 #include "nss/silence.h"
 
 #include <stdatomic.h>

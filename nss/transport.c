@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The steps of transport.h, each with the outcome that its errors mean. */
 #include "nss/transport.h"
 
 #include <errno.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Attaches without lock or malloc: the loser of a race unmaps what nobody has seen. The checked
+ * copy of the header lies in a mapping of its own, of which only the pages in use cost memory.
+ */
 #include "nss/view_reader.h"
 
 #include <fcntl.h>
