@@ -126,6 +126,30 @@ static usec_t pass_until_call(struct twin *twin)
     return twin_now(twin) - since;
 }
 
+static char token_path[] = "/tmp/nss-sd-token-XXXXXX";
+static bool token_made;
+
+static void token_write(const char *token)
+{
+    FILE *file;
+
+    if (!token_made)
+        close(mkstemp(token_path));
+    token_made = true;
+    file = fopen(token_path, "w");
+    ck_assert_ptr_nonnull(file);
+    fputs(token, file);
+    fclose(file);
+}
+
+static void token_forget(void)
+{
+    if (token_made)
+        unlink(token_path);
+    token_made = false;
+    strcpy(token_path + strlen(token_path) - 6, "XXXXXX");
+}
+
 /* ---- the ordinary day ---- */
 
 START_TEST(starting_says_up_synced_and_where_we_are)
@@ -433,6 +457,42 @@ START_TEST(trap_4_a_list_emptied_by_missing_rights_is_suspect)
 }
 END_TEST
 
+/* As in Consul 1.8: nothing says that the list was filtered. The catalogue tells the two apart. */
+START_TEST(trap_4_with_a_server_that_does_not_say_what_it_hides)
+{
+    struct twin *twin;
+    struct http_call *call, *catalogue;
+
+    token_write("one");
+    twin = begin_with((const char *const[]){"ProbeSec", "infinity", "TokenFile", token_path, NULL},
+                      "orders");
+    catalogue = expect(twin, "/v1/catalog/services");
+    call = orders_parked(twin);
+    reply(call, "101", "[]");
+    twin_expect_no_report(twin);
+    ck_assert(twin_http_gone(twin, catalogue));
+    catalogue = expect(twin, "/v1/catalog/services?stale");
+    reply(catalogue, "101", "{}"); /* not even "consul" is ours to see any more */
+    ck_assert_str_eq(
+        twin_endpoints(twin, twin_expect_report(twin, REPORT_SUSPECT, "service/orders")->endpoints),
+        "10.0.0.1");
+    reply(expect(twin, "/v1/health/service/orders?stale&index=101"), "102",
+          instances("a=10.0.0.1"));
+    twin_expect_data(twin, "service/orders", "10.0.0.1");
+    reply(expect(twin, "/v1/catalog/services?stale&index=101"), "102", names("orders"));
+
+    /* Here the last instance is really gone. */
+    reply(expect(twin, "/v1/health/service/orders?stale&index=102"), "103", "[]");
+    reply(expect(twin, "/v1/catalog/services?stale"), "103", names(""));
+    twin_expect_report(twin, REPORT_ABSENT, "service/orders");
+    twin_expect_no_report(twin);
+    expect(twin, "/v1/catalog/services");
+    ck_assert_uint_eq(twin_http_open(twin), 1);
+    twin_free(twin);
+    token_forget();
+}
+END_TEST
+
 START_TEST(trap_6_a_node_that_does_not_exist)
 {
     struct twin *twin = begin("");
@@ -637,30 +697,6 @@ END_TEST
 
 /* ---- rights ---- */
 
-static char token_path[] = "/tmp/nss-sd-token-XXXXXX";
-static bool token_made;
-
-static void token_write(const char *token)
-{
-    FILE *file;
-
-    if (!token_made)
-        close(mkstemp(token_path));
-    token_made = true;
-    file = fopen(token_path, "w");
-    ck_assert_ptr_nonnull(file);
-    fputs(token, file);
-    fclose(file);
-}
-
-static void token_forget(void)
-{
-    if (token_made)
-        unlink(token_path);
-    token_made = false;
-    strcpy(token_path + strlen(token_path) - 6, "XXXXXX");
-}
-
 START_TEST(the_token_is_a_header_and_nothing_else)
 {
     struct twin *twin;
@@ -695,6 +731,8 @@ START_TEST(after_a_denial_a_new_token_is_tried_at_once_and_the_old_one_slowly)
     twin_want(twin, "service/orders");
     token_write("two");
     twin_http_reply(expect(twin, "/v1/health/"), 403, NULL, "ACL not found");
+    reply(expect(twin, "/v1/catalog/services"), "10", names("orders"));
+    expect(twin, "/v1/catalog/services");
     call = expect(twin, "/v1/health/");
     ck_assert_str_eq(twin_http_request_header(call, "X-Consul-Token"), "two");
     twin_http_reply(call, 403, NULL, "Permission denied");
@@ -1080,6 +1118,119 @@ START_TEST(reads_wait_their_turn_when_very_many_start_at_once)
 }
 END_TEST
 
+/* ---- a real Consul 1.8.7, recorded (tests/replay/recordings/consul) ---- */
+
+/* Answers as a recorded server did. */
+static void replay(struct http_call *call, const char *name)
+{
+    char path[512], *text = NULL, *headers, *body;
+    size_t size = 0;
+    FILE *file;
+    int status;
+
+    snprintf(path, sizeof(path), "%s/tests/replay/recordings/consul/%s.http",
+             getenv("srcdir") ?: ".", name);
+    file = fopen(path, "r");
+    ck_assert_msg(file, "%s: %s", path, strerror(errno));
+    ck_assert_int_gt(getdelim(&text, &size, '\0', file), 0);
+    fclose(file);
+    ck_assert_int_eq(sscanf(text, "HTTP/1.1 %d", &status), 1);
+    headers = strchr(text, '\n') + 1;
+    body = strstr(headers, "\n\n");
+    *body = '\0';
+    twin_http_reply(call, status, headers, body + 2);
+    free(text);
+}
+
+START_TEST(the_answers_of_a_real_consul_are_understood)
+{
+    struct twin *twin = twin_new(
+        &registry_type_consul,
+        &(struct twin_options){
+            .settings = (const char *const[]){"ProbeSec", "infinity", "Namespace", "team", NULL}});
+    const struct registry_report *report;
+
+    twin_start(twin);
+    replay(expect(twin, "/v1/status/leader"), "status-leader");
+    replay(expect(twin, "/v1/agent/self"), "agent-self");
+    replay(expect(twin, "/v1/catalog/node/dc1-agent"), "catalog-node");
+    replay(expect(twin, "/v1/catalog/services"), "catalog-services");
+    twin_expect_report(twin, REPORT_UP, NULL);
+    twin_expect_report(twin, REPORT_SYNCED, NULL);
+    ck_assert(json_is_true(json_object_get(twin_describe(twin), "leader")));
+    ck_assert_str_eq(json_string_value(json_object_get(twin_describe(twin), "datacenter")), "dc1");
+    expect(twin, "/v1/catalog/services");
+
+    twin_want(twin, "service/orders");
+    replay(expect(twin, "/v1/health/service/orders"), "health-service");
+    twin_expect_data(twin, "service/orders",
+                     "10.0.0.1:7001*10 db.example:7002/warning 127.0.0.1:7003/maintenance "
+                     "[2001:db8::4]:7004 10.0.0.5:7005/critical 10.0.0.6:8080");
+    expect(twin, "/v1/health/service/orders?ns=team&stale&index=");
+    twin_want(twin, "service/none");
+    twin_expect_report(twin, REPORT_ABSENT, "service/none");
+    twin_want(twin, "node/dc1-agent");
+    replay(expect(twin, "/v1/catalog/node/dc1-agent"), "catalog-node");
+    twin_expect_data(twin, "node/dc1-agent", "127.0.0.1");
+    twin_want(twin, "node/none");
+    replay(expect(twin, "/v1/catalog/node/none"), "catalog-node-none");
+    twin_expect_report(twin, REPORT_ABSENT, "node/none");
+    twin_want(twin, "query/nearest");
+    replay(expect(twin, "/v1/query/nearest/execute"), "query");
+    report = twin_expect_report(twin, REPORT_DATA, "query/nearest");
+    ck_assert_uint_eq(report->endpoints->count, 4);
+    ck_assert_uint_eq(report->validity, 10 SECONDS);
+    twin_want(twin, "query/none");
+    replay(expect(twin, "/v1/query/none/execute"), "query-none");
+    twin_expect_report(twin, REPORT_ABSENT, "query/none");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(the_errors_of_a_real_consul_are_told_apart)
+{
+    static const struct {
+        const char *name;
+        enum registry_failure failure;
+        const char *text;
+    } table[] = {
+        {"no-path", FAILURE_TRANSIENT, "HTTP 500: No path to datacenter"},
+        {"acl-not-found", FAILURE_DENIED, "HTTP 403: ACL not found"},
+        {"enterprise-only", FAILURE_CONFIG,
+         "HTTP 400: Bad request: Invalid query parameter: \"ns\" - Namespaces are a Consul "
+         "Enterprise feature"},
+    };
+
+    for (size_t i = 0; i < ELEMENTS(table); i++) {
+        struct twin *twin = begin("orders");
+        const struct registry_report *report;
+
+        twin_want(twin, "service/orders");
+        replay(expect(twin, "/v1/health/service/orders"), table[i].name);
+        report = twin_expect_report(twin, REPORT_FAILED, "service/orders");
+        ck_assert_int_eq(report->failure, table[i].failure);
+        ck_assert_str_eq(report->text, table[i].text);
+        twin_free(twin);
+    }
+}
+END_TEST
+
+START_TEST(rights_that_a_real_consul_does_not_give)
+{
+    struct twin *twin = twin_new(&registry_type_consul, &(struct twin_options){.settings = plain});
+
+    twin_start(twin);
+    replay(expect(twin, "/v1/agent/self"), "acl-self-denied");
+    replay(expect(twin, "/v1/catalog/services"), "acl-catalog-filtered");
+    twin_skip_reports(twin);
+    twin_want(twin, "service/orders"); /* a catalogue that shows nothing tells nothing */
+    replay(expect(twin, "/v1/health/service/orders"), "acl-filtered");
+    ck_assert_uint_lt(twin_expect_report(twin, REPORT_ABSENT, "service/orders")->validity,
+                      REPORT_UNTIL_LOST);
+    twin_free(twin);
+}
+END_TEST
+
 /* ---- configuration ---- */
 
 START_TEST(unix_sockets_tls_and_consistency_reach_the_request)
@@ -1196,8 +1347,9 @@ static Suite *make_suite(void)
     UNIT_CASE(suite, "traps", trap_1_an_error_with_an_index_changes_nothing,
               trap_2_an_index_that_goes_back_starts_over_and_zero_counts_as_one,
               trap_3_streaming_answers_without_leader_are_not_degraded,
-              trap_4_a_list_emptied_by_missing_rights_is_suspect, trap_6_a_node_that_does_not_exist,
-              trap_7_a_refused_connection_lowers_the_cap,
+              trap_4_a_list_emptied_by_missing_rights_is_suspect,
+              trap_4_with_a_server_that_does_not_say_what_it_hides,
+              trap_6_a_node_that_does_not_exist, trap_7_a_refused_connection_lowers_the_cap,
               trap_8_a_server_that_always_answers_at_once_is_asked_once_a_second,
               a_service_that_really_changes_is_followed_closely,
               trap_9_the_same_data_in_another_order_is_no_news,
@@ -1222,6 +1374,8 @@ static Suite *make_suite(void)
     UNIT_CASE(suite, "many", beyond_the_slots_services_are_polled,
               a_service_in_use_takes_the_slot_of_one_that_is_not,
               reads_wait_their_turn_when_very_many_start_at_once);
+    UNIT_CASE(suite, "recorded", the_answers_of_a_real_consul_are_understood,
+              the_errors_of_a_real_consul_are_told_apart, rights_that_a_real_consul_does_not_give);
     UNIT_CASE(suite, "configuration", unix_sockets_tls_and_consistency_reach_the_request,
               a_reload_without_a_change_keeps_everything,
               the_own_datacentre_shares_its_watch_with_the_short_name,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The Consul agents of one registry: which of them is asked, with what token, and what an HTTP
- * response means. Every call of the type goes through here.
+ * The Consul agents of one registry: which of them is asked, with what token, and how many calls at
+ * a time.
  *
  * The first agent of URL= is the preferred one. One that cannot be reached is *failing* until it
  * answers again; calls go to the first that is not. When all fail the registry is down, which is
@@ -14,54 +14,10 @@
  */
 #pragma once
 
-#include "daemon/registry/consul/names.h"
+#include "daemon/registry/registry.h"
 
 struct consul;
 struct consul_call;
-
-enum consul_verdict {
-    CONSUL_ANSWERED,  /* 200 */
-    CONSUL_NOT_FOUND, /* 404 */
-    CONSUL_FAILED,    /* nothing was learned: failure, text, ... */
-};
-
-/* Valid during the callback. */
-struct consul_answer {
-    enum consul_verdict verdict;
-    const char *body;
-    size_t size;
-    const struct http_response *response;
-
-    /* ANSWERED */
-    bool filtered;   /* entries were left out for want of rights */
-    bool translated; /* addresses of other datacentres are their WAN addresses already */
-    bool degraded;   /* the server that answered has no leader, or not heard of it for long */
-
-    /* FAILED */
-    enum registry_failure failure;
-    char text[256];
-    bool elsewhere; /* another agent may do better: worth a try at once */
-    bool new_token; /* denied, and another token is there now: worth a try at once */
-};
-
-struct consul_call {
-    void (*done)(struct consul_call *call, const struct consul_answer *answer);
-    void *owner;
-    struct consul *consul;
-    struct http_call *http; /* NULL: not open */
-    unsigned agent;         /* index of the agent asked */
-    bool probe;
-    usec_t since;
-};
-
-struct consul_request {
-    const char *path;             /* "/v1/...", percent-encoded where needed */
-    const struct consul_key *key; /* where to look; NULL: a question to the agent itself */
-    uint64_t index;               /* block until it is passed; 0: answer at once */
-    unsigned attempt;             /* tries that failed before: each goes to another agent */
-    int agent;                    /* this very one, for probes; -1: any */
-    size_t max_body;
-};
 
 struct consul_agent {
     char *shown;       /* as configured */
@@ -93,12 +49,6 @@ struct consul_agents {
 int consul_agents_init(struct consul_agents *agents, struct consul *consul);
 void consul_agents_done(struct consul_agents *agents);
 
-/* Asks; the answer never comes from inside. -EHOSTDOWN: consul_agents_text() says why not. */
-int consul_call_start(struct consul_call *call, const struct consul_request *request);
-void consul_call_cancel(struct consul_call *call); /* also one that is not open */
-/* Is it under way, its answer not told yet? */
-bool consul_call_is_open(const struct consul_call *call);
-
 /* Why nothing can be asked now; "" if something can. */
 const char *consul_agents_text(const struct consul_agents *agents);
 
@@ -109,6 +59,17 @@ void consul_agents_retry_token(struct consul_agents *agents);
 
 /* Forgets the lowered limit, reads the token. */
 void consul_agents_kick(struct consul_agents *agents);
+
+/* What a call learned of its agent (call.h). */
+void consul_agents_failed(struct consul_agents *agents, unsigned index, const char *text);
+void consul_agents_answered(struct consul_agents *agents, unsigned index);
+/* It refused a connection: it has a limit, which it shares out among all programs of the host. */
+void consul_agents_lower_limit(struct consul_agents *agents);
+/* The server behind it is out of touch with its leader, or in touch again. */
+void consul_agents_note_degraded(struct consul_agents *agents, bool degraded);
+
+/* Is there one beside `index` that does not fail? */
+bool consul_agents_has_another(const struct consul_agents *agents, unsigned index);
 
 /* How many calls may be open at one time now. */
 unsigned consul_agents_limit(struct consul_agents *agents);

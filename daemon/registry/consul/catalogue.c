@@ -120,6 +120,7 @@ static void failed(struct consul_catalogue *catalogue, const struct consul_answe
         delay = DENIED_RETRY;
     plan(catalogue, env_jitter(env_of(catalogue), delay, 20));
     consul_watches_catalogue_changed(&catalogue->call.consul->watches);
+    consul_watches_catalogue_read(&catalogue->call.consul->watches);
     if (tries == 0 && delay > 0)
         env_log(env_of(catalogue), LOG_WARNING, NULL, "/v1/catalog/services: %s", answer->text);
     if (answer->failure == FAILURE_DENIED && !answer->new_token)
@@ -136,12 +137,14 @@ static void taken(struct consul_catalogue *catalogue, struct consul_catalogue_na
     catalogue->names = names;
     catalogue->live = true;
     catalogue->partial = looks_partial(catalogue, answer->filtered);
+    catalogue->was_complete |= !catalogue->partial;
     catalogue->index = consul_index_next(catalogue->index,
                                          http_response_header(answer->response, "X-Consul-Index"));
     consul_pace_answered(&catalogue->pace, news, env_now(env_of(catalogue)));
     plan(catalogue, 0);
     if (news || !live || partial != catalogue->partial)
         consul_watches_catalogue_changed(&catalogue->call.consul->watches);
+    consul_watches_catalogue_read(&catalogue->call.consul->watches);
     decide(catalogue);
 }
 
@@ -224,6 +227,11 @@ void consul_catalogue_retry(struct consul_catalogue *catalogue)
     catalogue->index = 0;
     catalogue->pace.failures = 0;
     plan(catalogue, 0);
+}
+
+bool consul_catalogue_shrank(const struct consul_catalogue *catalogue)
+{
+    return catalogue->partial && catalogue->was_complete;
 }
 
 enum consul_presence consul_catalogue_find(const struct consul_catalogue *catalogue,

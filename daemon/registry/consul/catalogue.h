@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "daemon/registry/consul/agents.h"
+#include "daemon/registry/consul/call.h"
 #include "daemon/registry/consul/pace.h"
 
 struct consul_catalogue_name;
@@ -22,6 +22,7 @@ struct consul_catalogue {
     struct consul_catalogue_name *names; /* hash by folded name; NULL: none, or not known */
     bool live;                           /* kept up to date by an open query */
     bool partial;                        /* rights hide names from us */
+    bool was_complete;                   /* with this token it once hid nothing */
     bool decided;                        /* its first outcome is there: what it can tell it tells */
 };
 
@@ -33,7 +34,10 @@ void consul_catalogue_done(struct consul_catalogue *catalogue);
 enum consul_presence consul_catalogue_find(const struct consul_catalogue *catalogue,
                                            const struct consul_key *key);
 
-/* Reads it again, soon: the token changed, somebody pressed the button, the agents are back. */
+/* Did rights shrink: it hides names now and did not before? */
+bool consul_catalogue_shrank(const struct consul_catalogue *catalogue);
+
+/* Reads it again, at once, keeping what is known. */
 void consul_catalogue_retry(struct consul_catalogue *catalogue);
 /* Its agent failed, or all did. */
 void consul_catalogue_abandon(struct consul_catalogue *catalogue);

@@ -59,8 +59,10 @@ void consul_came_up(struct consul *consul)
     consul_locality_ask(&consul->locality);
 }
 
-void consul_ask_all_again(struct consul *consul)
+void consul_ask_all_again(struct consul *consul, bool new_token)
 {
+    if (new_token)
+        consul->catalogue.was_complete = false; /* fewer rights are meant, not lost */
     consul_catalogue_retry(&consul->catalogue);
     consul_watches_retry(&consul->watches);
     consul_locality_ask(&consul->locality);
@@ -140,17 +142,17 @@ static enum registry_meaning resolve(const struct registry *registry, const char
 
 static int want(struct registry *registry, const char *key)
 {
-    return consul_watch_want(&consul_of(registry)->watches, key);
+    return consul_watches_want(&consul_of(registry)->watches, key);
 }
 
 static int refresh(struct registry *registry, const char *key)
 {
-    return consul_watch_refresh(&consul_of(registry)->watches, key);
+    return consul_watches_refresh(&consul_of(registry)->watches, key);
 }
 
 static void drop(struct registry *registry, const char *key)
 {
-    consul_watch_drop(&consul_of(registry)->watches, key);
+    consul_watches_drop(&consul_of(registry)->watches, key);
 }
 
 static void kick(struct registry *registry)
@@ -160,7 +162,7 @@ static void kick(struct registry *registry)
     consul_agents_kick(&consul->agents);
     consul_probe_now(&consul->probe);
     if (!consul->agents.down)
-        consul_ask_all_again(consul);
+        consul_ask_all_again(consul, false);
 }
 
 static void describe(const struct registry *registry, json_t *object)

@@ -6,10 +6,12 @@
  *   document   JSON to endpoints (pure), on json
  *   pace       index rules, limiter, back-off (pure)
  *   settings   the keys of the .registry file
- *   agents     whom to ask, with what token; what a response means; up and down
+ *   agents     whom to ask, with what token, how much at a time; up and down
+ *   call       one question, and what the response means
  *   probe      does the agent live?
  *   catalogue  which services exist
- *   watch      one wanted key each
+ *   watches    all wanted keys, and the room for their calls
+ *   watch      one of them
  *   locality   where we are
  *
  * Everything goes over the agents' HTTP API; Consul's DNS, events and agent-local hashes are not
@@ -18,12 +20,13 @@
 #pragma once
 
 #include "daemon/registry/consul/agents.h"
+#include "daemon/registry/consul/call.h"
 #include "daemon/registry/consul/catalogue.h"
 #include "daemon/registry/consul/document.h"
 #include "daemon/registry/consul/locality.h"
 #include "daemon/registry/consul/probe.h"
 #include "daemon/registry/consul/settings.h"
-#include "daemon/registry/consul/watch.h"
+#include "daemon/registry/consul/watches.h"
 
 struct consul {
     struct registry registry;
@@ -47,4 +50,4 @@ void consul_learn_datacenter(struct consul *consul, const char *datacenter);
 void consul_agent_failed(struct consul *consul, unsigned agent);
 void consul_went_down(struct consul *consul);
 void consul_came_up(struct consul *consul);
-void consul_ask_all_again(struct consul *consul);
+void consul_ask_all_again(struct consul *consul, bool new_token);

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "daemon/registry/consul/agents.h"
+#include "daemon/registry/consul/call.h"
 #include "daemon/registry/consul/document.h"
 
 struct consul_locality {

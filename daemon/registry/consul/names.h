@@ -7,8 +7,8 @@
  *   NODE.node[LOC]               node names may hold dots, tags too
  *   QUERY.query[.DC]             _QUERY._PROTO.query[.DC]
  *   HEX.addr[.DC]                8 hex digits IPv4, 32 IPv6
- *   LOC: nothing | .DC | pairs X.dc and X.peer; with Enterprise also X.ns X.ap X.cluster X.sg and
- * .NS.DC
+ *   LOC                          nothing, .DC, or pairs: X.dc X.peer; with Enterprise also
+ *                                X.ns X.ap X.cluster X.sg, and .NS.DC
  *
  * As in Consul's own DNS, labels are read from the right and the first kind word decides; a peer
  * together with a datacentre is no name; bare kinds and the bare domain do not exist. The mesh

@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "daemon/registry/consul/agents.h"
+#include "daemon/registry/consul/call.h"
 
 struct consul_probe {
     struct consul_call call;

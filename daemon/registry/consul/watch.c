@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Watches of keys (watch.h). */
+/* One wanted key (watch.h). */
 #include "daemon/registry/consul/watch.h"
 
 #include <stdio.h>
@@ -8,49 +8,12 @@
 #include "daemon/registry/consul/consul.h"
 #include "daemon/registry/consul/document.h"
 
-enum {
-    SERVICE_MAX = 16 << 20, /* bytes of one answer */
-    READS_SPARE = 16,       /* calls beyond the slots, for reads that do not block */
-};
-#define SPREAD_EACH     (20 * USEC_PER_MSEC) /* a watch, when many start again */
+enum { SERVICE_MAX = 16 << 20 }; /* bytes of one answer */
 #define DENIED_RETRY    (60 * USEC_PER_SEC)
 #define THROTTLED_RETRY (5 * USEC_PER_SEC)
-#define POLL_PERIOD     (10 * USEC_PER_SEC)   /* at least */
-#define POLL_EACH       (100 * USEC_PER_MSEC) /* a polled watch: ten reads a second in all */
-#define ABSENT_RECHECK  (30 * USEC_PER_SEC)   /* where the catalogue tells nothing */
+#define ABSENT_RECHECK  (30 * USEC_PER_SEC) /* where the catalogue tells nothing */
 #define QUERY_TTL       (10 * USEC_PER_SEC)
 #define STATIC_TTL      (3600 * USEC_PER_SEC)
-#define ASK_AGAIN       USEC_PER_SEC          /* of a key that failed, for who asks for it */
-#define UNUSED_TIME     (1200 * USEC_PER_SEC) /* the core refreshes what is used more often */
-
-enum watch_state {
-    WATCH_RESTING, /* until something happens */
-    WATCH_PLANNED, /* the timer is set */
-    WATCH_QUEUED,
-    WATCH_READING, /* a call is open that answers at once */
-    WATCH_PARKED,  /* a blocking call is open */
-};
-
-struct consul_watch {
-    struct consul_watches *watches;
-    enum consul_kind kind;
-    enum watch_state state;
-    struct consul_call call;
-    struct env_timer timer;
-    usec_t planned;
-    struct consul_pace pace;
-    uint64_t index;
-    struct endpoint_set *endpoints; /* reported last as data; NULL: none was, or absent */
-    bool owed;                      /* a report is due, with or without news: want, refresh */
-    bool confirmed;                 /* what was reported holds until lost */
-    bool absent, suspect;
-    bool parks;                      /* holds a slot for a blocking query */
-    usec_t used_at;                  /* want, refresh */
-    char reason[CONSUL_REASON_SIZE]; /* why an instance was skipped, as logged */
-    UT_hash_handle hh;
-    struct consul_watch *prev, *next; /* of the queue */
-    char key[];
-};
 
 static struct consul *consul_of(const struct consul_watch *watch)
 {
@@ -64,8 +27,7 @@ static struct registry_env *env_of(const struct consul_watch *watch)
 
 /* ---- planning ---- */
 
-/* Moves the watch to where nothing is open and nothing is set. */
-static void watch_rest(struct consul_watch *watch)
+void consul_watch_rest(struct consul_watch *watch)
 {
     env_timer_off(env_of(watch), &watch->timer);
     consul_call_cancel(&watch->call);
@@ -74,101 +36,22 @@ static void watch_rest(struct consul_watch *watch)
     watch->state = WATCH_RESTING;
 }
 
-static void watch_plan(struct consul_watch *watch, usec_t delay)
+void consul_watch_plan(struct consul_watch *watch, usec_t delay)
 {
-    watch_rest(watch);
+    consul_watch_rest(watch);
     watch->planned = usec_add(env_now(env_of(watch)), delay);
     watch->state = WATCH_PLANNED;
     env_timer_set(env_of(watch), &watch->timer, watch->planned);
 }
 
-/* Reads again from the start. */
-static void watch_restart(struct consul_watch *watch, usec_t delay)
+void consul_watch_restart(struct consul_watch *watch, usec_t delay)
 {
     watch->index = 0;
-    watch_plan(watch, delay);
+    watch->doubted = false;
+    consul_watch_plan(watch, delay);
 }
 
-/* May a call be opened that does not block? Blocking ones have their slots. */
-static bool reads_free(struct consul_watches *watches)
-{
-    struct consul_agents *agents = &watches->consul->agents;
-
-    return consul_agents_open(agents) < consul_agents_limit(agents) + READS_SPARE;
-}
-
-/* Lets the next watch of the queue have the place of a call that ended. */
-static void queue_run(struct consul_watches *watches)
-{
-    if (watches->queue && reads_free(watches))
-        watch_plan(watches->queue, 0);
-}
-
-/* ---- slots for blocking queries ---- */
-
-static void slot_release(struct consul_watch *watch)
-{
-    watch->watches->parking -= watch->parks;
-    watch->parks = false;
-}
-
-/* Of the watches that hold a slot, the one that nobody has asked for in a long time; or NULL. */
-static struct consul_watch *find_unused(struct consul_watches *watches, usec_t now)
-{
-    struct consul_watch *watch, *found = NULL;
-
-    for (watch = watches->table; watch; watch = watch->hh.next)
-        if (watch->parks && now - watch->used_at > UNUSED_TIME &&
-            (!found || watch->used_at < found->used_at))
-            found = watch;
-    return found;
-}
-
-static usec_t poll_period(const struct consul_watches *watches)
-{
-    usec_t all = (HASH_COUNT(watches->table) - watches->parking) * POLL_EACH;
-
-    return all > POLL_PERIOD ? all : POLL_PERIOD;
-}
-
-/* Takes a slot if there is one, gives one back if there are too many. `asked`: somebody waits. */
-static void slot_settle(struct consul_watch *watch, bool asked)
-{
-    struct consul_watches *watches = watch->watches;
-    unsigned limit = consul_agents_limit(&watches->consul->agents);
-    struct consul_watch *unused;
-
-    if (watch->kind == CONSUL_QUERY || (watch->parks && watches->parking > limit)) {
-        slot_release(watch);
-        return;
-    }
-    if (!watch->parks && watches->parking >= limit && asked) {
-        unused = find_unused(watches, env_now(env_of(watch)));
-        if (unused) {
-            slot_release(unused);
-            watch_restart(unused, poll_period(watches));
-        }
-    }
-    if (!watch->parks && watches->parking < limit) {
-        watch->parks = true;
-        watches->parking++;
-    }
-}
-
-void consul_watches_shrink(struct consul_watches *watches)
-{
-    unsigned limit = consul_agents_limit(&watches->consul->agents);
-    struct consul_watch *watch;
-
-    for (watch = watches->table; watch && watches->parking > limit; watch = watch->hh.next)
-        if (watch->parks && watch->state == WATCH_PARKED) {
-            slot_release(watch);
-            watch_restart(watch, poll_period(watches));
-        }
-}
-
-/* ---- reports: each the last step of its way, since the core may drop the watch on hearing it ----
- */
+/* ---- reports: each the last step of its way: the core may drop the watch on hearing it ---- */
 
 static void report_data(struct consul_watch *watch, struct endpoint_set *set, usec_t validity)
 {
@@ -253,10 +136,10 @@ static void watch_failed(struct consul_watch *watch, const struct consul_answer 
     usec_t delay = retry_delay(watch, answer);
 
     if (answer->new_token || (answer->elsewhere && tries + 1 < agents->count)) {
-        watch_restart(watch, 0);
+        consul_watch_restart(watch, 0);
         return;
     }
-    watch_restart(watch, delay);
+    consul_watch_restart(watch, delay);
     log_failure(watch, answer, delay);
     report_failed(watch, answer->failure, answer->text,
                   answer->failure == FAILURE_TRANSIENT ? 0 : delay);
@@ -278,13 +161,13 @@ static void watch_absent(struct consul_watch *watch, enum consul_presence presen
 {
     bool told = presence == CONSUL_MISSING;
 
-    slot_release(watch);
+    consul_watches_release(watch);
     watch->index = 0;
-    watch_rest(watch);
+    consul_watch_rest(watch);
     if (told && watch->absent && watch->confirmed && !watch->owed)
         return;
     if (!told && watch->kind != CONSUL_QUERY)
-        watch_plan(watch, env_jitter(env_of(watch), ABSENT_RECHECK, 20));
+        consul_watch_plan(watch, env_jitter(env_of(watch), ABSENT_RECHECK, 20));
     report_absent(watch, told                          ? REPORT_UNTIL_LOST
                          : watch->kind == CONSUL_QUERY ? QUERY_TTL
                                                        : 2 * ABSENT_RECHECK);
@@ -303,19 +186,37 @@ static void log_skipped(struct consul_watch *watch, const struct consul_document
 static void watch_data(struct consul_watch *watch, const struct consul_document *document,
                        bool news)
 {
-    usec_t validity = REPORT_UNTIL_LOST, period = poll_period(watch->watches);
+    usec_t validity = REPORT_UNTIL_LOST, period = consul_watches_poll_period(watch->watches);
 
-    slot_settle(watch, watch->owed);
+    consul_watches_settle(watch, watch->owed);
     if (watch->kind == CONSUL_QUERY) {
         validity = document->ttl > 0 ? document->ttl : QUERY_TTL;
     } else if (watch->parks) {
-        watch_plan(watch, 0);
+        consul_watch_plan(watch, 0);
     } else {
-        validity = 2 * period + POLL_PERIOD;
-        watch_plan(watch, env_jitter(env_of(watch), period, 10));
+        validity = 3 * period;
+        consul_watch_plan(watch, env_jitter(env_of(watch), period, 10));
     }
     if (news || watch->owed || !watch->confirmed || validity != REPORT_UNTIL_LOST)
         report_data(watch, document->endpoints, validity);
+}
+
+/*
+ * No instance is left, by an answer that does not say it was filtered. Servers before 1.11 never
+ * say so. With a token that may have lost its rights the answer is checked: a catalogue that still
+ * lists the service, or does not even list "consul" any more, says that we are not shown what is
+ * there.
+ */
+static bool watch_doubts(struct consul_watch *watch, const struct consul_key *key)
+{
+    struct consul *consul = consul_of(watch);
+
+    if (!consul->agents.token || consul_key_is_elsewhere(key) || !watch->endpoints ||
+        watch->endpoints->count == 0)
+        return false;
+    watch->doubted = true;
+    consul_catalogue_retry(&consul->catalogue);
+    return true;
 }
 
 static void watch_filtered(struct consul_watch *watch)
@@ -324,8 +225,8 @@ static void watch_filtered(struct consul_watch *watch)
         watch_failed_text(watch, FAILURE_DENIED, "the token's rights hide all instances");
         return;
     }
-    slot_settle(watch, false);
-    watch_plan(watch, watch->parks ? 0 : poll_period(watch->watches));
+    consul_watches_settle(watch, false);
+    consul_watch_plan(watch, watch->parks ? 0 : consul_watches_poll_period(watch->watches));
     if (!watch->suspect || watch->owed)
         report_suspect(watch, "the token's rights hide all instances");
 }
@@ -377,6 +278,8 @@ static void watch_answered(struct consul_watch *watch, const struct consul_answe
     presence = consul_catalogue_find(&consul_of(watch)->catalogue, &key);
     if (answer->filtered)
         watch_filtered(watch);
+    else if (watch_doubts(watch, &key))
+        consul_watch_rest(watch);
     else if (presence == CONSUL_PRESENT)
         watch_data(watch, &document, news);
     else
@@ -388,7 +291,7 @@ static void watch_done(struct consul_call *call, const struct consul_answer *ans
     struct consul_watch *watch = call->owner;
 
     watch->state = WATCH_RESTING;
-    queue_run(watch->watches);
+    consul_watches_queue_run(watch->watches);
     if (answer->verdict == CONSUL_ANSWERED)
         watch_answered(watch, answer);
     else if (answer->verdict == CONSUL_NOT_FOUND && watch->kind == CONSUL_QUERY)
@@ -410,7 +313,7 @@ static void watch_ask(struct consul_watch *watch, const struct consul_key *key)
     char path[NAME_SIZE + 32];
     int r;
 
-    if (!blocks && !reads_free(watch->watches)) {
+    if (!blocks && !consul_watches_reads_free(watch->watches)) {
         DL_APPEND(watch->watches->queue, watch);
         watch->state = WATCH_QUEUED;
         return;
@@ -465,25 +368,24 @@ static void watch_fire(struct env_timer *timer)
     if (key.kind == CONSUL_SERVICE)
         presence = consul_catalogue_find(&consul_of(watch)->catalogue, &key);
     wait = consul_pace_wait(&watch->pace, env_now(env_of(watch)));
-    if (presence == CONSUL_MISSING && (!watch->endpoints || watch->endpoints->count == 0))
+    if (watch->doubted) {
+        watch->doubted = false;
+        if (presence == CONSUL_PRESENT || consul_catalogue_shrank(&consul_of(watch)->catalogue))
+            watch_filtered(watch);
+        else
+            watch_absent(watch, presence);
+    } else if (presence == CONSUL_MISSING && (!watch->endpoints || watch->endpoints->count == 0)) {
         watch_absent(watch, presence);
-    else if (wait > 0)
-        watch_plan(watch, wait);
-    else
+    } else if (wait > 0) {
+        consul_watch_plan(watch, wait);
+    } else {
         watch_ask(watch, &key);
+    }
 }
 
-/* ---- verbs ---- */
+/* ---- life ---- */
 
-static struct consul_watch *watch_find(struct consul_watches *watches, const char *key)
-{
-    struct consul_watch *watch;
-
-    HASH_FIND_STR(watches->table, key, watch);
-    return watch;
-}
-
-static struct consul_watch *watch_new(struct consul_watches *watches, const char *text,
+struct consul_watch *consul_watch_new(struct consul_watches *watches, const char *text,
                                       enum consul_kind kind)
 {
     size_t length = strlen(text);
@@ -501,189 +403,14 @@ static struct consul_watch *watch_new(struct consul_watches *watches, const char
     return watch;
 }
 
-static void watch_free(struct consul_watch *watch)
+void consul_watch_free(struct consul_watch *watch)
 {
     struct consul_watches *watches = watch->watches;
 
-    watch_rest(watch);
-    slot_release(watch);
+    consul_watch_rest(watch);
+    consul_watches_release(watch);
     endpoint_set_unref(watch->endpoints);
     HASH_DEL(watches->table, watch);
     free(watch);
-    queue_run(watches);
-}
-
-int consul_watch_want(struct consul_watches *watches, const char *text)
-{
-    struct consul_watch *watch = watch_find(watches, text);
-    struct consul_key key;
-
-    if (!watch) {
-        if (consul_key_parse(text, &key) < 0)
-            return -EINVAL;
-        watch = watch_new(watches, text, key.kind);
-        if (!watch)
-            return -ENOMEM;
-        watch->owed = true;
-        watch_plan(watch, 0);
-    }
-    watch->used_at = env_now(watches->consul->registry.env);
-    return 0;
-}
-
-int consul_watch_refresh(struct consul_watches *watches, const char *text)
-{
-    struct consul_watch *watch = watch_find(watches, text);
-    usec_t now = env_now(watches->consul->registry.env), earliest = 0;
-
-    if (!watch)
-        return -ENOENT;
-    watch->used_at = now;
-    watch->owed = true;
-    if (watch->state == WATCH_READING || watch->state == WATCH_QUEUED)
-        return 0;
-    if (watch->pace.failures > 0 && now < watch->call.since + ASK_AGAIN)
-        earliest = watch->call.since + ASK_AGAIN - now;
-    if (watch->state != WATCH_PLANNED || watch->planned > now + earliest)
-        watch_restart(watch, earliest);
-    return 0;
-}
-
-void consul_watch_drop(struct consul_watches *watches, const char *key)
-{
-    struct consul_watch *watch = watch_find(watches, key);
-
-    if (watch)
-        watch_free(watch);
-}
-
-/* ---- events that concern many; none reports, so the table stands still ---- */
-
-static usec_t spread(struct consul_watches *watches)
-{
-    return env_random(watches->consul->registry.env) % (HASH_COUNT(watches->table) * SPREAD_EACH);
-}
-
-void consul_watches_retry(struct consul_watches *watches)
-{
-    struct consul_watch *watch;
-
-    for (watch = watches->table; watch; watch = watch->hh.next) {
-        watch->confirmed = false;
-        watch->pace.failures = 0;
-        watch_restart(watch, watch->owed ? 0 : spread(watches));
-    }
-}
-
-void consul_watches_agent_failed(struct consul_watches *watches, unsigned agent)
-{
-    struct consul_watch *watch;
-
-    for (watch = watches->table; watch; watch = watch->hh.next)
-        if (watch->call.http && watch->call.agent == agent) {
-            watch->confirmed = false;
-            watch_restart(watch, watch->owed ? 0 : spread(watches));
-        }
-}
-
-void consul_watches_came_up(struct consul_watches *watches)
-{
-    struct consul_watch *watch;
-
-    /* The catalogue speaks for absent services, once it was read. */
-    for (watch = watches->table; watch; watch = watch->hh.next)
-        if (watch->state == WATCH_RESTING && (!watch->absent || watch->kind != CONSUL_SERVICE))
-            watch_restart(watch, watch->owed ? 0 : spread(watches));
-}
-
-void consul_watches_went_down(struct consul_watches *watches)
-{
-    struct consul_watch *watch;
-
-    for (watch = watches->table; watch; watch = watch->hh.next) {
-        watch->confirmed = false;
-        watch->index = 0;
-        watch->pace.failures = 0;
-        if (watch->owed)
-            watch_plan(watch, 0);
-        else if (watch->kind != CONSUL_ADDR)
-            watch_rest(watch);
-    }
-}
-
-/* Does what the catalogue says now change anything for a service that was reported absent? */
-static bool absence_moves(const struct consul_watch *watch, enum consul_presence presence)
-{
-    switch (presence) {
-    case CONSUL_PRESENT:
-        return true;
-    case CONSUL_MISSING:
-        return !watch->confirmed;
-    default:
-        return watch->confirmed || watch->state == WATCH_RESTING;
-    }
-}
-
-void consul_watches_catalogue_changed(struct consul_watches *watches)
-{
-    struct consul_watch *watch;
-    struct consul_key key;
-
-    for (watch = watches->table; watch; watch = watch->hh.next) {
-        enum consul_presence presence;
-
-        if (watch->kind != CONSUL_SERVICE || (watch->endpoints && watch->endpoints->count > 0))
-            continue;
-        consul_key_parse(watch->key, &key);
-        presence = consul_catalogue_find(&watches->consul->catalogue, &key);
-        if (watch->endpoints ? presence == CONSUL_MISSING
-                             : watch->absent && absence_moves(watch, presence))
-            watch_restart(watch, 0);
-    }
-}
-
-void consul_watches_datacenter_known(struct consul_watches *watches)
-{
-    struct consul_watch *watch;
-
-    for (watch = watches->table; watch; watch = watch->hh.next)
-        if (!watch->absent && (watch->kind == CONSUL_QUERY || strchr(watch->key, '?')) &&
-            (watch->state == WATCH_PARKED || watch->endpoints))
-            watch_restart(watch, 0);
-}
-
-void consul_watches_init(struct consul_watches *watches, struct consul *consul)
-{
-    *watches = (struct consul_watches){
-        .consul = consul,
-        .log_limit = {.interval = 60 * USEC_PER_SEC, .burst = 5},
-    };
-}
-
-void consul_watches_done(struct consul_watches *watches)
-{
-    struct consul_watch *watch, *next;
-
-    HASH_ITER (hh, watches->table, watch, next)
-        watch_free(watch);
-}
-
-void consul_watches_describe(const struct consul_watches *watches, json_t *object)
-{
-    int parked = 0, polled = 0, absent = 0, failing = 0;
-    const struct consul_watch *watch;
-
-    for (watch = watches->table; watch; watch = watch->hh.next) {
-        if (watch->absent)
-            absent++;
-        else if (watch->pace.failures > 0)
-            failing++;
-        else if (watch->parks)
-            parked++;
-        else
-            polled++;
-    }
-    json_object_set_new(object, "watches",
-                        json_pack("{s:i, s:i, s:i, s:i}", "parked", parked, "polled", polled,
-                                  "absent", absent, "failing", failing));
+    consul_watches_queue_run(watches);
 }

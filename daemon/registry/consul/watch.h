@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Watches: one for every key that the core wants, each keeping its key up to date in the cheapest
- * way.
+ * A watch: one key that the core wants, kept up to date in the cheapest way.
  *
- *   service, node   a blocking query (`parks`), as many of them as there are slots; the others are
- * polled in turn, and what they learn is valid for a while only query           asked when the core
- * asks: prepared queries cannot block addr            known without asking
+ *   service, node  a blocking query if there is a slot (`parks`); else polled, and what is learned
+ *                  is valid for a while only
+ *   query          asked when the core asks: prepared queries cannot block
+ *   addr           known without asking
  *
  * An absent service rests until the catalogue names it. Nothing is asked while the registry is
  * down. Whatever happens ends in watch_fire() a little later, which looks at the whole and does the
@@ -15,39 +15,49 @@
 
 #include <uthash.h>
 
-#include "daemon/log.h"
-#include "daemon/registry/consul/agents.h"
+#include "daemon/registry/consul/call.h"
+#include "daemon/registry/consul/document.h"
+#include "daemon/registry/consul/pace.h"
+#include "daemon/registry/consul/watches.h"
 
-struct consul_watch;
-
-struct consul_watches {
-    struct consul *consul;
-    struct consul_watch *table; /* hash by key */
-    struct consul_watch *queue; /* that wait for a call of another to end */
-    unsigned parking;           /* watches that hold a slot */
-    struct log_limit log_limit; /* lines about failing keys */
+enum consul_watch_state {
+    WATCH_RESTING, /* until something happens */
+    WATCH_PLANNED, /* the timer is set */
+    WATCH_QUEUED,
+    WATCH_READING, /* a call is open that answers at once */
+    WATCH_PARKED,  /* a blocking call is open */
 };
 
-void consul_watches_init(struct consul_watches *watches, struct consul *consul);
-void consul_watches_done(struct consul_watches *watches);
+struct consul_watch {
+    struct consul_watches *watches;
+    enum consul_kind kind;
+    enum consul_watch_state state;
+    struct consul_call call;
+    struct env_timer timer;
+    usec_t planned;
+    struct consul_pace pace;
+    uint64_t index;
+    struct endpoint_set *endpoints; /* reported last as data; NULL: none was, or absent */
+    bool owed;                      /* a report is due, with or without news: want, refresh */
+    bool confirmed;                 /* what was reported holds until lost */
+    bool absent, suspect;
+    bool doubted;   /* all instances are gone: the catalogue is asked whether rights are */
+    bool parks;     /* holds a slot for a blocking query */
+    usec_t used_at; /* want, refresh */
+    char reason[CONSUL_REASON_SIZE]; /* why an instance was skipped, as logged */
+    UT_hash_handle hh;
+    struct consul_watch *prev, *next; /* of the queue */
+    char key[];
+};
 
-int consul_watch_want(struct consul_watches *watches, const char *key);
-int consul_watch_refresh(struct consul_watches *watches, const char *key);
-void consul_watch_drop(struct consul_watches *watches, const char *key);
+/* Puts it into the table. NULL: no memory. */
+struct consul_watch *consul_watch_new(struct consul_watches *watches, const char *key,
+                                      enum consul_kind kind);
+void consul_watch_free(struct consul_watch *watch);
 
-/* Reads all again from the start, spread over a while: they may have missed anything. */
-void consul_watches_retry(struct consul_watches *watches);
-/* Ends calls to an agent that fails; their watches turn to another. */
-void consul_watches_agent_failed(struct consul_watches *watches, unsigned agent);
-/* The registry answers: whatever rests is read from the start, spread over a while. */
-void consul_watches_came_up(struct consul_watches *watches);
-/* The registry is down: ends all calls; who waits for a first report gets it. */
-void consul_watches_went_down(struct consul_watches *watches);
-/* The catalogue changed, or what it can tell did. */
-void consul_watches_catalogue_changed(struct consul_watches *watches);
-/* The own datacentre is known now: what is remote has changed. */
-void consul_watches_datacenter_known(struct consul_watches *watches);
-/* There are fewer slots than before. */
-void consul_watches_shrink(struct consul_watches *watches);
-
-void consul_watches_describe(const struct consul_watches *watches, json_t *object);
+/* Moves it to where nothing is open and nothing is set. */
+void consul_watch_rest(struct consul_watch *watch);
+/* Takes the next step after `delay`. */
+void consul_watch_plan(struct consul_watch *watch, usec_t delay);
+/* Reads again from the start after `delay`. */
+void consul_watch_restart(struct consul_watch *watch, usec_t delay);
