@@ -277,18 +277,25 @@ static void publish_header(struct manager *manager)
         .search_count = count_strings(global->search),
         .ndots = global->ndots,
         .lookup_timeout = global->lookup_timeout,
+        .set_bits = VIEW_WRITER_SET_BITS,
     };
+    struct view_writer *view;
     int r;
 
     for (size_t i = 0; i < spec.domain_count; i++)
         domains[i] = (struct view_domain_spec){owners[i].domain, owners[i].shared};
     if (manager->view && view_writer_matches(manager->view, &spec))
         return;
-    manager->view = view_writer_close(manager->view);
-    r = view_writer_open(manager->runtime_directory, &spec, manager_now(manager), &manager->view);
-    if (r < 0)
-        log_error("%s/view: cannot be written: %s; lookups go by the socket alone",
-                  manager->runtime_directory, strerror(-r));
+    r = view_writer_open(manager->runtime_directory, &spec, manager_now(manager), NULL, NULL,
+                         &view);
+    if (r < 0) {
+        log_error("%s/view: cannot be written: %s; lookups go by the %s",
+                  manager->runtime_directory, strerror(-r),
+                  manager->view ? "one in place" : "socket alone");
+        return;
+    }
+    view_writer_close(manager->view);
+    manager->view = view;
 }
 
 /* ---- configuration ---- */

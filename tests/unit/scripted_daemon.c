@@ -128,7 +128,8 @@ void daemon_publish(struct scripted_daemon *daemon, const char *search, unsigned
     };
 
     view_writer_close(daemon->writer);
-    ck_assert_int_eq(view_writer_open(daemon->directory, &spec, boottime(), &daemon->writer), 0);
+    ck_assert_int_eq(
+        view_writer_open(daemon->directory, &spec, boottime(), NULL, NULL, &daemon->writer), 0);
 }
 
 void daemon_beat(struct scripted_daemon *daemon, int seconds)

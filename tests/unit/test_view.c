@@ -16,6 +16,13 @@
 #include "tests/unit/scripted_daemon.h"
 #include "tests/unit/unit.h"
 
+/* Of a new view. */
+enum {
+    FILE_SIZE = VIEW_HEADER_SIZE + (VIEW_SET_SIZE << VIEW_WRITER_SET_BITS) +
+                (VIEW_SET_SIZE << VIEW_WRITER_NEGATIVE_BITS) +
+                (VIEW_REVERSE_SIZE << (VIEW_WRITER_SET_BITS + 3)),
+};
+
 static struct scripted_daemon world;
 
 static void set_up(void)
@@ -55,8 +62,9 @@ static enum view_owner owner(const struct view *view, const char *name)
 static void publish(const struct view_spec *spec)
 {
     world.writer = view_writer_close(world.writer);
-    ck_assert_int_eq(
-        view_writer_open(world.directory, spec, (usec_t)clock_tick() * 62500, &world.writer), 0);
+    ck_assert_int_eq(view_writer_open(world.directory, spec, (usec_t)clock_tick() * 62500, NULL,
+                                      NULL, &world.writer),
+                     0);
 }
 
 static unsigned count_entries(void)
@@ -76,14 +84,14 @@ START_TEST(what_is_written_is_read)
     static const struct view_domain_spec domains[] = {
         {"consul", false}, {"eu.consul", true}, {"x", false}, {"service.eu.consul", false}};
     static const char *const search[] = {"service.consul", "consul"};
-    struct view_spec spec = {domains, 4, search, 2, 2, 1500 * USEC_PER_MSEC};
+    struct view_spec spec = {domains, 4, search, 2, 2, 1500 * USEC_PER_MSEC, 0};
     const struct view *view;
     struct stat status;
 
     publish(&spec);
     ck_assert_int_eq(stat(path_of("view"), &status), 0);
     ck_assert_int_eq(status.st_mode & 07777, 0644);
-    ck_assert_int_eq(status.st_size, VIEW_HEADER_SIZE);
+    ck_assert_int_eq(status.st_size, FILE_SIZE);
     ck_assert_uint_eq(count_entries(), 1);
     view = attach();
     ck_assert_ptr_nonnull(view);
@@ -105,7 +113,7 @@ START_TEST(short_names_are_searched_and_foreign_ones_are_not)
 {
     static const struct view_domain_spec domain = {"consul", false};
     static const char *const search[] = {"service.consul"};
-    struct view_spec spec = {&domain, 1, search, 1, 2, USEC_PER_SEC};
+    struct view_spec spec = {&domain, 1, search, 1, 2, USEC_PER_SEC, 0};
     const struct view *view;
 
     publish(&spec);
@@ -242,7 +250,7 @@ START_TEST(a_new_file_is_needed_only_for_other_content)
 {
     struct view_domain_spec domains[] = {{"consul", false}, {"b", false}};
     const char *search[] = {"consul"};
-    struct view_spec spec = {domains, 2, search, 1, 1, USEC_PER_SEC}, other = spec;
+    struct view_spec spec = {domains, 2, search, 1, 1, USEC_PER_SEC, 0}, other = spec;
 
     publish(&spec);
     ck_assert(view_writer_matches(world.writer, &spec));
@@ -269,14 +277,14 @@ START_TEST(what_does_not_fit_the_header_is_refused)
 
     for (size_t i = 0; i < ELEMENTS(domains); i++)
         domains[i] = (struct view_domain_spec){"a", false};
-    ck_assert_int_eq(view_writer_open(world.directory, &spec, 0, &writer), -E2BIG);
+    ck_assert_int_eq(view_writer_open(world.directory, &spec, 0, NULL, NULL, &writer), -E2BIG);
     spec.domain_count = 1;
     domains[0].name = "not a name";
-    ck_assert_int_eq(view_writer_open(world.directory, &spec, 0, &writer), -EINVAL);
+    ck_assert_int_eq(view_writer_open(world.directory, &spec, 0, NULL, NULL, &writer), -EINVAL);
     domains[0].name = "";
-    ck_assert_int_eq(view_writer_open(world.directory, &spec, 0, &writer), -EINVAL);
+    ck_assert_int_eq(view_writer_open(world.directory, &spec, 0, NULL, NULL, &writer), -EINVAL);
     ck_assert_uint_eq(count_entries(), 0);
-    ck_assert_int_eq(view_writer_open("/nonexistent", &spec, 0, &writer), -ENOENT);
+    ck_assert_int_eq(view_writer_open("/nonexistent", &spec, 0, NULL, NULL, &writer), -ENOENT);
 }
 END_TEST
 
@@ -362,7 +370,7 @@ START_TEST(a_header_that_lies_is_no_view)
         FIELD(domains[0].text, 0x20202020), /* blanks */
         FIELD(domains[0].text, 0x4f434f43), /* capitals */
     };
-    static _Alignas(8) char good[VIEW_HEADER_SIZE], bad[VIEW_HEADER_SIZE];
+    static _Alignas(8) char good[FILE_SIZE], bad[FILE_SIZE];
     static struct view view;
     int fd;
 
@@ -382,7 +390,7 @@ END_TEST
 
 START_TEST(a_time_out_or_lease_beyond_reason_is_not_believed)
 {
-    static _Alignas(8) char file[VIEW_HEADER_SIZE];
+    static _Alignas(8) char file[FILE_SIZE];
     struct view_header *header = (struct view_header *)file;
     static struct view view;
     int fd;
