@@ -29,7 +29,7 @@
 #include "tests/unit/scripted_daemon.h"
 #include "tests/unit/unit.h"
 
-enum { QUICK_MS = 150, TIMEOUT_MS = 50, DEADLINE_MS = TIMEOUT_MS + WIRE_GRACE_MS, LARGE = 2000 };
+enum { QUICK_MS = 600, TIMEOUT_MS = 750, DEADLINE_MS = TIMEOUT_MS + WIRE_GRACE_MS, LARGE = 2000 };
 
 #ifdef __SANITIZE_ADDRESS__
 enum { STACK_MAX = 65536 }; /* frames have red zones */
