@@ -419,7 +419,7 @@ static const char *collect_extra(struct parse *parse)
             continue;
         cursor.at = record->owner;
         if (!take_name(&cursor, &owner) || !wire_name_to_text(&owner, extra->name) ||
-            !bsearch(&text, names, targets, sizeof(*names), name_compare))
+            extra->name[0] == '\0' || !bsearch(&text, names, targets, sizeof(*names), name_compare))
             continue;
         if (!record_address(parse, record, &extra->address))
             return "malformed address record";
