@@ -7,7 +7,9 @@
  * time-out, decoded bytes and headers capped. Host names in URLs are resolved through net/dns, never by
  * libcurl, so the daemon never resolves through itself. TLS verifies by default.
  *
- * No callback runs inside http_start(). After on_done() or http_cancel() the call is gone.
+ * No callback runs inside http_start(). After on_done() or http_cancel() the call is gone. Any callback
+ * may start and cancel calls, its own too. The process must ignore SIGPIPE (OpenSSL writes without
+ * MSG_NOSIGNAL).
  */
 #pragma once
 
@@ -93,7 +95,7 @@ struct dns_client;
 
 /* `dns` must outlive the client. */
 int http_client_new(struct sd_event *event, struct dns_client *dns, struct http_client **ret_client);
-/* Cancels all calls; takes NULL, returns NULL. */
+/* Cancels all calls; not from within a callback. Takes NULL, returns NULL. */
 struct http_client *http_client_free(struct http_client *client);
 
 int http_start(struct http_client *client, const struct http_request *request,

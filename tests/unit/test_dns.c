@@ -188,11 +188,11 @@ START_TEST(an_unhelpful_server_is_a_failure_that_says_so)
 {
     static const char *const names[] = {"servfail.test", "refused.test", "half.test",
                                         "referral.test"};
-    static const char *const texts[] = {"fail", "refuse", "malformed", "referral"};
+    static const char *const texts[] = {"fail", "refuse", "form", "referral"};
     struct got got = ask_script(names[_i]);
 
     ck_assert_int_eq(got.outcome, DNS_FAILED);
-    ck_assert_msg(strstr(got.text, texts[_i]), "%s", got.text);
+    ck_assert_msg(strcasestr(got.text, texts[_i]), "%s", got.text);
     ck_assert_str_eq(got.canonical, names[_i]);
 }
 END_TEST

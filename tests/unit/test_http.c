@@ -650,6 +650,30 @@ START_TEST(host_names_go_through_our_own_dns)
 }
 END_TEST
 
+START_TEST(losing_dns_does_not_lose_a_registry)
+{
+    static const char *const records[] = {"--host-record=registry.test,127.0.0.1,0", NULL};
+    usec_t end = loop_now() + 1500 * USEC_PER_MSEC;
+    struct dnsmasq dnsmasq;
+    char name[64];
+    struct got got;
+
+    dnsmasq_start(&dnsmasq, records);
+    ck_assert_int_eq(dns_client_set_servers(dns, dnsmasq.servers), 0);
+    snprintf(name, sizeof(name), "http://registry.test:%u/echo", script.port);
+    got = get(&(struct http_request){.url = name});
+    assert_got(&got, HTTP_DONE, 200);
+    got_done(&got);
+    dnsmasq_stop(&dnsmasq);
+    /* Through the second for which its addresses are kept, and beyond. */
+    while (loop_now() < end) {
+        got = get(&(struct http_request){.url = name, .fresh = true});
+        assert_got(&got, HTTP_DONE, 200);
+        got_done(&got);
+    }
+}
+END_TEST
+
 START_TEST(a_name_that_does_not_resolve_is_unreachable)
 {
     static const char *const records[] = {"--txt-record=empty.test,text", NULL};
@@ -1011,6 +1035,7 @@ static Suite *make_suite(void)
     tcase_add_test(calls, a_unix_socket_serves_too);
     tcase_add_test(calls, connecting_alone_is_enough_if_asked);
     tcase_add_test(calls, host_names_go_through_our_own_dns);
+    tcase_add_test(calls, losing_dns_does_not_lose_a_registry);
     tcase_add_test(calls, a_name_that_does_not_resolve_is_unreachable);
     suite_add_tcase(suite, calls);
 
