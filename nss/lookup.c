@@ -10,11 +10,14 @@
 #include <string.h>
 
 #include "nss-sd/wire.h"
+#include "nss/announce.h"
 #include "nss/clock.h"
 #include "nss/draw.h"
 #include "nss/silence.h"
 #include "nss/transport.h"
-#include "nss/view_reader.h"
+#include "nss/view_slots.h"
+
+enum { LOOKUP_SLOT_RECORDS = (ANSWER_SLOT_SIZE - ANSWER_RECORDS) / sizeof(struct answer_record4) };
 
 static const struct verdict verdict_success = {NSS_STATUS_SUCCESS, 0, NETDB_SUCCESS};
 static const struct verdict verdict_foreign = {NSS_STATUS_UNAVAIL, ENOENT, NO_RECOVERY};
@@ -25,11 +28,13 @@ static const struct verdict verdict_no_room = {NSS_STATUS_TRYAGAIN, ERANGE, NETD
 static const struct verdict verdict_no_daemon = {NSS_STATUS_UNAVAIL, ECONNREFUSED, NO_RECOVERY};
 static const struct verdict verdict_no_family = {NSS_STATUS_UNAVAIL, EAFNOSUPPORT, NO_RECOVERY};
 
-/* One question on its way to the daemon. */
+/* One question, in the form in which the daemon would get it. */
 struct lookup {
     const struct view *view; /* NULL: no header can be read, nobody knows what is ours */
-    enum view_owner owner;   /* reverse: VIEW_FOREIGN, for only the daemon knows its addresses */
-    uint32_t now;            /* tick */
+    enum view_owner owner;   /* reverse: VIEW_FOREIGN, for the header does not tell */
+    enum view_pulse pulse;   /* VIEW_FOREIGN_CLOCK without a view */
+    uint32_t heartbeat;
+    uint32_t now; /* tick */
     struct wire_request request;
     const struct lookup_target *target;
 };
@@ -38,6 +43,7 @@ static struct lookup lookup_begin(enum wire_op op, const struct lookup_target *t
 {
     struct lookup lookup = {
         .owner = VIEW_FOREIGN,
+        .pulse = VIEW_FOREIGN_CLOCK,
         .now = clock_tick(),
         .request =
             {
@@ -50,6 +56,8 @@ static struct lookup lookup_begin(enum wire_op op, const struct lookup_target *t
     };
 
     lookup.view = view_reader_current(lookup.now);
+    if (lookup.view)
+        lookup.pulse = view_pulse(lookup.view, lookup.now, &lookup.heartbeat);
     return lookup;
 }
 
@@ -72,42 +80,44 @@ static unsigned lookup_families(enum wire_family family)
     return (family != WIRE_IPV6 ? DRAW_IPV4 : 0u) | (family != WIRE_IPV4 ? DRAW_IPV6 : 0u);
 }
 
-static bool lookup_pack_forward(const struct lookup *lookup, const struct transport_reply *reply)
+/* `order`: room for a number for every record. */
+static bool lookup_pack_forward(const struct lookup *lookup, const struct answer *answer,
+                                uint16_t *order)
 {
-    const struct answer_head *head = reply->answer.head;
+    const struct answer_head *head = answer->head;
     const struct lookup_target *target = lookup->target;
     enum wire_family family = lookup->request.family;
-    struct pack_records records = {.answer = &reply->answer, .order = reply->order};
+    struct pack_records records = {.answer = answer, .order = order};
     uint64_t seed = head->count4 + head->count6 > 1 ? draw_seed() : 0;
     size_t limit = head->limit;
 
     if (limit > 0 && lookup->view && lookup->view->elsewhere)
         limit = 1;
-    records.count = draw_order(&reply->answer, lookup_families(family), limit, seed, reply->order);
+    records.count = draw_order(answer, lookup_families(family), limit, seed, order);
     if (target->tuples)
         return pack_tuples(target->buffer, &records, target->tuples);
     return pack_hostent(target->buffer, &records, family == WIRE_IPV4 ? AF_INET : AF_INET6,
                         target->host);
 }
 
-static bool lookup_pack_reverse(const struct lookup *lookup, const struct transport_reply *reply)
+static bool lookup_pack_reverse(const struct lookup *lookup, const struct answer *answer)
 {
     const struct wire_request *request = &lookup->request;
 
-    return pack_reverse(lookup->target->buffer, &reply->answer,
+    return pack_reverse(lookup->target->buffer, answer,
                         request->family == WIRE_IPV4 ? AF_INET : AF_INET6, request->data,
                         lookup->target->host);
 }
 
-static struct verdict lookup_verdict(const struct lookup *lookup,
-                                     const struct transport_reply *reply)
+static struct verdict lookup_verdict(const struct lookup *lookup, const struct answer *answer,
+                                     uint16_t *order)
 {
     bool packed;
 
-    switch (lookup_status(reply->answer.head, lookup->request.family)) {
+    switch (lookup_status(answer->head, lookup->request.family)) {
     case ANSWER_FOUND:
-        packed = lookup->request.op == WIRE_FORWARD ? lookup_pack_forward(lookup, reply)
-                                                    : lookup_pack_reverse(lookup, reply);
+        packed = lookup->request.op == WIRE_FORWARD ? lookup_pack_forward(lookup, answer, order)
+                                                    : lookup_pack_reverse(lookup, answer);
         return packed ? verdict_success : verdict_no_room;
     case ANSWER_NO_DATA:
         return verdict_no_data;
@@ -121,24 +131,25 @@ static struct verdict lookup_verdict(const struct lookup *lookup,
     return verdict_foreign;
 }
 
+/* ---- the daemon ---- */
+
 /*
  * Is the daemon worth asking? A name that is ours always is, unless the daemon was silent and its
  * heartbeat has not moved since. What may well be none of ours never waits for one that is not
  * seen to live.
  */
-static bool lookup_may_ask(const struct lookup *lookup, enum view_pulse pulse, uint32_t heartbeat)
+static bool lookup_may_ask(const struct lookup *lookup)
 {
-    if (lookup->view && lookup->owner != VIEW_OWNED && pulse == VIEW_OVERDUE)
+    if (lookup->owner != VIEW_OWNED && lookup->pulse == VIEW_OVERDUE)
         return false;
-    return silence_may_ask(heartbeat, lookup->now);
+    return silence_may_ask(lookup->heartbeat, lookup->now);
 }
 
 /*
  * What the outcome says of the daemon. With a header, a time-out counts only if the heart stood
  * still meanwhile: for the lease, or through a wait of two beats.
  */
-static void lookup_learn(const struct lookup *lookup, enum transport_outcome outcome,
-                         uint32_t heartbeat)
+static void lookup_learn(const struct lookup *lookup, enum transport_outcome outcome)
 {
     uint32_t now = clock_tick(), beat = 0;
 
@@ -150,61 +161,223 @@ static void lookup_learn(const struct lookup *lookup, enum transport_outcome out
     } else if (outcome == TRANSPORT_TIMEOUT &&
                (view_pulse(lookup->view, now, &beat) == VIEW_OVERDUE ||
                 now - lookup->now >= 2 * VIEW_TICKS_PER_SECOND) &&
-               beat == heartbeat) {
+               beat == lookup->heartbeat) {
         silence_begin(beat, now);
     }
 }
 
-/* Asks the daemon. Cancellation is off while there is a descriptor or a mapping to lose. */
-static struct verdict lookup_ask(const struct lookup *lookup)
+/*
+ * Asks the daemon. Cancellation is off while there is a descriptor or a mapping to lose. Its frame
+ * (a reply) and that of lookup_hit() (a slot) are never on the stack together.
+ */
+static __attribute__((noinline)) struct verdict lookup_ask(const struct lookup *lookup)
 {
     struct verdict verdict = lookup->owner == VIEW_OWNED ? verdict_undecided : verdict_no_daemon;
     unsigned timeout = lookup->view ? lookup->view->header.lookup_timeout_ms
                                     : (unsigned)WIRE_LOOKUP_TIMEOUT_MS;
-    enum view_pulse pulse = VIEW_FOREIGN_CLOCK;
     enum transport_outcome outcome;
     struct transport_reply reply;
-    uint32_t heartbeat = 0;
     int cancel;
 
-    if (lookup->view)
-        pulse = view_pulse(lookup->view, lookup->now, &heartbeat);
-    if (!lookup_may_ask(lookup, pulse, heartbeat))
+    if (!lookup_may_ask(lookup))
         return verdict;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     outcome = transport_ask(&lookup->request, timeout + WIRE_GRACE_MS, &reply);
-    lookup_learn(lookup, outcome, heartbeat);
+    lookup_learn(lookup, outcome);
     if (outcome == TRANSPORT_ANSWERED)
-        verdict = lookup_verdict(lookup, &reply);
+        verdict = lookup_verdict(lookup, &reply.answer, reply.order);
     transport_reply_done(&reply);
     pthread_setcancelstate(cancel, NULL);
     return verdict;
 }
 
+/* ---- the view ---- */
+
+/* A folded name. */
+struct lookup_text {
+    size_t length;
+    char text[NAME_SIZE];
+};
+
+static bool lookup_has_slots(const struct lookup *lookup)
+{
+    return lookup->view && lookup->pulse != VIEW_FOREIGN_CLOCK;
+}
+
+static struct view_moment lookup_moment(const struct lookup *lookup)
+{
+    return (struct view_moment){lookup->view, lookup->now, lookup->heartbeat,
+                                lookup->pulse == VIEW_LIVE};
+}
+
+/* The answer is served: should the daemon hear that somebody asks for it? */
+static void lookup_announce(const struct lookup *lookup, const struct answer *answer)
+{
+    if (lookup->pulse == VIEW_LIVE && view_ticks_until(answer->head->refresh_at, lookup->now) <= 0)
+        announce_interest(answer, lookup->now);
+}
+
+/*
+ * Decides `name` from the view, if that holds something that may be served at least as `least`
+ * says. An answer that leaves the families open that were asked for decides nothing.
+ */
+static __attribute__((noinline)) bool lookup_hit(const struct lookup *lookup, const char *name,
+                                                 size_t length, enum view_serve least,
+                                                 struct verdict *ret_verdict)
+{
+    struct view_moment moment = lookup_moment(lookup);
+    uint16_t order[LOOKUP_SLOT_RECORDS];
+    struct view_answer found;
+
+    if (!lookup_has_slots(lookup) || !view_slots_find(&moment, name, length, least, &found) ||
+        lookup_status(found.answer.head, lookup->request.family) == ANSWER_UNDECIDED)
+        return false;
+    *ret_verdict = lookup_verdict(lookup, &found.answer, order);
+    if (least == VIEW_SERVE_NOW)
+        lookup_announce(lookup, &found.answer);
+    return true;
+}
+
+/* Was this a name that exists when the view last heard of it, however long ago? */
+static __attribute__((noinline)) bool lookup_knows(const struct lookup *lookup,
+                                                   const struct lookup_text *name)
+{
+    struct view_moment moment = lookup_moment(lookup);
+    struct view_answer found;
+
+    return lookup_has_slots(lookup) &&
+           view_slots_find(&moment, name->text, name->length, VIEW_SERVE_NEVER, &found) &&
+           found.answer.head->count4 + found.answer.head->count6 > 0;
+}
+
+/* ---- a name of ours: the view, then the daemon, then what the view has for such an hour ---- */
+
+static struct verdict lookup_owned(const struct lookup *lookup)
+{
+    const struct wire_request *request = &lookup->request;
+    struct verdict verdict;
+
+    if (lookup_hit(lookup, request->data, request->length, VIEW_SERVE_NOW, &verdict))
+        return verdict;
+    verdict = lookup_ask(lookup);
+    if (verdict.h_error == TRY_AGAIN)
+        lookup_hit(lookup, request->data, request->length, VIEW_SERVE_LAST, &verdict);
+    return verdict;
+}
+
+/* ---- a short name: the first candidate that exists wins ---- */
+
+/* The name with suffix `i` of the search list; false: it is none of ours, or no name. */
+static bool lookup_candidate(const struct lookup *lookup, uint32_t i, struct lookup_text *ret_name)
+{
+    const struct wire_request *request = &lookup->request;
+    const struct view_name *suffix = &lookup->view->header.search[i];
+
+    ret_name->length = (size_t)request->length + 1 + suffix->length;
+    if (ret_name->length > NAME_MAX_LENGTH)
+        return false;
+    memcpy(ret_name->text, request->data, request->length);
+    ret_name->text[request->length] = '.';
+    memcpy(ret_name->text + request->length + 1, suffix->text, suffix->length);
+    return view_owner(lookup->view, ret_name->text, ret_name->length, true) == VIEW_OWNED;
+}
+
+static bool lookup_exists(const struct verdict *verdict)
+{
+    return verdict->h_error != HOST_NOT_FOUND && verdict->h_error != NO_RECOVERY;
+}
+
+/* True: the view decides, with verdict_foreign where all candidates are absent. */
+static bool lookup_search(const struct lookup *lookup, struct verdict *ret_verdict)
+{
+    struct lookup_text name;
+
+    for (uint32_t i = 0; i < lookup->view->header.search_count; i++) {
+        if (!lookup_candidate(lookup, i, &name))
+            continue;
+        if (!lookup_hit(lookup, name.text, name.length, VIEW_SERVE_NOW, ret_verdict))
+            return false;
+        if (lookup_exists(ret_verdict))
+            return true;
+    }
+    *ret_verdict = verdict_foreign;
+    return true;
+}
+
+/*
+ * The daemon did not decide, which it said with `verdict` or by its silence. As it would do itself,
+ * pass over what is open: the first candidate that exists wins. Failing that, a name of which a
+ * candidate was known once is ours, and undecided.
+ */
+static struct verdict lookup_search_last(const struct lookup *lookup, struct verdict verdict)
+{
+    struct lookup_text name;
+    struct verdict hit;
+
+    for (uint32_t i = 0; i < lookup->view->header.search_count; i++) {
+        if (!lookup_candidate(lookup, i, &name))
+            continue;
+        if (lookup_hit(lookup, name.text, name.length, VIEW_SERVE_LAST, &hit) &&
+            lookup_exists(&hit))
+            return hit;
+        if (lookup_knows(lookup, &name))
+            verdict = verdict_undecided;
+    }
+    return verdict;
+}
+
+static struct verdict lookup_searched(const struct lookup *lookup)
+{
+    struct verdict verdict;
+
+    if (lookup_search(lookup, &verdict))
+        return verdict;
+    verdict = lookup_ask(lookup);
+    if (verdict.h_error == TRY_AGAIN || verdict.error == ECONNREFUSED)
+        return lookup_search_last(lookup, verdict);
+    return verdict;
+}
+
 struct verdict lookup_name(const char *name, int family, const struct lookup_target *target)
 {
-    struct lookup lookup;
-    char folded[NAME_SIZE];
+    struct lookup lookup = lookup_begin(WIRE_FORWARD, target);
+    struct wire_request *request = &lookup.request;
     bool rooted;
-    size_t length = name ? name_fold(name, SIZE_MAX, folded, &rooted) : 0;
+    size_t length = name ? name_fold(name, SIZE_MAX, request->data, &rooted) : 0;
 
     if (family != AF_INET && family != AF_INET6 && !(family == AF_UNSPEC && target->tuples))
         return verdict_no_family;
     if (length == 0)
         return verdict_foreign;
-    lookup = lookup_begin(WIRE_FORWARD, target);
-    if (lookup.view) {
-        lookup.owner = view_owner(lookup.view, folded, length, rooted);
-        if (lookup.owner == VIEW_FOREIGN)
-            return verdict_foreign;
+    request->family = family == AF_INET ? WIRE_IPV4 : family == AF_INET6 ? WIRE_IPV6 : WIRE_UNSPEC;
+    request->flags = rooted ? WIRE_REQUEST_ROOTED : 0;
+    request->length = (uint16_t)length;
+    if (!lookup.view)
+        return lookup_ask(&lookup);
+    lookup.owner = view_owner(lookup.view, request->data, length, rooted);
+    switch (lookup.owner) {
+    case VIEW_OWNED:
+        return lookup_owned(&lookup);
+    case VIEW_SEARCHED:
+        return lookup_searched(&lookup);
+    case VIEW_FOREIGN:
+        return verdict_foreign;
     }
-    lookup.request.family = family == AF_INET    ? WIRE_IPV4
-                            : family == AF_INET6 ? WIRE_IPV6
-                                                 : WIRE_UNSPEC;
-    lookup.request.flags = rooted ? WIRE_REQUEST_ROOTED : 0;
-    lookup.request.length = (uint16_t)length;
-    memcpy(lookup.request.data, folded, length);
-    return lookup_ask(&lookup);
+    return verdict_foreign;
+}
+
+/* ---- reverse ---- */
+
+/* Who is not in the table of addresses is not ours: tools ask for every address that they see. */
+static __attribute__((noinline)) struct verdict lookup_listed(const struct lookup *lookup)
+{
+    struct view_moment moment = lookup_moment(lookup);
+    const struct wire_request *request = &lookup->request;
+    struct view_answer found;
+
+    if (!view_slots_find_address(&moment, request->family, (const uint8_t *)request->data, &found))
+        return verdict_foreign;
+    return lookup_pack_reverse(lookup, &found.answer) ? verdict_success : verdict_no_room;
 }
 
 /* IPv4 in IPv6 (mapped, or the old compatible form, but not :: and ::1): the last four bytes. */
@@ -233,5 +406,7 @@ struct verdict lookup_address(const void *address, size_t length, int family,
     lookup.request.family = family == AF_INET ? WIRE_IPV4 : WIRE_IPV6;
     lookup.request.length = (uint16_t)length;
     memcpy(lookup.request.data, bytes, length);
+    if (lookup_has_slots(&lookup) && view_slots_know_addresses(lookup.view))
+        return lookup_listed(&lookup);
     return lookup_ask(&lookup);
 }

@@ -165,7 +165,8 @@ static inline uint64_t view_file_size(uint32_t set_bits, uint32_t negative_bits,
 
 /*
  * Checks what has a fixed place, on a private copy: everything before `filter`. True: the file is
- * of this layout, its tables fill it exactly, and the counts are within their bounds.
+ * of this layout, its tables fill it exactly, and the counts are within their bounds. (A table of
+ * addresses is at least one set.)
  */
 static inline bool view_header_check(const struct view_header *header, uint64_t file_size)
 {
@@ -175,8 +176,8 @@ static inline bool view_header_check(const struct view_header *header, uint64_t 
            file_size <= VIEW_FILE_MAX &&
            file_size ==
                view_file_size(header->set_bits, header->negative_bits, header->reverse_bits) &&
-           header->domain_count <= VIEW_DOMAINS_MAX && header->search_count <= VIEW_SEARCH_MAX &&
-           header->clock_count <= VIEW_CLOCKS_MAX;
+           header->reverse_bits >= 2 && header->domain_count <= VIEW_DOMAINS_MAX &&
+           header->search_count <= VIEW_SEARCH_MAX && header->clock_count <= VIEW_CLOCKS_MAX;
 }
 
 /* Is this, a private copy, a name as the header carries it? */
@@ -246,11 +247,14 @@ static inline int32_t view_ticks_until(uint32_t tick, uint32_t now)
  * May this answer be served? `head` and `clock` (the answer's, or NULL where it has none) are
  * private copies; `live`: the heartbeat is not overdue; `heartbeat` the word itself.
  *
- *   validity            daemon live                     daemon dead, hung or restarting
- *   clock live          now                             now, to the stale limit after the last
- * heartbeat clock lost          now, to the stale limit after the clock's confirmed_at no clock to
- * fresh_until now, then to     to stale_until now stale_until last a negative answer   as above to
- * fresh_until,        never: the daemon is asked, and its silence is never after it no absence
+ *   validity               daemon live              daemon dead, hung or restarting
+ *   clock live             now                      now, until the stale limit has passed since
+ *                                                   the last heartbeat
+ *   clock lost             now, until the stale limit has passed since the clock's confirmed_at
+ *   no clock               now to fresh_until,      now to stale_until
+ *                          then last to stale_until
+ *   a negative answer      as above, but never      never: the daemon is asked, and its silence is
+ *                          beyond fresh_until       no absence
  *
  * A negative answer that carries a clock is good while the clock is live.
  */

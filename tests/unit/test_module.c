@@ -8,34 +8,25 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
-#include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #include "nss-sd/view.h"
-#include "nss/module.h"
+#include "tests/unit/outcome.h"
+#include "tests/unit/process.h"
 #include "tests/unit/scripted_daemon.h"
 #include "tests/unit/unit.h"
 
 enum { QUICK_MS = 600, TIMEOUT_MS = 750, DEADLINE_MS = TIMEOUT_MS + WIRE_GRACE_MS, LARGE = 2000 };
-
-#ifdef __SANITIZE_ADDRESS__
-enum { STACK_MAX = 65536 }; /* frames have red zones */
-#else
-enum { STACK_MAX = 8192 };
-#endif
 
 static const struct answer_record4 web4[] = {{{192, 0, 2, 1}, 1, 0, 1, 0, 0}};
 static const struct answer_record6 web6[] = {{{0x20, 0x01, 0x0d, 0xb8, [15] = 1}, 1, 0, 0, 0, 0}};
@@ -50,68 +41,6 @@ static const struct payload_spec web = {
 static struct scripted_daemon world;
 static struct reply reply;
 static struct script script = {.reply = &reply};
-
-/* Everything that a lookup hands back. */
-struct outcome {
-    enum nss_status status;
-    int error, h_error;
-    struct gaih_addrtuple *tuples;
-    struct hostent host;
-    char *canonical;
-    int32_t ttl;
-    double ms; /* how long it took */
-    _Alignas(16) char buffer[4096];
-};
-
-static double now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
-
-/* AF_UNSPEC goes by 4_r, a family by 3_r. The error numbers start as something that nobody sets. */
-static struct outcome *look_up(const char *name, int family)
-{
-    static struct outcome outcome;
-    struct outcome *o = &outcome;
-    double begin = now_ms();
-
-    *o = (struct outcome){.error = -1, .h_error = -1, .ttl = INT32_MAX};
-    o->status = family == AF_UNSPEC
-                    ? _nss_sd_gethostbyname4_r(name, &o->tuples, o->buffer, sizeof(o->buffer),
-                                               &o->error, &o->h_error, &o->ttl)
-                    : _nss_sd_gethostbyname3_r(name, family, &o->host, o->buffer, sizeof(o->buffer),
-                                               &o->error, &o->h_error, &o->ttl, &o->canonical);
-    o->ms = now_ms() - begin;
-    return o;
-}
-
-static struct outcome *look_up_address(const void *address, socklen_t length, int family)
-{
-    static struct outcome outcome;
-    struct outcome *o = &outcome;
-    double begin = now_ms();
-
-    *o = (struct outcome){.error = -1, .h_error = -1, .ttl = INT32_MAX};
-    o->status = _nss_sd_gethostbyaddr2_r(address, length, family, &o->host, o->buffer,
-                                         sizeof(o->buffer), &o->error, &o->h_error, &o->ttl);
-    o->ms = now_ms() - begin;
-    return o;
-}
-
-static void expect(const struct outcome *o, enum nss_status status, int error, int h_error)
-{
-    ck_assert_int_eq(o->status, status);
-    ck_assert_int_eq(o->error, error);
-    ck_assert_int_eq(o->h_error, h_error);
-}
-
-#define EXPECT_SUCCESS(o)   expect(o, NSS_STATUS_SUCCESS, -1, NETDB_SUCCESS)
-#define EXPECT_FOREIGN(o)   expect(o, NSS_STATUS_UNAVAIL, ENOENT, NO_RECOVERY)
-#define EXPECT_NO_DAEMON(o) expect(o, NSS_STATUS_UNAVAIL, ECONNREFUSED, NO_RECOVERY)
-#define EXPECT_UNDECIDED(o) expect(o, NSS_STATUS_TRYAGAIN, EAGAIN, TRY_AGAIN)
 
 static void set_up(void)
 {
@@ -128,6 +57,13 @@ static void serve_answer(const struct payload_spec *spec)
 {
     script.size = reply_make(&reply, spec);
     daemon_publish(&world, NULL, TIMEOUT_MS);
+    daemon_start(&world, &script);
+}
+
+/* Without a view, which would say which addresses are ours, the daemon is asked about each. */
+static void serve_answer_without_view(const struct payload_spec *spec)
+{
+    script.size = reply_make(&reply, spec);
     daemon_start(&world, &script);
 }
 
@@ -230,30 +166,6 @@ struct row {
     int unspec, inet; /* h_errno; the status follows from it */
 };
 
-static enum nss_status status_of(int h_error)
-{
-    switch (h_error) {
-    case NETDB_SUCCESS:
-        return NSS_STATUS_SUCCESS;
-    case HOST_NOT_FOUND:
-    case NO_DATA:
-        return NSS_STATUS_NOTFOUND;
-    case TRY_AGAIN:
-        return NSS_STATUS_TRYAGAIN;
-    default:
-        return NSS_STATUS_UNAVAIL;
-    }
-}
-
-static void expect_h_error(const struct outcome *o, int h_error)
-{
-    ck_assert_int_eq(o->h_error, h_error);
-    ck_assert_int_eq(o->status, status_of(h_error));
-    ck_assert_int_eq(o->error, h_error == NETDB_SUCCESS ? -1
-                               : h_error == TRY_AGAIN   ? EAGAIN
-                                                        : ENOENT);
-}
-
 START_TEST(every_pair_of_statuses_has_its_verdict)
 {
     static const struct row rows[] = {
@@ -321,7 +233,7 @@ START_TEST(a_short_buffer_is_erange_with_netdb_internal)
     char *canonical;
     char *buffers[] = {NULL, o.buffer};
 
-    serve_answer(&web);
+    serve_answer_without_view(&web);
     for (size_t i = 0; i < 2 * ELEMENTS(buffers); i++) {
         char *buffer = buffers[i / 2];
         size_t size = i % 2 == 0 ? 0 : 16;
@@ -453,7 +365,7 @@ START_TEST(a_reverse_lookup_gives_the_name)
 {
     struct outcome *o;
 
-    serve_answer(&web);
+    serve_answer_without_view(&web);
     o = look_up_address(web4[0].address, 4, AF_INET);
     EXPECT_SUCCESS(o);
     ck_assert_str_eq(o->host.h_name, "web.consul");
@@ -475,7 +387,7 @@ START_TEST(ipv4_in_ipv6_is_unwrapped)
     static const uint8_t loopback[16] = {[15] = 1};
     struct outcome *o;
 
-    serve_answer(&web);
+    serve_answer_without_view(&web);
     o = look_up_address(mapped, 16, AF_INET6);
     EXPECT_SUCCESS(o);
     ck_assert_int_eq(o->host.h_addrtype, AF_INET);
@@ -495,7 +407,7 @@ START_TEST(a_reverse_lookup_never_waits_for_a_dead_daemon)
     serve_silence();
     daemon_beat(&world, 10);
     o = look_up_address(web4[0].address, 4, AF_INET);
-    EXPECT_NO_DAEMON(o);
+    EXPECT_FOREIGN(o);
     ck_assert(o->ms < QUICK_MS);
     ck_assert_uint_eq(connections(), 0);
 }
@@ -967,39 +879,6 @@ START_TEST(threads_that_start_together_all_see_the_view)
 }
 END_TEST
 
-static void *do_nothing(void *argument)
-{
-    return argument;
-}
-
-/*
- * How much of a stack that was painted before a thread ran `function` the thread has written on.
- * Read by the kernel, for valgrind objects to a look at a dead stack.
- */
-static size_t stack_used(void *(*function)(void *), void *argument)
-{
-    enum { SIZE = 256 * 1024 };
-    static char copy[SIZE];
-    char *stack = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    struct iovec to = {copy, SIZE}, from = {stack, SIZE};
-    pthread_attr_t attributes;
-    pthread_t thread;
-    size_t untouched = 0;
-
-    ck_assert(stack != MAP_FAILED);
-    memset(stack, 0xa5, SIZE);
-    pthread_attr_init(&attributes);
-    pthread_attr_setstack(&attributes, stack, SIZE);
-    ck_assert_int_eq(pthread_create(&thread, &attributes, function, argument), 0);
-    pthread_join(thread, NULL);
-    pthread_attr_destroy(&attributes);
-    ck_assert_int_eq(process_vm_readv(getpid(), &to, 1, &from, 1, 0), SIZE);
-    munmap(stack, SIZE);
-    while (untouched < SIZE && copy[untouched] == (char)0xa5)
-        untouched++;
-    return SIZE - untouched;
-}
-
 START_TEST(a_lookup_uses_less_than_eight_kilobytes_of_stack)
 {
     size_t nothing, lookup;
@@ -1013,29 +892,6 @@ START_TEST(a_lookup_uses_less_than_eight_kilobytes_of_stack)
     ck_assert_msg(lookup - nothing - 1024 < STACK_MAX, "%zu bytes", lookup - nothing - 1024);
 }
 END_TEST
-
-/* Runs `function` in a process that may not enter the kernel but to leave; true if it came through.
- */
-static bool survives_without_kernel(void (*function)(void))
-{
-    int status;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) == 0)
-            function();
-        syscall(SYS_exit, 0);
-    }
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status);
-}
-
-static void read_the_clock(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_BOOTTIME, &now);
-}
 
 static void look_up_foreign_names(void)
 {
