@@ -17,7 +17,6 @@ void evaluation_reset(struct evaluation *evaluation)
         .capacity = evaluation->capacity,
         .confirmed_at = USEC_INFINITY,
         .fresh_until = USEC_INFINITY,
-        .until = USEC_INFINITY,
         .stale_until = USEC_INFINITY,
     };
 }

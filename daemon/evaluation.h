@@ -29,7 +29,6 @@ struct evaluation {
     char canonical[NAME_SIZE]; /* final name of an alias; "" for none */
     usec_t confirmed_at;       /* oldest confirmation of all that was used */
     usec_t fresh_until;        /* earliest end of validity; USEC_INFINITY: until lost */
-    usec_t until;              /* evaluate again then even if nothing changes */
     usec_t stale_until;        /* nothing of it may be served after this */
     usec_t ask_at;             /* asking for something fresher is of no use before; 0: no matter */
     unsigned sources;          /* services and host names that it rests on */

@@ -36,7 +36,6 @@ static struct outcome outcome_of(enum answer_status status)
 struct source {
     usec_t confirmed_at; /* 0: never */
     usec_t fresh_until, stale_until;
-    usec_t until;  /* end of its present state */
     usec_t ask_at; /* no use asking again before */
     bool stale;
 };
@@ -53,7 +52,6 @@ static void note_source(struct evaluation *evaluation, const struct source *sour
         evaluation->confirmed_at = earlier(evaluation->confirmed_at, source->confirmed_at);
     evaluation->fresh_until = earlier(evaluation->fresh_until, source->fresh_until);
     evaluation->stale_until = earlier(evaluation->stale_until, source->stale_until);
-    evaluation->until = earlier(evaluation->until, source->until);
     if (source->stale && source->ask_at > evaluation->ask_at)
         evaluation->ask_at = source->ask_at;
     evaluation->stale |= source->stale;
@@ -65,7 +63,6 @@ static void note_service(struct evaluation *evaluation, const struct service_fac
                                 .confirmed_at = facts->confirmed_at,
                                 .fresh_until = facts->fresh_until,
                                 .stale_until = usec_add(facts->confirmed_at, facts->max_stale),
-                                .until = facts->until,
                                 .ask_at = facts->ask_at,
                                 .stale = facts->state == FRESHNESS_STALE,
                             });
@@ -111,7 +108,6 @@ static enum answer_status gather_half(const struct walk *walk, const struct chas
                                 .confirmed_at = facts.confirmed_at,
                                 .fresh_until = facts.fresh_until,
                                 .stale_until = facts.stale_until,
-                                .until = USEC_INFINITY,
                                 .ask_at = facts.ask_at,
                                 .stale = facts.stale,
                             });
@@ -257,11 +253,8 @@ static void gather_data(struct walk walk, const char *name, const struct service
     if (facts->flags & REPORT_IPV6_UNDECIDED && ret_outcome->status6 != ANSWER_FOUND)
         ret_outcome->status6 = ANSWER_UNDECIDED;
     /* A fresher answer is on its way: worth a short wait. */
-    if (stale && facts->asking && walk.gather->now < facts->asked_since + walk.gather->stale_wait) {
+    if (stale && facts->asking && walk.gather->now < facts->asked_since + walk.gather->stale_wait)
         evaluation->soft = true;
-        if (facts->asked_since + walk.gather->stale_wait < evaluation->until)
-            evaluation->until = facts->asked_since + walk.gather->stale_wait;
-    }
 }
 
 static void gather_service(struct walk walk, const char *name, struct service *service,

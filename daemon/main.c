@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <nss.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
 #include "daemon/base.h"
 #include "daemon/log.h"
@@ -95,6 +96,8 @@ int main(int argc, char *argv[])
 
     /* First of all: the daemon never resolves through itself. */
     __nss_configure_lookup("hosts", "files dns");
+    /* Tokens are in our memory: no core dump, no tracing by others. */
+    prctl(PR_SET_DUMPABLE, 0);
     r = parse_arguments(argc, argv, &options);
     if (r != 0)
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

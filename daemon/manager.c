@@ -19,14 +19,17 @@
 #include "daemon/lookup_server.h"
 #include "daemon/net/dns.h"
 #include "daemon/net/http.h"
+#include "daemon/publisher.h"
 #include "daemon/registries.h"
 #include "daemon/resolver.h"
+#include "daemon/rules.h"
 #include "daemon/sockets.h"
 #include "daemon/store.h"
-#include "daemon/view_writer.h"
 
 #define HEARTBEAT      (1 * USEC_PER_SEC)
 #define SWEEP_INTERVAL (60 * USEC_PER_SEC)
+/* Samples of services that are too large for a slot are drawn anew. */
+#define REDRAW_INTERVAL (10 * USEC_PER_SEC)
 
 struct manager {
     char *config_directory; /* NULL: the three roots */
@@ -40,7 +43,7 @@ struct manager {
     struct chase *chase;
     struct resolver_hooks resolver_hooks;
     struct resolver *resolver;
-    struct view_writer *view;
+    struct publisher *publisher;
     struct lookup_server *lookup_server;
     struct interest *interest;
     struct backend *backend;
@@ -48,7 +51,7 @@ struct manager {
     sd_event_source *work;      /* resolver_run() soon */
     sd_event_source *deadlines; /* of waiting lookups */
     sd_event_source *heartbeat;
-    usec_t started_at, swept_at;
+    usec_t started_at, swept_at, redrawn_at;
     bool status_dirty;
     uint64_t random_pool[64];
     unsigned random_left;
@@ -101,17 +104,37 @@ static void chase_cancel(void *userdata, struct dns_call *call)
     dns_cancel(manager->dns, call);
 }
 
-static void resolver_policy(void *userdata, const char *name, struct resolver_policy *ret_policy)
+static void hook_policy(void *userdata, const char *name, struct resolver_policy *ret_policy)
+{
+    rules_policy(((struct manager *)userdata)->config, name, ret_policy);
+}
+
+static void hook_publish(void *userdata, const char *name, const struct evaluation *evaluation,
+                         usec_t interest_at, usec_t now)
 {
     struct manager *manager = userdata;
-    struct config_policy policy;
 
-    config_policy_for(manager->config, name, &policy);
-    *ret_policy = (struct resolver_policy){
-        .rules = {.allow_warning = !policy.has_allow_warning || policy.allow_warning,
-                  .terminating_never = policy.has_terminating && policy.terminating == 1},
-        .answers = policy.has_answers ? policy.answers : manager->config->resolve.answers,
-    };
+    publisher_publish(manager->publisher, name, evaluation, interest_at, now);
+}
+
+static void hook_withdraw(void *userdata, const char *name)
+{
+    struct manager *manager = userdata;
+
+    publisher_withdraw(manager->publisher, name);
+}
+
+static bool hook_view_policy(void *userdata, const char *name, unsigned *ret_limit)
+{
+    return rules_view(((struct manager *)userdata)->config, name, ret_limit);
+}
+
+/* An earlier daemon knew the name: its registry is asked, so that a restart loses nothing. */
+static void hook_carried(void *userdata, const char *name)
+{
+    struct manager *manager = userdata;
+
+    resolver_touch(manager->resolver, name, manager_now(manager));
 }
 
 /* registries.h takes itself as userdata; the manager's hooks carry the manager. */
@@ -152,51 +175,6 @@ static void hook_drop(void *userdata, unsigned registry, const char *key)
     registries_drop(((struct manager *)userdata)->registries, registry, key);
 }
 
-/* ---- rules out of the configuration ---- */
-
-static struct freshness_rules freshness_rules_of(const struct config_resolve *global,
-                                                 const struct registry_config *own)
-{
-    return (struct freshness_rules){
-        .min_ttl = config_or(own->min_ttl, global->min_ttl),
-        .max_ttl = config_or(own->max_ttl, global->max_ttl),
-        .negative_ttl = config_or(own->negative_ttl, global->negative_ttl),
-        .max_stale = config_or(own->max_stale, global->max_stale),
-        .empty_hold = global->empty_hold,
-    };
-}
-
-static size_t count_strings(char *const *strings)
-{
-    size_t count = 0;
-
-    while (strings && strings[count])
-        count++;
-    return count;
-}
-
-static struct resolver_rules resolver_rules_of(const struct config_resolve *global)
-{
-    return (struct resolver_rules){
-        .search = (const char *const *)global->search,
-        .search_count = count_strings(global->search),
-        .ndots = global->ndots,
-        .lookup_timeout = global->lookup_timeout,
-        .stale_wait = global->stale_wait,
-        .idle = global->idle,
-    };
-}
-
-static struct chase_rules chase_rules_of(const struct config_resolve *global)
-{
-    return (struct chase_rules){
-        .min_ttl = global->min_ttl,
-        .max_ttl = global->max_ttl,
-        .negative_ttl = global->negative_ttl,
-        .max_stale = global->max_stale,
-    };
-}
-
 /* ---- registries ---- */
 
 static int registry_env_new(void *userdata, struct registry *registry,
@@ -205,17 +183,21 @@ static int registry_env_new(void *userdata, struct registry *registry,
 static void registry_added(void *userdata, unsigned index, const struct registry_config *config)
 {
     struct manager *manager = userdata;
-    struct freshness_rules rules = freshness_rules_of(&manager->config->resolve, config);
+    struct freshness_rules rules = rules_freshness(&manager->config->resolve, config);
 
     store_registry_add(manager->store, index, &rules, config->max_services);
 }
 
-static void registry_restarted(void *userdata, unsigned index, const struct registry_config *config)
+static void registry_changed(void *userdata, unsigned index, const struct registry_config *config,
+                             bool restarted)
 {
     struct manager *manager = userdata;
-    struct freshness_rules rules = freshness_rules_of(&manager->config->resolve, config);
+    struct freshness_rules rules = rules_freshness(&manager->config->resolve, config);
 
     store_registry_rules(manager->store, index, &rules, config->max_services);
+    if (!restarted)
+        return;
+    publisher_lost(manager->publisher, index, manager_now(manager));
     store_rewant(manager->store, index, manager_now(manager));
 }
 
@@ -223,6 +205,7 @@ static void registry_removed(void *userdata, unsigned index)
 {
     struct manager *manager = userdata;
 
+    publisher_gone(manager->publisher, index);
     store_registry_remove(manager->store, index);
 }
 
@@ -233,13 +216,26 @@ static void registry_reported(void *userdata, unsigned index, const struct regis
     struct manager *manager = userdata;
 
     store_report(manager->store, index, report, manager_now(manager));
-    if (report->kind == REPORT_DOMAINS)
+    switch (report->kind) {
+    case REPORT_UP:
+    case REPORT_SYNCED:
+        publisher_live(manager->publisher, index);
+        manager_wake(manager);
+        break;
+    case REPORT_DOWN:
+        publisher_lost(manager->publisher, index, manager_now(manager));
+        break;
+    case REPORT_DOMAINS:
         publish_header(manager);
+        break;
+    default:
+        break;
+    }
     manager->status_dirty = true;
 }
 
 static void sink_report(void *userdata, struct registry *registry,
-                       const struct registry_report *report)
+                        const struct registry_report *report)
 {
     struct manager *manager = userdata;
 
@@ -274,28 +270,16 @@ static void publish_header(struct manager *manager)
         .domains = domains,
         .domain_count = registries_domains(manager->registries, owners, ELEMENTS(owners)),
         .search = (const char *const *)global->search,
-        .search_count = count_strings(global->search),
+        .search_count = config_strings_count(global->search),
         .ndots = global->ndots,
         .lookup_timeout = global->lookup_timeout,
-        .set_bits = VIEW_WRITER_SET_BITS,
     };
-    struct view_writer *view;
-    int r;
 
     for (size_t i = 0; i < spec.domain_count; i++)
         domains[i] = (struct view_domain_spec){owners[i].domain, owners[i].shared};
-    if (manager->view && view_writer_matches(manager->view, &spec))
-        return;
-    r = view_writer_open(manager->runtime_directory, &spec, manager_now(manager), NULL, NULL,
-                         &view);
-    if (r < 0) {
-        log_error("%s/view: cannot be written: %s; lookups go by the %s",
-                  manager->runtime_directory, strerror(-r),
-                  manager->view ? "one in place" : "socket alone");
-        return;
-    }
-    view_writer_close(manager->view);
-    manager->view = view;
+    if (publisher_open(manager->publisher, &spec, resolver_names(manager->resolver),
+                       manager_now(manager)) > 0)
+        resolver_republish(manager->resolver, false);
 }
 
 /* ---- configuration ---- */
@@ -343,12 +327,11 @@ static int manager_reload(void *userdata, struct config_messages *messages)
     }
     manager->config = config;
     registries_apply(manager->registries, config);
-    resolver_rules = resolver_rules_of(&config->resolve);
+    resolver_rules = rules_resolver(&config->resolve);
     resolver_set_rules(manager->resolver, &resolver_rules);
-    chase_rules = chase_rules_of(&config->resolve);
+    chase_rules = rules_chase(&config->resolve);
     chase_set_rules(manager->chase, &chase_rules);
-    limits = (struct lookup_limits){config->resolve.max_connections,
-                                    config->resolve.max_connections_uid};
+    limits = rules_lookup_limits(&config->resolve);
     lookup_server_set_limits(manager->lookup_server, &limits);
     registries_kick(manager->registries);
     publish_header(manager);
@@ -365,14 +348,19 @@ static int on_heartbeat(sd_event_source *source, uint64_t usec, void *userdata)
     usec_t now = manager_now(manager);
 
     (void)usec;
-    if (manager->view)
-        view_writer_beat(manager->view, now);
+    publisher_beat(manager->publisher, now);
+    /* A view that was full when it was too young to grow. */
+    manager_wake(manager);
     lookup_server_sweep(manager->lookup_server, now);
     chase_sweep(manager->chase, now);
     if (now >= manager->swept_at + SWEEP_INTERVAL) {
         manager->swept_at = now;
         resolver_sweep(manager->resolver, now);
         store_sweep(manager->store, manager->config->resolve.idle, now);
+    }
+    if (now >= manager->redrawn_at + REDRAW_INTERVAL) {
+        manager->redrawn_at = now;
+        resolver_republish(manager->resolver, true);
     }
     if (manager->status_dirty)
         backend_notify(manager->backend);
@@ -400,6 +388,8 @@ static int on_work(sd_event_source *source, void *userdata)
 
     (void)source;
     resolver_run(manager->resolver, now);
+    if (publisher_settle(manager->publisher, now))
+        publish_header(manager);
     arm_deadlines(manager, resolver_expire(manager->resolver, now));
     return 0;
 }
@@ -518,28 +508,33 @@ static int make_core(struct manager *manager)
         .env_free = env_free,
         .report = registry_reported,
         .added = registry_added,
-        .restarted = registry_restarted,
+        .changed = registry_changed,
         .removed = registry_removed,
         .now = manager_now,
         .userdata = manager,
     };
-    struct chase_rules chase_rules = chase_rules_of(&manager->config->resolve);
-    struct resolver_rules resolver_rules = resolver_rules_of(&manager->config->resolve);
+    struct publisher_hooks publisher_hooks = {hook_view_policy, hook_reverse, hook_carried,
+                                              manager};
+    struct chase_rules chase_rules = rules_chase(&manager->config->resolve);
+    struct resolver_rules resolver_rules = rules_resolver(&manager->config->resolve);
 
     manager->resolver_hooks = (struct resolver_hooks){
         .owner = hook_owner,
         .meaning = hook_meaning,
         .reverse = hook_reverse,
         .refusal = hook_refusal,
-        .policy = resolver_policy,
+        .policy = hook_policy,
+        .publish = hook_publish,
+        .withdraw = hook_withdraw,
         .wake = manager_wake,
         .random = manager_random,
         .userdata = manager,
     };
+    manager->publisher = publisher_new(manager->runtime_directory, &publisher_hooks);
     manager->store = store_new(&store_hooks);
     manager->chase = chase_new(&chase_hooks, &chase_rules);
     manager->registries = registries_new(&registries_hooks);
-    if (!manager->store || !manager->chase || !manager->registries)
+    if (!manager->publisher || !manager->store || !manager->chase || !manager->registries)
         return -ENOMEM;
     manager->resolver = resolver_new(&manager->resolver_hooks, manager->store, manager->chase,
                                      &resolver_rules);
@@ -549,7 +544,7 @@ static int make_core(struct manager *manager)
 static int make_servers(struct manager *manager)
 {
     const struct config_resolve *global = &manager->config->resolve;
-    struct lookup_limits limits = {global->max_connections, global->max_connections_uid};
+    struct lookup_limits limits = rules_lookup_limits(global);
     struct control_backend control;
     struct sockets sockets;
     int r;
@@ -665,7 +660,7 @@ struct manager *manager_free(struct manager *manager)
     store_free(manager->store);
     http_client_free(manager->http);
     dns_client_free(manager->dns);
-    view_writer_close(manager->view);
+    publisher_free(manager->publisher);
     sd_event_source_disable_unref(manager->work);
     sd_event_source_disable_unref(manager->deadlines);
     sd_event_source_disable_unref(manager->heartbeat);
@@ -689,7 +684,6 @@ int manager_run(struct manager *manager)
     r = sd_event_loop(manager->event);
     sd_notify(0, "STOPPING=1");
     /* Readers see a last sign of life, and who owns which name stays known. */
-    if (manager->view)
-        view_writer_beat(manager->view, manager_now(manager));
+    publisher_beat(manager->publisher, manager_now(manager));
     return r;
 }

@@ -123,15 +123,20 @@ static void entry_run(struct registries *registries, struct entry *entry)
     note_condition(registries, entry, CONDITION_DOWN);
 }
 
-static void entry_remove(struct registries *registries, struct entry *entry)
+static void entry_end(struct registries *registries, struct entry *entry)
 {
     entry_stop(registries, entry);
-    registries->hooks.removed(registries->hooks.userdata, index_of(registries, entry));
     free(entry->name);
     free(entry->error);
     free(entry->zone);
     strings_free(entry->found_domains);
     *entry = (struct entry){0};
+}
+
+static void entry_remove(struct registries *registries, struct entry *entry)
+{
+    registries->hooks.removed(registries->hooks.userdata, index_of(registries, entry));
+    entry_end(registries, entry);
 }
 
 struct registries *registries_free(struct registries *registries)
@@ -140,7 +145,7 @@ struct registries *registries_free(struct registries *registries)
         return NULL;
     for (unsigned i = 0; i < REGISTRIES_MAX; i++)
         if (registries->entries[i].name)
-            entry_remove(registries, &registries->entries[i]);
+            entry_end(registries, &registries->entries[i]);
     free(registries);
     return NULL;
 }
@@ -164,16 +169,19 @@ static void apply_changed(struct registries *registries, struct entry *entry,
                           const struct registry_config *config)
 {
     bool same_type = entry->config->type == config->type;
+    bool restarted = true;
 
     entry->config = config;
     entry->kept = true;
     if (entry->registry && same_type && config->type->reload(entry->registry, config) >= 0) {
         entry->registry->config = config;
-        return;
+        restarted = false;
+    } else {
+        entry_stop(registries, entry);
+        entry_run(registries, entry);
     }
-    entry_stop(registries, entry);
-    entry_run(registries, entry);
-    registries->hooks.restarted(registries->hooks.userdata, index_of(registries, entry), config);
+    registries->hooks.changed(registries->hooks.userdata, index_of(registries, entry), config,
+                              restarted);
 }
 
 static void apply_new(struct registries *registries, const struct registry_config *config)

@@ -25,9 +25,11 @@ struct registries_hooks {
     struct registry_env *(*env_free)(struct registry_env *env);
     /* Every report, after its condition was noted. */
     void (*report)(void *userdata, unsigned index, const struct registry_report *report);
-    /* A registry was added (services are to be wanted), started anew, or is going. */
+    /* A registry was added, may have other rules (and was perhaps started anew: its services are to
+     * be wanted again), or is going. */
     void (*added)(void *userdata, unsigned index, const struct registry_config *config);
-    void (*restarted)(void *userdata, unsigned index, const struct registry_config *config);
+    void (*changed)(void *userdata, unsigned index, const struct registry_config *config,
+                    bool restarted);
     void (*removed)(void *userdata, unsigned index);
     usec_t (*now)(void *userdata);
     void *userdata;
@@ -35,7 +37,8 @@ struct registries_hooks {
 
 struct registries;
 struct registries *registries_new(const struct registries_hooks *hooks);
-struct registries *registries_free(struct registries *registries); /* stops all */
+struct registries *
+registries_free(struct registries *registries); /* stops all; none is `removed` */
 
 /*
  * Brings the running registries in line with `config`, which must stay alive until the next call or

@@ -471,6 +471,8 @@ struct resolver *resolver_free(struct resolver *resolver)
         lookup_free(lookup);
         answer_status(resolver, ANSWER_UNDECIDED, "unanswered", done, userdata);
     }
+    /* What is published outlives the daemon. */
+    resolver->hooks.withdraw = NULL;
     while (resolver->names)
         name_free(resolver->names);
     free(resolver);
@@ -567,4 +569,9 @@ void resolver_republish(struct resolver *resolver, bool sampled)
     HASH_ITER (hh, resolver->names, name, next)
         if (!sampled || evaluation_body_size(&name->evaluation) > ANSWER_SLOT_SIZE - ANSWER_RECORDS)
             name_mark(name);
+}
+
+size_t resolver_names(const struct resolver *resolver)
+{
+    return HASH_COUNT(resolver->names);
 }

@@ -78,5 +78,8 @@ void resolver_touch(struct resolver *resolver, const char *name, usec_t now);
  * whose answer is a sample, to redraw it. */
 void resolver_republish(struct resolver *resolver, bool sampled);
 
+/* How many names are in use. */
+size_t resolver_names(const struct resolver *resolver);
+
 /* Everything known, for sdctl: the evaluation of a name in use, or NULL. Borrowed. */
 const struct evaluation *resolver_find(struct resolver *resolver, const char *name, usec_t now);

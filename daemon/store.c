@@ -384,16 +384,17 @@ static void service_report(struct service *service, const struct registry_report
 /* What an earlier connection confirmed gets times of its own before a new connection counts. */
 static void registry_up(struct registry_state *state, usec_t now)
 {
+    bool again = !state->clock.live;
     struct service *service, *next;
 
-    HASH_ITER (hh, state->services, service, next) {
-        if (!service->freshness.watched || service->freshness.epoch == state->clock.epoch)
-            continue;
-        freshness_failed(&service->freshness, &state->clock, now);
-        watch_list_notify(&service->watchers);
-    }
     freshness_clock_live(&state->clock);
     state->down = false;
+    HASH_ITER (hh, state->services, service, next) {
+        if (service->freshness.watched && service->freshness.epoch != state->clock.epoch)
+            freshness_failed(&service->freshness, &state->clock, now);
+        if (again)
+            watch_list_notify(&service->watchers);
+    }
 }
 
 static void registry_down(struct registry_state *state, usec_t now)

@@ -17,6 +17,9 @@
 
 enum { LOAD_MAX = 70 }; /* percent */
 
+/* Readers look at most once a second whether a retired file has a successor. */
+#define PUNCH_AFTER (2 * USEC_PER_SEC)
+
 struct view_writer {
     struct view_file file;
     struct view_table positive, negative;
@@ -129,7 +132,7 @@ static int open_in(struct view_writer *writer, int directory_fd, const struct vi
     }
     if (writer->old)
         view_old_retire(writer->old);
-    writer->punch_at = usec_add(now, USEC_PER_SEC);
+    writer->punch_at = usec_add(now, PUNCH_AFTER);
     return 0;
 }
 
@@ -158,19 +161,13 @@ int view_writer_open(const char *directory, const struct view_spec *spec, usec_t
     return 0;
 }
 
-/* Once its readers had a second to follow the hint, or when nobody will be there to do it. */
-static void punch_old(struct view_writer *writer)
-{
-    if (writer->old)
-        view_old_punch(writer->old);
-    writer->old = view_old_free(writer->old);
-}
-
 struct view_writer *view_writer_close(struct view_writer *writer)
 {
     if (!writer)
         return NULL;
-    punch_old(writer);
+    /* Not punched before its time: its readers, who look once a second whether there is a newer
+     * file, would lose their answers. */
+    view_old_free(writer->old);
     view_listing_done(&writer->listing);
     view_table_done(&writer->negative);
     view_table_done(&writer->positive);
@@ -193,8 +190,11 @@ bool view_writer_matches(const struct view_writer *writer, const struct view_spe
 void view_writer_beat(struct view_writer *writer, usec_t now)
 {
     __atomic_store_n(&writer->file.header->heartbeat, ticks_from_usec(now), __ATOMIC_RELAXED);
-    if (now >= writer->punch_at)
-        punch_old(writer);
+    /* Its readers had a second to follow the hint. */
+    if (writer->old && now >= writer->punch_at) {
+        view_old_punch(writer->old);
+        writer->old = view_old_free(writer->old);
+    }
 }
 
 unsigned view_writer_set_bits(const struct view_writer *writer)

@@ -19,7 +19,9 @@
 enum {
     VIEW_RETRY_TICKS = VIEW_TICKS_PER_SECOND,
     VIEW_RETRY_SLOW_TICKS = 60 * VIEW_TICKS_PER_SECOND,
-    VIEW_ATTACH_FEW = 8, /* after so many, adopt a new file once a minute */
+    /* After so many, adopt a new file once a minute only: each leaves its address space behind (its
+     * pages are punched out by the daemon). Enough for a daemon that crashes all the time. */
+    VIEW_ATTACH_FEW = 64,
     VIEW_FUTURE_TICKS = 2 * VIEW_TICKS_PER_SECOND,
     VIEW_LEASE_TICKS_MAX = 60 * VIEW_TICKS_PER_SECOND,
 };

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/publisher.h"
+
+#include "daemon/log.h"
+#include "nss-sd/siphash.h"
+
+/* A sample of a service that does not fit stays for this long, then another one is drawn. */
+#define SAMPLE_TIME (10 * USEC_PER_SEC)
+/* An answer of several live watches is vouched for by no clock: ask again after this. */
+#define MIXED_TIME (3600 * USEC_PER_SEC)
+/* The positive table is made larger above this many percent. */
+#define LOAD_MAX 70
+/* but not more often than readers can follow; till then names that do not fit go by the socket. */
+#define GROW_INTERVAL (3 * USEC_PER_SEC)
+/* Ticks wrap; nothing lies further ahead than this (two years). */
+#define TICKS_AHEAD_MAX (UINT32_C(1) << 30)
+
+struct clock_note {
+    enum view_clock_state state;
+    usec_t confirmed_at;
+    bool live_soon; /* at the next settling */
+};
+
+struct publisher {
+    const char *directory;
+    struct publisher_hooks hooks;
+    struct view_writer *writer; /* NULL: there is no view */
+    unsigned set_bits;
+    usec_t opened_at;
+    bool full; /* something did not fit */
+    struct clock_note clocks[VIEW_CLOCKS_MAX];
+};
+
+static uint32_t tick_at(usec_t at, usec_t now)
+{
+    uint32_t tick_now = ticks_from_usec(now);
+
+    if (at <= now)
+        return tick_now - (uint32_t)((now - at) / (USEC_PER_SEC / VIEW_TICKS_PER_SECOND));
+    if (at - now >= (usec_t)TICKS_AHEAD_MAX * (USEC_PER_SEC / VIEW_TICKS_PER_SECOND))
+        return tick_now + TICKS_AHEAD_MAX;
+    return ticks_from_usec(at);
+}
+
+/* Until when a slot without a clock is served without asking. */
+static usec_t serve_until(const struct evaluation *evaluation)
+{
+    /* Stale: nothing better is to be had before the registry is asked again. */
+    if (evaluation->stale)
+        return evaluation->ask_at < evaluation->stale_until ? evaluation->ask_at
+                                                            : evaluation->stale_until;
+    if (evaluation->fresh_until == USEC_INFINITY)
+        return usec_add(evaluation->confirmed_at, MIXED_TIME);
+    return evaluation->fresh_until;
+}
+
+void publisher_set_times(const struct evaluation *evaluation, usec_t interest_at, usec_t now,
+                         struct answer_head *head)
+{
+    usec_t fresh_until;
+
+    if (evaluation->live && evaluation->live_registry < VIEW_CLOCKS_MAX) {
+        head->clock = evaluation->live_registry;
+        head->fresh_until = head->confirmed_at = 0;
+        head->stale_until = ticks_from_usec(evaluation->max_stale);
+        head->refresh_at = tick_at(interest_at, now);
+        return;
+    }
+    fresh_until = serve_until(evaluation);
+    head->clock = ANSWER_CLOCK_NONE;
+    head->confirmed_at = tick_at(
+        evaluation->confirmed_at == USEC_INFINITY ? now : evaluation->confirmed_at, now);
+    head->fresh_until = tick_at(fresh_until, now);
+    head->stale_until = tick_at(evaluation->stale_until, now);
+    /* The daemon asks the registry from 80 % of the TTL on; a reader announces itself by then. */
+    head->refresh_at = head->fresh_until;
+    if (!evaluation->stale && evaluation->confirmed_at < fresh_until)
+        head->refresh_at = tick_at(
+            evaluation->confirmed_at + (fresh_until - evaluation->confirmed_at) / 10 * 8, now);
+}
+
+/* ---- the rules ---- */
+
+static bool is_negative(uint8_t status)
+{
+    return status == ANSWER_ABSENT || status == ANSWER_NO_DATA;
+}
+
+enum publisher_action publisher_action(const struct evaluation *evaluation)
+{
+    uint8_t four = evaluation->status4, six = evaluation->status6;
+
+    if (evaluation->sources == 0)
+        return PUBLISHER_WITHDRAW;
+    if (evaluation->pending4 || evaluation->pending6 || evaluation->soft)
+        return PUBLISHER_LEAVE;
+    if (four == ANSWER_FOUND || six == ANSWER_FOUND || (is_negative(four) && is_negative(six)))
+        return PUBLISHER_PUBLISH;
+    /* Undecided. Answers carried over from an earlier daemon stay till their own end. */
+    return evaluation->proven ? PUBLISHER_WITHDRAW : PUBLISHER_LEAVE;
+}
+
+/* The same sample all through one SAMPLE_TIME, so that an unchanged slot is not rewritten. */
+static uint64_t sample_random(void *userdata)
+{
+    uint64_t *state = userdata;
+    static const uint8_t key[SIPHASH_KEY_SIZE];
+
+    return *state = siphash13(key, state, sizeof(*state));
+}
+
+/* ---- publishing ---- */
+
+static void list_addresses(struct publisher *publisher, const char *name,
+                           const struct evaluation *evaluation)
+{
+    const struct publisher_hooks *hooks = &publisher->hooks;
+    char owner[NAME_SIZE];
+
+    for (size_t i = 0; i < evaluation->count; i++)
+        if (hooks->reverse(hooks->userdata, &evaluation->items[i].address, owner) >= 0 &&
+            streq(owner, name))
+            view_writer_list_address(publisher->writer, &evaluation->items[i].address, name);
+}
+
+void publisher_withdraw(struct publisher *publisher, const char *name)
+{
+    if (publisher->writer)
+        view_writer_withdraw(publisher->writer, name);
+}
+
+void publisher_publish(struct publisher *publisher, const char *name,
+                       const struct evaluation *evaluation, usec_t interest_at, usec_t now)
+{
+    uint32_t payload[ANSWER_SLOT_SIZE / sizeof(uint32_t)];
+    uint64_t seed = now / SAMPLE_TIME + 1;
+    enum publisher_action action = publisher_action(evaluation);
+    unsigned limit;
+    size_t size;
+
+    if (!publisher->writer || action == PUBLISHER_LEAVE)
+        return;
+    if (action == PUBLISHER_WITHDRAW ||
+        !publisher->hooks.policy(publisher->hooks.userdata, name, &limit)) {
+        publisher_withdraw(publisher, name);
+        return;
+    }
+    size = evaluation_write(evaluation, name, limit, now, sample_random, &seed, payload,
+                            sizeof(payload));
+    publisher_set_times(evaluation, interest_at, now, (struct answer_head *)payload);
+    if (view_writer_publish(publisher->writer, payload, size) < 0)
+        publisher->full = true;
+    else if (evaluation->count > 0)
+        list_addresses(publisher, name, evaluation);
+}
+
+/* ---- clocks ---- */
+
+static void show_clock(struct publisher *publisher, unsigned registry)
+{
+    const struct clock_note *note = &publisher->clocks[registry];
+
+    if (publisher->writer)
+        view_writer_clock(publisher->writer, registry, note->state, note->confirmed_at);
+}
+
+void publisher_lost(struct publisher *publisher, unsigned registry, usec_t now)
+{
+    struct clock_note *note = &publisher->clocks[registry];
+
+    note->live_soon = false;
+    if (note->state != VIEW_CLOCK_LIVE)
+        return;
+    *note = (struct clock_note){.state = VIEW_CLOCK_LOST, .confirmed_at = now};
+    show_clock(publisher, registry);
+}
+
+void publisher_live(struct publisher *publisher, unsigned registry)
+{
+    publisher->clocks[registry].live_soon = publisher->clocks[registry].state != VIEW_CLOCK_LIVE;
+}
+
+void publisher_gone(struct publisher *publisher, unsigned registry)
+{
+    publisher->clocks[registry] = (struct clock_note){0};
+    show_clock(publisher, registry);
+}
+
+static bool must_grow(const struct publisher *publisher, usec_t now)
+{
+    return publisher->writer && now >= usec_add(publisher->opened_at, GROW_INTERVAL) &&
+           publisher->set_bits < VIEW_WRITER_SET_BITS_MAX &&
+           (publisher->full || view_writer_load(publisher->writer) > LOAD_MAX);
+}
+
+bool publisher_settle(struct publisher *publisher, usec_t now)
+{
+    for (unsigned i = 0; i < VIEW_CLOCKS_MAX; i++) {
+        if (!publisher->clocks[i].live_soon)
+            continue;
+        publisher->clocks[i] = (struct clock_note){.state = VIEW_CLOCK_LIVE};
+        show_clock(publisher, i);
+    }
+    return must_grow(publisher, now);
+}
+
+/* ---- the file ---- */
+
+struct publisher *publisher_new(const char *directory, const struct publisher_hooks *hooks)
+{
+    struct publisher *publisher = calloc(1, sizeof(*publisher));
+
+    if (!publisher)
+        return NULL;
+    publisher->directory = directory;
+    publisher->hooks = *hooks;
+    publisher->set_bits = VIEW_WRITER_SET_BITS;
+    return publisher;
+}
+
+struct publisher *publisher_free(struct publisher *publisher)
+{
+    if (!publisher)
+        return NULL;
+    view_writer_close(publisher->writer);
+    free(publisher);
+    return NULL;
+}
+
+/* Room for `names` at half load, at once: every new file is one that readers have to follow. */
+static void grow(struct publisher *publisher, size_t names)
+{
+    publisher->full = false;
+    do
+        publisher->set_bits++;
+    while (publisher->set_bits < VIEW_WRITER_SET_BITS_MAX &&
+           ((size_t)VIEW_WAYS << publisher->set_bits) / 2 < names);
+    if (publisher->set_bits == VIEW_WRITER_SET_BITS_MAX)
+        log_notice("%s/view: is as large as it gets; names that do not fit go by the socket",
+                   publisher->directory);
+}
+
+int publisher_open(struct publisher *publisher, const struct view_spec *spec, size_t names,
+                   usec_t now)
+{
+    struct view_spec sized = *spec;
+    struct view_writer *writer;
+    int r;
+
+    if (must_grow(publisher, now))
+        grow(publisher, names);
+    sized.set_bits = publisher->set_bits;
+    if (publisher->writer && view_writer_set_bits(publisher->writer) == sized.set_bits &&
+        view_writer_matches(publisher->writer, &sized))
+        return 0;
+    r = view_writer_open(publisher->directory, &sized, now, publisher->hooks.carried,
+                         publisher->hooks.userdata, &writer);
+    if (r < 0) {
+        log_error("%s/view: a new one cannot be written: %s; %s", publisher->directory,
+                  strerror(-r),
+                  publisher->writer ? "the old one stays" : "lookups go by the socket alone");
+        return r;
+    }
+    view_writer_close(publisher->writer);
+    publisher->writer = writer;
+    publisher->opened_at = now;
+    for (unsigned i = 0; i < VIEW_CLOCKS_MAX; i++)
+        show_clock(publisher, i);
+    return 1;
+}
+
+void publisher_beat(struct publisher *publisher, usec_t now)
+{
+    if (publisher->writer)
+        view_writer_beat(publisher->writer, now);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/rules.h"
+
+struct freshness_rules rules_freshness(const struct config_resolve *global,
+                                       const struct registry_config *own)
+{
+    return (struct freshness_rules){
+        .min_ttl = config_or(own->min_ttl, global->min_ttl),
+        .max_ttl = config_or(own->max_ttl, global->max_ttl),
+        .negative_ttl = config_or(own->negative_ttl, global->negative_ttl),
+        .max_stale = config_or(own->max_stale, global->max_stale),
+        .empty_hold = global->empty_hold,
+    };
+}
+
+struct resolver_rules rules_resolver(const struct config_resolve *global)
+{
+    return (struct resolver_rules){
+        .search = (const char *const *)global->search,
+        .search_count = config_strings_count(global->search),
+        .ndots = global->ndots,
+        .lookup_timeout = global->lookup_timeout,
+        .stale_wait = global->stale_wait,
+        .idle = global->idle,
+    };
+}
+
+struct chase_rules rules_chase(const struct config_resolve *global)
+{
+    return (struct chase_rules){
+        .min_ttl = global->min_ttl,
+        .max_ttl = global->max_ttl,
+        .negative_ttl = global->negative_ttl,
+        .max_stale = global->max_stale,
+    };
+}
+
+struct lookup_limits rules_lookup_limits(const struct config_resolve *global)
+{
+    return (struct lookup_limits){global->max_connections, global->max_connections_uid};
+}
+
+void rules_policy(const struct config *config, const char *name, struct resolver_policy *ret_policy)
+{
+    struct config_policy policy;
+
+    config_policy_for(config, name, &policy);
+    *ret_policy = (struct resolver_policy){
+        .rules = {.allow_warning = !policy.has_allow_warning || policy.allow_warning,
+                  .terminating_never = policy.has_terminating && policy.terminating == 1},
+        .answers = policy.has_answers ? policy.answers : config->resolve.answers,
+    };
+}
+
+bool rules_view(const struct config *config, const char *name, unsigned *ret_limit)
+{
+    struct config_policy policy;
+
+    config_policy_for(config, name, &policy);
+    *ret_limit = policy.has_answers ? policy.answers : config->resolve.answers;
+    return !(policy.has_private && policy.is_private);
+}
