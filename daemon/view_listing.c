@@ -5,8 +5,6 @@
 
 #include "nss-sd/seqlock.h"
 
-#define ENTRY_NONE UINT32_MAX
-
 union view_entry {
     uint32_t words[VIEW_REVERSE_SIZE / sizeof(uint32_t)];
     struct view_reverse reverse;
@@ -78,7 +76,7 @@ static bool holds(const struct answer *answer, const struct view_reverse *revers
 static bool answer_at(const struct view_listing *listing, uint32_t slot, union view_slot *copy,
                       struct answer *ret_answer)
 {
-    if (slot == VIEW_SLOT_NONE)
+    if (slot == VIEW_ENTRY_NONE)
         return false;
     memcpy(copy, &listing->slots[slot], sizeof(*copy));
     return answer_parse(copy, sizeof(*copy), ret_answer);
@@ -92,7 +90,7 @@ static uint32_t entry_find(const struct view_listing *listing, const struct view
     for (unsigned i = 0; i < VIEW_CANDIDATES; i++)
         if (reverse_same(&listing->entries[view_candidate(place, i)].reverse, reverse))
             return view_candidate(place, i);
-    return ENTRY_NONE;
+    return VIEW_ENTRY_NONE;
 }
 
 static void entry_write(struct view_listing *listing, uint32_t at, const union view_entry *entry)
@@ -113,18 +111,17 @@ static void entry_free(struct view_listing *listing, uint32_t at)
 /* A free entry; failing that the oldest, which is freed. */
 static uint32_t entry_room(struct view_listing *listing, const struct view_place *place)
 {
-    uint32_t oldest = view_candidate(place, 0);
+    uint32_t at = view_entry_free(place, listing->entries->words,
+                                  ELEMENTS(listing->entries->words));
 
-    for (unsigned i = 0; i < VIEW_CANDIDATES; i++) {
-        uint32_t at = view_candidate(place, i);
-
-        if (listing->entries[at].reverse.family == 0)
-            return at;
-        if (listing->ages[at] < listing->ages[oldest])
-            oldest = at;
-    }
-    entry_free(listing, oldest);
-    return oldest;
+    if (at != VIEW_ENTRY_NONE)
+        return at;
+    at = view_candidate(place, 0);
+    for (unsigned i = 1; i < VIEW_CANDIDATES; i++)
+        if (listing->ages[view_candidate(place, i)] < listing->ages[at])
+            at = view_candidate(place, i);
+    entry_free(listing, at);
+    return at;
 }
 
 /* As for answers, the new entry is written before the old one is freed. */
@@ -135,12 +132,12 @@ static void entry_put(struct view_listing *listing, const struct view_reverse *r
     uint32_t old = entry_find(listing, &place, reverse), at = old;
     union view_entry entry = {.reverse = *reverse};
 
-    if (old == ENTRY_NONE || listing->entries[old].reverse.slot != slot) {
+    if (old == VIEW_ENTRY_NONE || listing->entries[old].reverse.slot != slot) {
         entry.reverse.slot = slot;
         at = entry_room(listing, &place);
         entry_write(listing, at, &entry);
         listing->listed[slot]++;
-        if (old != ENTRY_NONE && old != at)
+        if (old != VIEW_ENTRY_NONE && old != at)
             entry_free(listing, old);
     }
     listing->ages[at] = ++listing->age;
@@ -172,7 +169,7 @@ void view_listing_follow(struct view_listing *listing, uint32_t from, uint32_t t
         struct view_place place = view_reverse_place_of(listing->hash_key, &reverse, listing->bits);
         uint32_t at = entry_find(listing, &place, &reverse);
 
-        if (at == ENTRY_NONE || listing->entries[at].reverse.slot != from)
+        if (at == VIEW_ENTRY_NONE || listing->entries[at].reverse.slot != from)
             continue;
         if (stays && holds(&now, &reverse))
             entry_put(listing, &reverse, to);

@@ -2,12 +2,14 @@
 #include "daemon/view_old.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "nss-sd/wire.h"
 
 enum {
     CHUNK_SLOTS = 64, /* read at once */
+    CHUNK_ENTRIES = 128,
     FUTURE_TICKS = 2 * VIEW_TICKS_PER_SECOND,
     STALE_TICKS_MAX = 1 << 30, /* two years: what "for ever" is without a clock */
 };
@@ -31,8 +33,8 @@ static bool ours(int fd, struct view_header *ret_header)
     struct stat status;
 
     return fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
-           status.st_size >= VIEW_HEADER_SIZE && status.st_size <= VIEW_FILE_MAX &&
-           read_at(fd, 0, ret_header, sizeof(*ret_header)) &&
+           (status.st_mode & (S_IWGRP | S_IWOTH)) == 0 && status.st_size >= VIEW_HEADER_SIZE &&
+           status.st_size <= VIEW_FILE_MAX && read_at(fd, 0, ret_header, sizeof(*ret_header)) &&
            view_header_check(ret_header, (uint64_t)status.st_size);
 }
 
@@ -119,7 +121,7 @@ static void carry(const struct view_old *old, const struct view_clock *clock,
 
     if (left > STALE_TICKS_MAX)
         left = STALE_TICKS_MAX;
-    if (age > STALE_TICKS_MAX)
+    if ((int32_t)age < 0)
         age = 0; /* "confirmed" in the future */
     head->sequence = 0;
     head->flags &= ANSWER_FLAG_ALIAS | ANSWER_FLAG_PARTIAL;
@@ -171,4 +173,39 @@ void view_old_each(const struct view_old *old, view_old_answer each, void *userd
                 each(userdata, &chunk[i]);
     }
     free(chunk);
+}
+
+/* ---- its addresses ---- */
+
+static void each_address(const struct view_old *old, const struct view_reverse *entry,
+                         view_old_address each, void *userdata)
+{
+    struct address address = {.family = entry->family == 4 ? AF_INET : AF_INET6};
+    struct answer checked;
+    union view_slot answer;
+
+    if ((entry->sequence & 1) || (entry->family != 4 && entry->family != 6) ||
+        entry->slot >= view_table_size(old->header.set_bits, VIEW_WAYS) ||
+        !read_at(old->fd, view_slot_offset(&old->header, false, entry->slot), &answer,
+                 sizeof(answer)) ||
+        !answer_parse(&answer, sizeof(answer), &checked))
+        return;
+    memcpy(address.bytes, entry->address, entry->family == 4 ? 4 : 16);
+    each(userdata, &address, checked.name);
+}
+
+void view_old_each_address(const struct view_old *old, view_old_address each, void *userdata)
+{
+    uint64_t entries = view_table_size(old->header.reverse_bits, 1);
+    struct view_reverse chunk[CHUNK_ENTRIES];
+
+    for (uint64_t first = 0; first < entries; first += CHUNK_ENTRIES) {
+        size_t count = entries - first < CHUNK_ENTRIES ? (size_t)(entries - first) : CHUNK_ENTRIES;
+
+        if (!read_at(old->fd, view_reverse_offset(&old->header, (uint32_t)first), chunk,
+                     count * sizeof(*chunk)))
+            return;
+        for (size_t i = 0; i < count; i++)
+            each_address(old, &chunk[i], each, userdata);
+    }
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "daemon/base.h"
+#include "daemon/endpoint.h"
 #include "daemon/view_table.h"
 
 struct view_old;
@@ -26,6 +27,13 @@ struct view_old *view_old_free(struct view_old *old);
  */
 typedef void (*view_old_answer)(void *userdata, union view_slot *answer);
 void view_old_each(const struct view_old *old, view_old_answer each, void *userdata);
+
+/*
+ * Calls `each` with every address that is listed and the name that it is listed under, which may be
+ * one that view_old_each() left out.
+ */
+typedef void (*view_old_address)(void *userdata, const struct address *address, const char *name);
+void view_old_each_address(const struct view_old *old, view_old_address each, void *userdata);
 
 /* Tells its readers that there is a new one. */
 void view_old_retire(const struct view_old *old);

@@ -24,11 +24,6 @@ static struct view_place place_of(const struct view_table *table, const char *na
     return view_place_of(table->hash_key, name, length, table->bits);
 }
 
-static bool is_free(const struct view_table *table, uint32_t slot)
-{
-    return table->slots[slot].head.size == 0;
-}
-
 static uint32_t find(const struct view_table *table, const struct view_place *place,
                      const char *name, size_t length)
 {
@@ -40,7 +35,7 @@ static uint32_t find(const struct view_table *table, const struct view_place *pl
             memcmp(view_slot_name(is), name, length) == 0)
             return slot;
     }
-    return VIEW_SLOT_NONE;
+    return VIEW_ENTRY_NONE;
 }
 
 uint32_t view_table_find(const struct view_table *table, const char *name, size_t length)
@@ -48,6 +43,32 @@ uint32_t view_table_find(const struct view_table *table, const char *name, size_
     struct view_place place = place_of(table, name, length);
 
     return find(table, &place, name, length);
+}
+
+uint32_t view_entry_free(const struct view_place *place, const uint32_t *entries,
+                         size_t entry_words)
+{
+    uint32_t best = VIEW_ENTRY_NONE;
+    unsigned most = 0;
+
+    for (unsigned set = 0; set < 2; set++) {
+        uint32_t first = VIEW_ENTRY_NONE;
+        unsigned count = 0;
+
+        for (unsigned way = VIEW_WAYS; way-- > 0;) {
+            uint32_t entry = view_candidate(place, set * VIEW_WAYS + way);
+
+            if (entries[entry * entry_words + 1] == 0) {
+                first = entry;
+                count++;
+            }
+        }
+        if (count > most) {
+            most = count;
+            best = first;
+        }
+    }
+    return best;
 }
 
 /* ---- stores ---- */
@@ -87,30 +108,9 @@ static void slot_leave(struct view_table *table, uint32_t from, uint32_t to)
 
 /* ---- room ---- */
 
-/* A free slot in the emptier of the two sets. */
 static uint32_t room_free(const struct view_table *table, const struct view_place *place)
 {
-    uint32_t best = VIEW_SLOT_NONE;
-    unsigned most = 0;
-
-    for (unsigned set = 0; set < 2; set++) {
-        uint32_t first = VIEW_SLOT_NONE;
-        unsigned count = 0;
-
-        for (unsigned way = VIEW_WAYS; way-- > 0;) {
-            uint32_t slot = view_candidate(place, set * VIEW_WAYS + way);
-
-            if (is_free(table, slot)) {
-                first = slot;
-                count++;
-            }
-        }
-        if (count > most) {
-            most = count;
-            best = first;
-        }
-    }
-    return best;
+    return view_entry_free(place, table->slots->words, ELEMENTS(table->slots->words));
 }
 
 /* Moves one answer of two full sets, but not `keep`, to its other set. Returns the slot it left. */
@@ -125,7 +125,7 @@ static uint32_t room_move(struct view_table *table, const struct view_place *pla
             continue;
         other = place_of(table, view_slot_name(answer), answer->head.name_length);
         to = room_free(table, &other);
-        if (to == VIEW_SLOT_NONE)
+        if (to == VIEW_ENTRY_NONE)
             continue;
         slot_write(table, to, answer);
         if (table->ages)
@@ -133,7 +133,7 @@ static uint32_t room_move(struct view_table *table, const struct view_place *pla
         slot_leave(table, from, to);
         return from;
     }
-    return VIEW_SLOT_NONE;
+    return VIEW_ENTRY_NONE;
 }
 
 /* Drops the oldest answer of two full sets. */
@@ -144,27 +144,27 @@ static uint32_t room_evict(struct view_table *table, const struct view_place *pl
     for (unsigned i = 1; i < VIEW_CANDIDATES; i++)
         if (table->ages[view_candidate(place, i)] < table->ages[oldest])
             oldest = view_candidate(place, i);
-    slot_leave(table, oldest, VIEW_SLOT_NONE);
+    slot_leave(table, oldest, VIEW_ENTRY_NONE);
     return oldest;
 }
 
-/* A free slot for a name that is in `*old` (or VIEW_SLOT_NONE) now. */
+/* A free slot for a name that is in `*old` (or VIEW_ENTRY_NONE) now. */
 static uint32_t room_make(struct view_table *table, const struct view_place *place, uint32_t *old)
 {
     uint32_t slot = room_free(table, place);
 
-    if (slot == VIEW_SLOT_NONE)
+    if (slot == VIEW_ENTRY_NONE)
         slot = room_move(table, place, *old);
-    if (slot != VIEW_SLOT_NONE)
+    if (slot != VIEW_ENTRY_NONE)
         return slot;
-    if (*old != VIEW_SLOT_NONE) {
+    if (*old != VIEW_ENTRY_NONE) {
         /* Better missing for a moment, when readers ask the daemon, than wrong for long. */
         slot = *old;
-        *old = VIEW_SLOT_NONE;
-        slot_leave(table, slot, VIEW_SLOT_NONE);
+        *old = VIEW_ENTRY_NONE;
+        slot_leave(table, slot, VIEW_ENTRY_NONE);
         return slot;
     }
-    return table->ages ? room_evict(table, place) : VIEW_SLOT_NONE;
+    return table->ages ? room_evict(table, place) : VIEW_ENTRY_NONE;
 }
 
 /* ---- answers ---- */
@@ -186,16 +186,16 @@ int view_table_put(struct view_table *table, union view_slot *answer)
     uint32_t slot;
 
     answer->head.hash = place.tag;
-    if (old != VIEW_SLOT_NONE && answers_equal(&table->slots[old], answer)) {
+    if (old != VIEW_ENTRY_NONE && answers_equal(&table->slots[old], answer)) {
         slot_touch(table, old);
         return 0;
     }
     slot = room_make(table, &place, &old);
-    if (slot == VIEW_SLOT_NONE)
+    if (slot == VIEW_ENTRY_NONE)
         return -ENOSPC;
     slot_write(table, slot, answer);
     slot_touch(table, slot);
-    if (old != VIEW_SLOT_NONE)
+    if (old != VIEW_ENTRY_NONE)
         slot_leave(table, old, slot);
     return 0;
 }
@@ -204,6 +204,6 @@ void view_table_remove(struct view_table *table, const char *name, size_t length
 {
     uint32_t slot = view_table_find(table, name, length);
 
-    if (slot != VIEW_SLOT_NONE)
-        slot_leave(table, slot, VIEW_SLOT_NONE);
+    if (slot != VIEW_ENTRY_NONE)
+        slot_leave(table, slot, VIEW_ENTRY_NONE);
 }

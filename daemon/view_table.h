@@ -10,7 +10,7 @@
 #include "daemon/base.h"
 #include "nss-sd/view.h"
 
-#define VIEW_SLOT_NONE UINT32_MAX
+#define VIEW_ENTRY_NONE UINT32_MAX
 
 /* A slot, or a private copy of one. */
 union view_slot {
@@ -27,7 +27,7 @@ static inline const char *view_slot_name(const union view_slot *slot)
 
 /*
  * The answer in `from` is about to be freed. `to`: the slot that holds the name now, with the same
- * answer or another, or VIEW_SLOT_NONE. Both can be read during the call.
+ * answer or another, or VIEW_ENTRY_NONE. Both can be read during the call.
  */
 typedef void (*view_slot_leaving)(void *userdata, uint32_t from, uint32_t to);
 
@@ -47,7 +47,7 @@ int view_table_init(struct view_table *table, void *slots, const uint32_t *hash_
                     bool evicts);
 void view_table_done(struct view_table *table);
 
-/* The slot of a name, or VIEW_SLOT_NONE. */
+/* The slot of a name, or VIEW_ENTRY_NONE. */
 uint32_t view_table_find(const struct view_table *table, const char *name, size_t length);
 /*
  * Puts an answer, whose `hash` it sets, under its name. If that is there already nothing is
@@ -62,6 +62,13 @@ static inline uint32_t view_candidate(const struct view_place *place, unsigned i
 {
     return place->sets[i / VIEW_WAYS] * VIEW_WAYS + i % VIEW_WAYS;
 }
+
+/*
+ * A free entry in the emptier set of the two, or VIEW_ENTRY_NONE. An entry is free while its second
+ * word is 0: the `size` of a slot, the `family` of an address.
+ */
+uint32_t view_entry_free(const struct view_place *place, const uint32_t *entries,
+                         size_t entry_words);
 
 static inline uint32_t view_table_capacity(const struct view_table *table)
 {

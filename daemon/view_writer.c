@@ -73,6 +73,11 @@ static void on_old_answer(void *userdata, union view_slot *answer)
         view_table_put(&carry->writer->positive, answer);
 }
 
+static void on_old_address(void *userdata, const struct address *address, const char *name)
+{
+    view_writer_list_address(userdata, address, name);
+}
+
 /* Room for what is wanted and for what is carried over. */
 static uint32_t choose_set_bits(const struct view_old *old, const struct view_header *header,
                                 unsigned wanted)
@@ -102,8 +107,10 @@ static int build(struct view_writer *writer, int directory_fd, struct view_heade
     memcpy(writer->file.header, header, sizeof(*header));
     r = init_tables(writer);
     carry.header = writer->file.header;
-    if (r >= 0 && writer->old)
+    if (r >= 0 && writer->old) {
         view_old_each(writer->old, on_old_answer, &carry);
+        view_old_each_address(writer->old, on_old_address, writer);
+    }
     return r;
 }
 
@@ -265,6 +272,6 @@ void view_writer_list_address(struct view_writer *writer, const struct address *
 {
     uint32_t slot = view_table_find(&writer->positive, name, strlen(name));
 
-    if (slot != VIEW_SLOT_NONE)
+    if (slot != VIEW_ENTRY_NONE)
         view_listing_add(&writer->listing, address, slot);
 }
