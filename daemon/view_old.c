@@ -143,7 +143,6 @@ static bool revive(const struct view_old *old, union view_slot *answer)
     struct answer checked;
 
     if ((answer->head.sequence & 1) || !answer_parse(answer, sizeof(*answer), &checked) ||
-        answer->head.count4 + answer->head.count6 == 0 ||
         (answer->head.flags & ANSWER_FLAG_REVERSE) || !clock_of(old, &answer->head, &clock) ||
         view_slot_serve(&answer->head, clock, false, old->header.heartbeat, old->now) ==
             VIEW_SERVE_NEVER)

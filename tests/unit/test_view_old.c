@@ -519,7 +519,31 @@ START_TEST(a_daemon_killed_right_after_the_rename_loses_nothing)
 }
 END_TEST
 
-/* ---- a full file system ---- */
+/* ---- a file that cannot be made ---- */
+
+static unsigned count_entries(void)
+{
+    DIR *entries = opendir(world.directory);
+    struct dirent *entry;
+    unsigned count = 0;
+
+    ck_assert_ptr_nonnull(entries);
+    while ((entry = readdir(entries)))
+        count += entry->d_name[0] != '.';
+    closedir(entries);
+    return count;
+}
+
+START_TEST(a_file_that_cannot_be_put_in_place_is_removed)
+{
+    world.writer = view_writer_close(world.writer);
+    ck_assert_int_eq(unlink(world.path), 0);
+    ck_assert_int_eq(mkdir(world.path, 0755), 0);
+    ck_assert_int_eq(peek_open_writer(&world, 0, NULL, on_carried, &told), -EISDIR);
+    ck_assert_uint_eq(count_entries(), 1);
+    ck_assert_int_eq(rmdir(world.path), 0);
+}
+END_TEST
 
 static void write_proc(const char *path, const char *text)
 {
@@ -544,19 +568,6 @@ static void enter_namespace(void)
         write_proc("/proc/self/gid_map", groups);
     }
     ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-}
-
-static unsigned count_entries(void)
-{
-    DIR *entries = opendir(world.directory);
-    struct dirent *entry;
-    unsigned count = 0;
-
-    ck_assert_ptr_nonnull(entries);
-    while ((entry = readdir(entries)))
-        count += entry->d_name[0] != '.';
-    closedir(entries);
-    return count;
 }
 
 START_TEST(on_a_full_file_system_the_old_file_stays_in_force)
@@ -609,6 +620,7 @@ static Suite *make_suite(void)
     OLD_CASE("end", the_memory_of_an_old_file_is_given_back_a_second_after_it_was_replaced,
              closing_the_writer_does_not_wait_to_give_the_memory_back,
              a_daemon_killed_right_after_the_rename_loses_nothing,
+             a_file_that_cannot_be_put_in_place_is_removed,
              on_a_full_file_system_the_old_file_stays_in_force);
     return suite;
 }

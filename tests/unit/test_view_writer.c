@@ -223,6 +223,43 @@ START_TEST(a_table_grows_by_new_files_and_loses_no_name)
 }
 END_TEST
 
+struct tagged {
+    uint32_t tag, number;
+};
+
+static int compare_tags(const void *a, const void *b)
+{
+    uint32_t left = ((const struct tagged *)a)->tag, right = ((const struct tagged *)b)->tag;
+
+    return (left > right) - (left < right);
+}
+
+START_TEST(names_of_one_hash_are_told_apart)
+{
+    enum { NAMES = 400000 };
+    struct tagged *names = calloc(NAMES, sizeof(*names));
+    unsigned pairs = 0;
+
+    for (uint32_t i = 0; i < NAMES; i++) {
+        const char *name = name_of(100000 + i); /* all of one length */
+
+        names[i].number = 100000 + i;
+        names[i].tag = view_place_of(peek.header.hash_key, name, strlen(name), 8).tag;
+    }
+    qsort(names, NAMES, sizeof(*names), compare_tags);
+    for (unsigned i = 1; i < NAMES; i++)
+        if (names[i].tag == names[i - 1].tag) {
+            pairs++;
+            peek_publish(&world, name_of(names[i].number), names[i].number);
+            peek_publish(&world, name_of(names[i - 1].number), names[i - 1].number);
+            UNIT_HOLDS(number_of(name_of(names[i].number)) == names[i].number);
+            UNIT_HOLDS(number_of(name_of(names[i - 1].number)) == names[i - 1].number);
+        }
+    ck_assert_uint_gt(pairs, 0); /* 18 are to be expected */
+    free(names);
+}
+END_TEST
+
 START_TEST(absences_push_out_the_oldest_absences_and_no_answer)
 {
     for (unsigned i = 0; i < 700; i++)
@@ -244,8 +281,8 @@ END_TEST
 START_TEST(an_absence_that_is_said_again_is_not_the_oldest)
 {
     for (unsigned i = 1000000; i < 1010000; i++) {
-        UNIT_HOLDS(peek_publish_absent(&world, name_of(i)) == 0);
         UNIT_HOLDS(peek_publish_absent(&world, "kept.sd.test") == 0);
+        UNIT_HOLDS(peek_publish_absent(&world, name_of(i)) == 0);
         UNIT_HOLDS(peek_has_absence(&peek, "kept.sd.test"));
     }
 }
@@ -310,34 +347,56 @@ START_TEST(a_name_is_readable_at_every_instant_while_it_is_replaced)
 }
 END_TEST
 
-/* Keeps the table almost full, where a new answer often makes another one move. */
-static void shuffle(unsigned round)
-{
-    static unsigned seed = 1;
-    const char *name = name_of(rand_r(&seed) % 1200);
+/*
+ * Names that can be in one set only: four in one candidate set of "web.sd.test", four in the other.
+ * Three of each are there; when the fourth comes, "web.sd.test" has to leave that set.
+ */
+static char crowd[2][4][64];
 
-    if (round % 16 == 0)
-        view_writer_withdraw(world.writer, name);
-    else
-        peek_publish(&world, name, round);
+static void find_crowd(unsigned set, uint32_t index)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; count < 4; i++) {
+        const char *name = name_of(i);
+        struct view_place place = view_place_of(peek.header.hash_key, name, strlen(name), 8);
+
+        if (place.sets[0] == index && place.sets[1] == index)
+            strcpy(crowd[set][count++], name);
+    }
 }
 
-START_TEST(a_name_is_readable_at_every_instant_while_others_make_it_move)
+static void push(unsigned round)
 {
-    struct peek_found found;
-    unsigned moves = 0;
-    uint32_t slot;
+    const char *name = crowd[round % 2][3];
 
-    replace(0);
-    peek_find(&peek, false, "web.sd.test", &found);
-    slot = found.slot;
-    for (unsigned i = 0; i < 200000 && moves == 0; i++) {
-        shuffle(i);
-        UNIT_HOLDS(peek_find(&peek, false, "web.sd.test", &found));
-        moves += found.slot != slot;
+    UNIT_HOLDS(peek_publish(&world, name, round) == 0);
+    view_writer_withdraw(world.writer, name);
+}
+
+START_TEST(a_name_is_readable_at_every_instant_while_it_moves)
+{
+    struct view_place place;
+    struct peek_found found;
+
+    do {
+        reopen(8);
+        place = view_place_of(peek.header.hash_key, "web.sd.test", 11, 8);
+    } while (place.sets[0] == place.sets[1]);
+    replace(57); /* the largest, which takes longest to copy */
+    for (unsigned set = 0; set < 2; set++) {
+        find_crowd(set, place.sets[set]);
+        for (unsigned i = 0; i < 3; i++)
+            ck_assert_int_eq(peek_publish(&world, crowd[set][i], i), 0);
     }
-    ck_assert_uint_gt(moves, 0);
-    race_readers("web.sd.test", shuffle, 100000);
+    push(1);
+    for (unsigned i = 0; i < 10; i++) {
+        push(i);
+        ck_assert(peek_find(&peek, false, "web.sd.test", &found));
+        ck_assert_uint_eq(found.slot / 4, place.sets[(i + 1) % 2]);
+    }
+    race_readers("web.sd.test", push, 100000);
+    ck_assert_uint_eq(number_of("web.sd.test"), 57);
 }
 END_TEST
 
@@ -586,11 +645,11 @@ static Suite *make_suite(void)
                 a_name_is_in_one_of_the_tables, what_is_withdrawn_is_gone_from_both_tables);
     WRITER_CASE("many", every_name_is_found_at_the_load_that_calls_for_growth,
                 a_full_table_says_so_and_still_replaces_what_it_holds,
-                a_table_grows_by_new_files_and_loses_no_name,
+                a_table_grows_by_new_files_and_loses_no_name, names_of_one_hash_are_told_apart,
                 absences_push_out_the_oldest_absences_and_no_answer,
                 an_absence_that_is_said_again_is_not_the_oldest);
     WRITER_CASE("instant", a_name_is_readable_at_every_instant_while_it_is_replaced,
-                a_name_is_readable_at_every_instant_while_others_make_it_move,
+                a_name_is_readable_at_every_instant_while_it_moves,
                 a_writer_killed_while_it_fills_a_free_slot_leaves_the_name,
                 a_writer_killed_while_it_frees_the_old_slot_leaves_the_name);
     WRITER_CASE("clocks", clocks_say_what_they_are_told);

@@ -196,7 +196,8 @@ static inline bool peek_find(const struct peek *peek, bool negative, const char 
             const uint32_t *at = peek->words + (table + (size_t)slot * 1024) / 4;
 
             sequences[i] = peek_word(at);
-            if (!peek_copy(at, 256, ret_found->words) || ret_found->words[1] == 0 ||
+            if (peek_word(&at[1]) == 0 || peek_word(&at[11]) != halves[0] ||
+                !peek_copy(at, 256, ret_found->words) || ret_found->words[1] == 0 ||
                 !answer_parse(ret_found->words, 1024, &ret_found->answer) ||
                 strcmp(ret_found->answer.name, name) != 0)
                 continue;
