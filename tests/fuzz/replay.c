@@ -4,7 +4,7 @@
  * bounded time: every seed as it is, then mutations of the seeds, the same ones in every run.
  *
  *   target [FILE...]     without files: the seeds in $srcdir/tests/fuzz/FUZZ_NAME
- *   FUZZ_ROUNDS=N        mutations, 3000 by default
+ *   FUZZ_ROUNDS=N        mutations; 3000 by default, or 100000 when NSS_SD_TESTS_LONG is set
  *   FUZZ_SEED=N          of the mutations, 1 by default
  *
  * The input that crashes is left in FUZZ_NAME.crash in the working directory. With libFuzzer:
@@ -161,9 +161,16 @@ static int load(int argc, char **argv)
     return seeds_read(path);
 }
 
+static uint64_t setting_rounds(void)
+{
+    const char *is_long = getenv("NSS_SD_TESTS_LONG");
+
+    return setting("FUZZ_ROUNDS", is_long && is_long[0] != '\0' ? 100000 : 3000);
+}
+
 int main(int argc, char **argv)
 {
-    uint64_t rounds = setting("FUZZ_ROUNDS", 3000);
+    uint64_t rounds = setting_rounds();
 
     state = setting("FUZZ_SEED", 1) * UINT64_C(0x9e3779b97f4a7c15) + 1;
     if (load(argc, argv) < 0 || seed_count == 0)
