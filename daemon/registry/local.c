@@ -148,6 +148,15 @@ static int reverse(const struct registry *registry, const struct address *addres
 
 /* ---- wanted keys ---- */
 
+static int tell_soon(struct registry_local *self, struct wanted *wanted)
+{
+    if (!wanted->waiting) {
+        wanted->waiting = true;
+        DL_APPEND(self->waiting, wanted);
+    }
+    return env_defer(self->base.env, &self->tell);
+}
+
 static int want(struct registry *registry, const char *key)
 {
     struct registry_local *self = local(registry);
@@ -163,18 +172,17 @@ static int want(struct registry *registry, const char *key)
         strcpy(wanted->key, key);
         HASH_ADD_STR(self->wanted, key, wanted);
     }
-    if (!wanted->waiting) {
-        wanted->waiting = true;
-        DL_APPEND(self->waiting, wanted);
-    }
-    return env_defer(registry->env, &self->tell);
+    return tell_soon(self, wanted);
 }
 
-/* What is known is always what the files say. */
+/* What is known is always what the files say: it is said again. */
 static int refresh(struct registry *registry, const char *key)
 {
-    (void)registry, (void)key;
-    return 0;
+    struct registry_local *self = local(registry);
+    struct wanted *wanted;
+
+    HASH_FIND_STR(self->wanted, key, wanted);
+    return wanted ? tell_soon(self, wanted) : -ENOENT;
 }
 
 static void wanted_free(struct registry_local *self, struct wanted *wanted)

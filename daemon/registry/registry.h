@@ -164,8 +164,8 @@ struct registry_type {
 
     /*
      * want: somebody asks for this key: learn it and, if the type watches, keep it up to date until drop().
-     * refresh: ask again now (asking types: past refresh_at; watching types: nothing, or verify).
-     * Both are idempotent. drop: nobody asks any more.
+     * refresh: ask again now (asking types: past refresh_at; watching types verify, or say again what
+     * they know); it yields a report as want does. Both are idempotent. drop: nobody asks any more.
      */
     int (*want)(struct registry *registry, const char *key);
     int (*refresh)(struct registry *registry, const char *key);

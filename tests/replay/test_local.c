@@ -153,6 +153,27 @@ START_TEST(a_want_before_the_first_look_is_answered_after_it)
 }
 END_TEST
 
+START_TEST(a_refresh_says_again_what_is_known)
+{
+    struct place place;
+    struct twin *twin;
+
+    place_init(&place);
+    put(&place, "orders.json", ORDERS("10.0.0.1"));
+    twin = started(&place);
+    twin_want(twin, "orders");
+    twin_expect_data(twin, "orders", "10.0.0.1:80");
+    twin_refresh(twin, "orders");
+    twin_expect_data(twin, "orders", "10.0.0.1:80");
+    twin_want(twin, "nobody");
+    twin_expect_report(twin, REPORT_ABSENT, "nobody");
+    twin_refresh(twin, "nobody");
+    twin_expect_report(twin, REPORT_ABSENT, "nobody");
+    twin_free(twin);
+    place_done(&place);
+}
+END_TEST
+
 START_TEST(no_change_is_too_quick_to_be_seen)
 {
     struct place place;
@@ -594,7 +615,8 @@ static Suite *make_suite(void)
 
     UNIT_CASE(suite, "files", a_wanted_service_is_told_as_its_file_says,
               names_may_have_dots_and_the_bare_domain_has_no_address,
-              a_want_before_the_first_look_is_answered_after_it, no_change_is_too_quick_to_be_seen,
+              a_want_before_the_first_look_is_answered_after_it,
+              a_refresh_says_again_what_is_known, no_change_is_too_quick_to_be_seen,
               changes_of_files_are_told_and_nothing_else,
               a_service_that_moves_between_files_is_never_gone,
               a_dropped_name_holds_nothing_and_its_coming_is_told,
