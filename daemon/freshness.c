@@ -75,8 +75,10 @@ void freshness_failed(struct freshness *freshness, const struct freshness_clock 
 void freshness_suspect(struct freshness *freshness, const struct freshness_rules *rules,
                        const struct freshness_clock *clock, bool have_data, usec_t now)
 {
+    enum freshness_state state = freshness_state(freshness, rules, clock, now);
+
     freshness_failed(freshness, clock, now);
-    if (freshness->content == CONTENT_NONE && have_data) {
+    if (have_data && state != FRESHNESS_FRESH && state != FRESHNESS_STALE) {
         freshness->content = CONTENT_DATA;
         freshness->confirmed_at = freshness->fresh_until = now;
     }

@@ -10,8 +10,8 @@
  *   data         content = data (or empty), confirmed now, valid until lost or for its TTL
  *   absent       content = absent, likewise; its TTL is at most NegativeTTLSec
  *   failed       content stays; an until-lost validity ends now
- *   suspect      content stays (or becomes the suspect data where nothing was known), unconfirmed,
- *                at most EmptyHoldSec longer
+ *   suspect      content stays (or becomes the suspect data where none is in force), unconfirmed, at
+ *                most EmptyHoldSec longer
  *   lost         the registry's watch broke: as failed, for every service of the registry at once
  *
  *   state        when
@@ -76,7 +76,7 @@ void freshness_data(struct freshness *freshness, const struct freshness_rules *r
 void freshness_absent(struct freshness *freshness, const struct freshness_rules *rules,
                       const struct freshness_clock *clock, usec_t validity, usec_t now);
 void freshness_failed(struct freshness *freshness, const struct freshness_clock *clock, usec_t now);
-/* `have_data`: the suspect report brought endpoints and nothing was known. */
+/* `have_data`: the suspect report brought endpoints. */
 void freshness_suspect(struct freshness *freshness, const struct freshness_rules *rules,
                        const struct freshness_clock *clock, bool have_data, usec_t now);
 

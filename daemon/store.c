@@ -307,7 +307,8 @@ static void apply_absent(struct service *service, const struct registry_report *
     freshness_absent(&service->freshness, &state->rules, &state->clock, report->validity, now);
 }
 
-/* Adds endpoints of `extra` that `kept` does not name: suspect data takes nothing away. */
+/* Adds endpoints of `kept` that `extra` does not name: suspect data takes nothing away. Both are in
+ * order of names. */
 static struct endpoint_set *merge_sets(struct endpoint_set *kept, struct endpoint_set *extra)
 {
     _cleanup_(endpoint_builder_freep) struct endpoint_builder *builder = endpoint_builder_new();
@@ -317,12 +318,12 @@ static struct endpoint_set *merge_sets(struct endpoint_set *kept, struct endpoin
         return NULL;
     for (uint32_t i = 0; i < extra->count; i++)
         endpoint_builder_copy(builder, &extra->endpoints[i]);
-    for (uint32_t i = 0; i < kept->count; i++) {
-        bool named = false;
+    for (uint32_t i = 0, j = 0; i < kept->count; i++) {
+        const char *name = kept->endpoints[i].name;
 
-        for (uint32_t j = 0; j < extra->count && !named; j++)
-            named = streq(kept->endpoints[i].name, extra->endpoints[j].name);
-        if (!named)
+        while (j < extra->count && strcmp(extra->endpoints[j].name, name) < 0)
+            j++;
+        if (j == extra->count || !streq(extra->endpoints[j].name, name))
             endpoint_builder_copy(builder, &kept->endpoints[i]);
     }
     return endpoint_builder_finish(builder, &merged) < 0 ? NULL : merged;
@@ -331,10 +332,13 @@ static struct endpoint_set *merge_sets(struct endpoint_set *kept, struct endpoin
 static void apply_suspect(struct service *service, const struct registry_report *report, usec_t now)
 {
     struct registry_state *state = state_of(service);
-    bool have_data = !is_empty(report);
+    bool have_data = report->endpoints && report->endpoints->count > 0;
+    enum freshness_state before = freshness_state(&service->freshness, &state->rules, &state->clock,
+                                                  now);
 
     freshness_suspect(&service->freshness, &state->rules, &state->clock, have_data, now);
-    if (have_data && service->endpoints) {
+    if (have_data && service->endpoints &&
+        (before == FRESHNESS_FRESH || before == FRESHNESS_STALE)) {
         struct endpoint_set *merged = merge_sets(service->endpoints, report->endpoints);
 
         if (merged) {
@@ -401,9 +405,14 @@ static void registry_down(struct registry_state *state, usec_t now)
 {
     struct service *service, *next;
 
-    /* Said again it makes nothing younger. */
-    if (state->down)
-        return;
+    /* Times of their own for those that an earlier loss left unconfirmed: this one must not make
+     * them younger. */
+    HASH_ITER (hh, state->services, service, next) {
+        if (!service->freshness.watched || service->freshness.epoch == state->clock.epoch)
+            continue;
+        freshness_failed(&service->freshness, &state->clock, now);
+        watch_list_notify(&service->watchers);
+    }
     freshness_clock_live(&state->clock);
     freshness_clock_lost(&state->clock, now);
     state->down = true;
