@@ -24,6 +24,7 @@ struct evaluation {
     bool pending4, pending6;  /* something on its way may still change this family */
     bool soft;                /* an answer is there, a fresher one is on its way */
     bool stale;
+    bool crowded;              /* a registry had no room for a service of it */
     bool proven;               /* known before: had data at some time */
     bool all_answers;          /* headless: no limit */
     char canonical[NAME_SIZE]; /* final name of an alias; "" for none */

@@ -5,6 +5,10 @@
 
 #include "nss-sd/wire.h"
 
+/* What one evaluation may cost, so that names that lead to names in great numbers end: of host
+ * names followed, and of endpoints looked at behind them. */
+enum { STEPS_MAX = 2 * ENDPOINTS_MAX, STEPS_HOST = 8 };
+
 /*
  * What one name of the walk adds: the state of each family. A walk that ends in addresses has added
  * them to the evaluation; `found` says so.
@@ -14,10 +18,18 @@ struct outcome {
     bool pending4, pending6;
 };
 
+/* The owned names that led to where the walk is. */
+struct trail {
+    const char *name;
+    const struct trail *above;
+};
+
 struct walk {
     const struct gather *gather;
     struct evaluation *evaluation;
+    const struct trail *trail;
     unsigned depth;
+    size_t *steps;     /* left */
     unsigned registry; /* whose rules bind the addresses found */
     uint32_t weight;   /* of the endpoint that led here */
     uint16_t endpoint; /* and its number */
@@ -129,6 +141,22 @@ static void gather_foreign(struct walk walk, const char *host, struct outcome *r
         snprintf(walk.evaluation->canonical, NAME_SIZE, "%s", chase_canonical(link));
 }
 
+static bool take_steps(const struct walk *walk, size_t count)
+{
+    bool enough = count <= *walk->steps;
+
+    *walk->steps -= enough ? count : *walk->steps;
+    return enough;
+}
+
+static bool on_trail(const struct walk *walk, const char *name)
+{
+    for (const struct trail *trail = walk->trail; trail; trail = trail->above)
+        if (streq(trail->name, name))
+            return true;
+    return false;
+}
+
 /* A host name that a registry gave: owned or not. */
 static void gather_host(struct walk walk, const char *host, struct outcome *ret_outcome)
 {
@@ -137,7 +165,7 @@ static void gather_host(struct walk walk, const char *host, struct outcome *ret_
     struct resolver_owner owner;
 
     *ret_outcome = outcome_of(ANSWER_UNDECIDED);
-    if (walk.depth >= GATHER_DEPTH_MAX)
+    if (walk.depth >= GATHER_DEPTH_MAX || !take_steps(&walk, STEPS_HOST))
         return;
     walk.depth++;
     if (name_fold(host, strlen(host) + 1, name, NULL) == 0) {
@@ -148,6 +176,8 @@ static void gather_host(struct walk walk, const char *host, struct outcome *ret_
         gather_foreign(walk, name, ret_outcome);
         return;
     }
+    if (on_trail(&walk, name))
+        return;
     if (walk.whole)
         snprintf(walk.evaluation->canonical, NAME_SIZE, "%s", name);
     gather_owned(walk, name, &owner, ret_outcome);
@@ -210,11 +240,14 @@ static void gather_endpoints(struct walk walk, const char *name, const struct se
                              const struct selector *selector, struct outcome *ret_outcome)
 {
     const struct resolver_hooks *hooks = walk.gather->hooks;
-    enum policy_verdict *verdicts = malloc(facts->endpoints->count * sizeof(*verdicts) + 1);
+    enum policy_verdict *verdicts;
     struct resolver_policy policy;
     size_t used, selected;
 
     *ret_outcome = outcome_of(ANSWER_UNDECIDED);
+    if (walk.depth > 0 && !take_steps(&walk, facts->endpoints->count))
+        return;
+    verdicts = malloc(facts->endpoints->count * sizeof(*verdicts) + 1);
     if (!verdicts)
         return;
     hooks->policy(hooks->userdata, name, &policy);
@@ -293,6 +326,7 @@ static void gather_owned(struct walk walk, const char *name, const struct resolv
                          struct outcome *ret_outcome)
 {
     const struct gather *gather = walk.gather;
+    struct trail trail = {.name = name, .above = walk.trail};
     struct registry_target target = {0};
     struct service *service;
 
@@ -308,10 +342,13 @@ static void gather_owned(struct walk walk, const char *name, const struct resolv
         break;
     }
     walk.registry = owner->registry;
+    walk.trail = &trail;
     *ret_outcome = outcome_of(ANSWER_UNDECIDED);
     service = store_get(gather->store, owner->registry, target.key, gather->now);
     if (service)
         gather_service(walk, name, service, &target.selector, ret_outcome);
+    else
+        walk.evaluation->crowded = true;
 }
 
 /* Found means records, and only records mean found. */
@@ -325,7 +362,9 @@ static uint8_t final_status(const struct evaluation *evaluation, int family, uin
 void gather_name(const struct gather *gather, const char *name, struct evaluation *evaluation)
 {
     const struct resolver_hooks *hooks = gather->hooks;
-    struct walk walk = {.gather = gather, .evaluation = evaluation, .weight = 1, .whole = true};
+    size_t steps = STEPS_MAX;
+    struct walk walk = {
+        .gather = gather, .evaluation = evaluation, .steps = &steps, .weight = 1, .whole = true};
     struct outcome outcome = outcome_of(ANSWER_FOREIGN);
     struct resolver_owner owner;
 

@@ -2,7 +2,7 @@
 /*
  * Gathering: evaluates one name from all that is known now: its registry's service and selector,
  * the policy, aliases and host names of endpoints (owned ones through the store, others through the
- * chase; to depth 8, so loops end as undecided).
+ * chase; to depth 8 and a bounded number in all; loops are undecided).
  *
  * What is missing is asked for on the way, and every object that the result rests on is handed to
  * `depend`, so that the caller can gather again when one changes. Holds no state.

@@ -7,6 +7,9 @@
 
 #include "nss-sd/wire.h"
 
+/* Names given up at most for the sake of one. */
+enum { CROWD_TRIES = 16 };
+
 struct name;
 
 /* A name rests on a service or a chased host name. */
@@ -190,18 +193,28 @@ static void name_free(struct name *name)
     free(name);
 }
 
-/* Gives up the oldest name without an address that no lookup waits for. */
-static bool make_room(struct resolver *resolver)
+/* Gives up the oldest name without an address that no lookup waits for; `spared` stays. */
+static bool make_room(struct resolver *resolver, const struct name *spared)
 {
     struct name *name;
 
     DL_FOREACH (resolver->unproven, name) {
-        if (name->watchers.first)
+        if (name->watchers.first || name == spared)
             continue;
         name_free(name);
         return true;
     }
     return false;
+}
+
+/* Names without an address hold on to services; where a registry has no room for another service,
+ * the oldest of them give way. */
+static void name_evaluate_asked(struct name *name, usec_t now)
+{
+    name_evaluate(name, true, now);
+    for (unsigned i = 0;
+         i < CROWD_TRIES && name->evaluation.crowded && make_room(name->resolver, name); i++)
+        name_evaluate(name, true, now);
 }
 
 static struct name *name_find(struct resolver *resolver, const char *text)
@@ -218,7 +231,7 @@ static struct name *name_new(struct resolver *resolver, const char *text, usec_t
 
     if ((resolver->unproven_count >= RESOLVER_UNPROVEN_MAX ||
          HASH_COUNT(resolver->names) >= RESOLVER_NAMES_MAX) &&
-        !make_room(resolver))
+        !make_room(resolver, NULL))
         return NULL;
     name = calloc(1, sizeof(*name));
     if (!name)
@@ -229,7 +242,7 @@ static struct name *name_new(struct resolver *resolver, const char *text, usec_t
     HASH_ADD_STR(resolver->names, text, name);
     DL_APPEND(resolver->unproven, name);
     resolver->unproven_count++;
-    name_evaluate(name, true, now);
+    name_evaluate_asked(name, now);
     return name;
 }
 
@@ -244,7 +257,7 @@ static struct name *name_get(struct resolver *resolver, const char *text, usec_t
     if (!name)
         return name_new(resolver, text, now);
     name->used_at = now;
-    name_evaluate(name, true, now);
+    name_evaluate_asked(name, now);
     return name;
 }
 
@@ -526,7 +539,8 @@ usec_t resolver_expire(struct resolver *resolver, usec_t now)
 
     try_due(resolver, true, now);
     DL_FOREACH (resolver->lookups, lookup) {
-        usec_t due = now < lookup->soft_deadline ? lookup->soft_deadline : lookup->deadline;
+        bool soft = now < lookup->soft_deadline && lookup->soft_deadline < lookup->deadline;
+        usec_t due = soft ? lookup->soft_deadline : lookup->deadline;
 
         if (due < next)
             next = due;

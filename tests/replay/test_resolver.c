@@ -375,6 +375,101 @@ START_TEST(a_service_that_nobody_asks_for_is_dropped)
 }
 END_TEST
 
+START_TEST(names_that_nobody_has_leave_room_for_those_that_somebody_has)
+{
+    char name[64];
+
+    store_registry_rules(world_store(w), 0, world_freshness(w, 0), 100);
+    for (unsigned i = 0; i < 300; i++) {
+        snprintf(name, sizeof(name), "random-%u.one", i);
+        world_lookup(w, name, WIRE_IPV4);
+        snprintf(name, sizeof(name), "random-%u", i);
+        world_report(w, 0, REPORT_ABSENT, name);
+    }
+    EXPECT(world_lookup(w, "orders.one", WIRE_IPV4), "waiting");
+    ck_assert_uint_eq(world_calls(w, "want orders"), 1);
+    ck_assert_uint_eq(world_calls(w, "drop random-200"), 1);
+    ck_assert_uint_eq(world_calls(w, "drop random-299"), 0);
+}
+END_TEST
+
+/* A ring of services, each of `count` instances that are all at the name of the next service. */
+static void make_ring(unsigned count)
+{
+    char key[16], endpoints[64 * 32];
+
+    for (unsigned step = 0; step < GATHER_DEPTH_MAX; step++) {
+        size_t size = 0;
+
+        for (unsigned i = 0; i < count; i++)
+            size += (size_t)snprintf(endpoints + size, sizeof(endpoints) - size,
+                                     "->step-%u.one/w=%u ", (step + 1) % GATHER_DEPTH_MAX, i + 1);
+        snprintf(key, sizeof(key), "step-%u", step);
+        world_data(w, 0, key, endpoints, REPORT_UNTIL_LOST, 0);
+    }
+}
+
+START_TEST(instances_at_each_others_names_cost_a_bounded_time)
+{
+    world_lookup(w, "self.one", WIRE_IPV4);
+    world_data(w, 0, "self", "->self.one ->self.one/w=2 ->self.one/w=3", REPORT_UNTIL_LOST, 0);
+    ASK("self.one", WIRE_IPV4, "undecided");
+    /* 40 to the power of 8 ways lead to the end of this one: the test's time-out is the proof. */
+    world_lookup(w, "step-0.one", WIRE_IPV4);
+    for (unsigned i = 0; i < GATHER_DEPTH_MAX; i++)
+        make_ring(40);
+    ASK("step-0.one", WIRE_IPV4, "undecided");
+}
+END_TEST
+
+START_TEST(a_patience_beyond_the_timeout_does_not_put_off_the_answer)
+{
+    world_rules(w)->stale_wait = 30 * SEC;
+    world_apply_rules(w);
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    ck_assert_uint_eq(resolver_expire(world_resolver(w), world_now(w)), 1002 * SEC);
+}
+END_TEST
+
+START_TEST(losing_the_registry_twice_makes_nothing_younger)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    world_report(w, 0, REPORT_DOWN, NULL);
+    world_at(w, 3000 * SEC);
+    /* Started anew by a reload, and still down. */
+    store_rewant(world_store(w), 0, world_now(w));
+    world_report(w, 0, REPORT_DOWN, NULL);
+    world_at(w, 4599 * SEC);
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1");
+    world_at(w, 4600 * SEC);
+    ASK("orders.one", WIRE_IPV4, "undecided");
+}
+END_TEST
+
+START_TEST(what_came_while_the_registry_was_down_is_lost_with_it)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_report(w, 0, REPORT_DOWN, NULL);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.1");
+    world_report(w, 0, REPORT_DOWN, NULL);
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1");
+}
+END_TEST
+
+START_TEST(suspect_data_is_better_than_an_absence)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_report(w, 0, REPORT_ABSENT, "orders");
+    ASK("orders.one", WIRE_IPV4, "absent");
+    world_suspect(w, 0, "orders", "10.0.0.1");
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1");
+    world_at(w, (1000 + 180) * SEC);
+    ASK("orders.one", WIRE_IPV4, "undecided");
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("resolver");
@@ -390,7 +485,10 @@ static Suite *make_suite(void)
         suite, "time", set_up, tear_down, stale_answers_outlive_the_registry_but_not_for_ever,
         an_absence_is_told_for_five_seconds_after_the_registry_is_lost,
         a_ttl_that_runs_out_is_refreshed_before_and_waited_for_briefly_after,
-        a_registry_that_fails_is_asked_again_with_growing_pauses, suspect_data_takes_nothing_away);
+        a_registry_that_fails_is_asked_again_with_growing_pauses, suspect_data_takes_nothing_away,
+        suspect_data_is_better_than_an_absence, losing_the_registry_twice_makes_nothing_younger,
+        what_came_while_the_registry_was_down_is_lost_with_it,
+        a_patience_beyond_the_timeout_does_not_put_off_the_answer);
     UNIT_CASE_FIXTURE(suite, "chase", set_up, tear_down, host_names_of_endpoints_are_chased,
                       a_chased_name_may_not_lead_to_the_loopback,
                       an_alias_has_the_canonical_name_of_its_end,
@@ -399,6 +497,8 @@ static Suite *make_suite(void)
                       a_short_name_that_no_registry_knows_stays_whole,
                       an_undecided_candidate_counts_only_if_it_was_known_before);
     UNIT_CASE_FIXTURE(suite, "bounds", set_up, tear_down, random_names_do_not_push_out_live_ones,
+                      names_that_nobody_has_leave_room_for_those_that_somebody_has,
+                      instances_at_each_others_names_cost_a_bounded_time,
                       a_service_that_nobody_asks_for_is_dropped);
     return suite;
 }
