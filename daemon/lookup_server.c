@@ -42,7 +42,7 @@ struct lookup_server {
     unsigned connection_count;
     uint64_t requests;
     struct user *users;
-    struct log_limit overload_log;
+    struct log_limit overload_log, accept_log;
     uint32_t reply[WIRE_REPLY_MAX / sizeof(uint32_t)];
 };
 
@@ -251,11 +251,22 @@ static void take_connection(struct lookup_server *server, int fd, usec_t now)
     }
 }
 
+/* Until a connection closes or a second passes: the client that waits would wake the loop for ever.
+ */
+static void pause_accepting(struct lookup_server *server, usec_t now)
+{
+    if (log_limit_pass(&server->accept_log, now))
+        log_warning("lookup socket: no connection can be taken with %u open: %s",
+                    server->connection_count, strerror(errno));
+    sd_event_source_set_enabled(server->source, SD_EVENT_OFF);
+}
+
 static int accept_event(sd_event_source *source, int listen_fd, uint32_t events, void *userdata)
 {
     struct lookup_server *server = userdata;
     usec_t now;
 
+    (void)source;
     (void)events;
     sd_event_now(server->event, CLOCK_BOOTTIME, &now);
     for (unsigned i = 0; i < ACCEPT_BURST; i++) {
@@ -267,12 +278,8 @@ static int accept_event(sd_event_source *source, int listen_fd, uint32_t events,
         }
         if (errno == EINTR || errno == ECONNABORTED)
             continue;
-        if (errno == EMFILE || errno == ENFILE) {
-            /* Until a connection closes or a second passes; else the loop would spin. */
-            log_warning("lookup socket: out of file descriptors with %u connections open",
-                        server->connection_count);
-            sd_event_source_set_enabled(source, SD_EVENT_OFF);
-        }
+        if (errno != EAGAIN)
+            pause_accepting(server, now);
         break;
     }
     return 0;
@@ -293,6 +300,7 @@ int lookup_server_new(struct sd_event *event, int fd, struct resolver *resolver,
     server->resolver = resolver;
     server->limits = *limits;
     server->overload_log = (struct log_limit){.interval = 10 * USEC_PER_SEC, .burst = 1};
+    server->accept_log = (struct log_limit){.interval = 10 * USEC_PER_SEC, .burst = 1};
     r = sd_event_add_io(event, &server->source, fd, EPOLLIN, accept_event, server);
     if (r < 0) {
         sd_event_unref(server->event);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/sockets.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -93,9 +94,13 @@ static int find_passed(char *const *names, int count, const char *name, int type
 static int open_one(char *const *names, int count, const char *directory, const char *name,
                     int type)
 {
-    int fd = find_passed(names, count, name, type);
+    int fd = find_passed(names, count, name, type), flags;
 
-    return fd >= 0 ? fd : open_own(directory, name, type);
+    if (fd < 0)
+        return open_own(directory, name, type);
+    /* One that was opened for us may block. */
+    flags = fcntl(fd, F_GETFL);
+    return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : fd;
 }
 
 static void names_free(char **names)
