@@ -288,15 +288,78 @@ static void note_report(struct registries *registries, struct entry *entry,
     }
 }
 
+/*
+ * Why no registry may hand the address out, or NULL. (Loopback is a matter of the type: it may be
+ * right for a registry that is on this machine.)
+ */
+static const char *refusal_of(const struct registry_config *config, const struct address *address)
+{
+    for (size_t i = 0; i < config->allow_address_count; i++)
+        if (address_prefix_contains(&config->allow_addresses[i], address))
+            return NULL;
+    return address_refusal(address, true);
+}
+
+static void log_refused(const struct registry_config *config, const char *key,
+                        const struct address *address, size_t more)
+{
+    struct log_context context = {.registry = config->name, .service = key};
+    char text[INET6_ADDRSTRLEN];
+
+    address_to_string(address, text);
+    log_write(LOG_WARNING, &context, "%s is refused: %s%s", text, refusal_of(config, address),
+              more > 0 ? " (and more such addresses)" : "");
+}
+
+/*
+ * The endpoints without the addresses that may not be handed out, or NULL where all of them may. A
+ * new reference.
+ */
+static struct endpoint_set *without_refused(const struct registry_config *config, const char *key,
+                                            const struct endpoint_set *set)
+{
+    _cleanup_(endpoint_builder_freep) struct endpoint_builder *builder = NULL;
+    const struct address *first = NULL;
+    struct endpoint_set *kept;
+    size_t refused = 0;
+
+    for (uint32_t i = 0; i < set->count; i++)
+        for (size_t j = 0; j < set->endpoints[i].address_count; j++)
+            if (refusal_of(config, &set->endpoints[i].addresses[j])) {
+                first = first ?: &set->endpoints[i].addresses[j];
+                refused++;
+            }
+    if (refused == 0)
+        return NULL;
+    log_refused(config, key, first, refused - 1);
+    builder = endpoint_builder_new();
+    for (uint32_t i = 0; builder && i < set->count; i++) {
+        struct endpoint endpoint = set->endpoints[i];
+
+        endpoint.address_count = 0;
+        endpoint_builder_copy(builder, &endpoint);
+        for (size_t j = 0; j < set->endpoints[i].address_count; j++)
+            if (!refusal_of(config, &set->endpoints[i].addresses[j]))
+                endpoint_builder_address(builder, &set->endpoints[i].addresses[j]);
+    }
+    return builder && endpoint_builder_finish(builder, &kept) >= 0 ? kept : NULL;
+}
+
 void registries_report(struct registries *registries, struct registry *registry,
                        const struct registry_report *report)
 {
+    _cleanup_(endpoint_set_unrefp) struct endpoint_set *kept = NULL;
     struct entry *entry = entry_of(registries, registry);
+    struct registry_report checked = *report;
 
     if (!entry)
         return;
-    note_report(registries, entry, report);
-    registries->hooks.report(registries->hooks.userdata, index_of(registries, entry), report);
+    if (report->endpoints)
+        kept = without_refused(entry->config, report->key ? report->key : "", report->endpoints);
+    if (kept)
+        checked.endpoints = kept;
+    note_report(registries, entry, &checked);
+    registries->hooks.report(registries->hooks.userdata, index_of(registries, entry), &checked);
 }
 
 /* ---- ownership ---- */
