@@ -12,6 +12,9 @@
 #define LOAD_MAX 70
 /* but not more often than readers can follow; till then names that do not fit go by the socket. */
 #define GROW_INTERVAL (3 * USEC_PER_SEC)
+/* A larger table holds what there is at this many percent at most: every new file is one that
+ * readers have to follow, and every bit doubles its memory. */
+#define LOAD_NEW 65
 /* Ticks wrap; nothing lies further ahead than this (two years). */
 #define TICKS_AHEAD_MAX (UINT32_C(1) << 30)
 
@@ -227,14 +230,14 @@ struct publisher *publisher_free(struct publisher *publisher)
     return NULL;
 }
 
-/* Room for `names` at half load, at once: every new file is one that readers have to follow. */
+/* Room for all of `names` at once. */
 static void grow(struct publisher *publisher, size_t names)
 {
     publisher->full = false;
     do
         publisher->set_bits++;
     while (publisher->set_bits < VIEW_WRITER_SET_BITS_MAX &&
-           ((size_t)VIEW_WAYS << publisher->set_bits) / 2 < names);
+           ((size_t)VIEW_WAYS << publisher->set_bits) * LOAD_NEW < names * 100);
     if (publisher->set_bits == VIEW_WRITER_SET_BITS_MAX)
         log_notice("%s/view: is as large as it gets; names that do not fit go by the socket",
                    publisher->directory);

@@ -587,5 +587,5 @@ void resolver_republish(struct resolver *resolver, bool sampled)
 
 size_t resolver_names(const struct resolver *resolver)
 {
-    return HASH_COUNT(resolver->names);
+    return HASH_COUNT(resolver->names) - resolver->unproven_count;
 }

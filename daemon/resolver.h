@@ -78,7 +78,7 @@ void resolver_touch(struct resolver *resolver, const char *name, usec_t now);
  * whose answer is a sample, to redraw it. */
 void resolver_republish(struct resolver *resolver, bool sampled);
 
-/* How many names are in use. */
+/* How many names in use have an address, or had one. */
 size_t resolver_names(const struct resolver *resolver);
 
 /* Everything known, for sdctl: the evaluation of a name in use, or NULL. Borrowed. */

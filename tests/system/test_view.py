@@ -15,7 +15,7 @@ from world import CLIENTS, instance, wait_until
 NAME = "orders.sd.internal"
 ADDRESS = "192.0.2.20"
 FOREIGN = "www.foreign.test"
-LONG = os.environ.get("NSS_SD_LONG_TESTS") == "1"
+LONG = bool(os.environ.get("NSS_SD_TESTS_LONG"))
 LOOKUP_WAIT = 2.25
 
 
