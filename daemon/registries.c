@@ -288,16 +288,10 @@ static void note_report(struct registries *registries, struct entry *entry,
     }
 }
 
-/*
- * Why no registry may hand the address out, or NULL. (Loopback is a matter of the type: it may be
- * right for a registry that is on this machine.)
- */
+/* Loopback is a matter of the type: it may be right for a registry that is on this machine. */
 static const char *refusal_of(const struct registry_config *config, const struct address *address)
 {
-    for (size_t i = 0; i < config->allow_address_count; i++)
-        if (address_prefix_contains(&config->allow_addresses[i], address))
-            return NULL;
-    return address_refusal(address, true);
+    return registry_address_refusal(config, true, address);
 }
 
 static void log_refused(const struct registry_config *config, const char *key,
@@ -450,12 +444,8 @@ const char *registries_refusal(void *userdata, unsigned index, const struct addr
     const struct registries *registries = userdata;
     const struct registry_config *config = registries->entries[index].config;
 
-    if (!config)
-        return "no such registry";
-    for (size_t i = 0; i < config->allow_address_count; i++)
-        if (address_prefix_contains(&config->allow_addresses[i], address))
-            return NULL;
-    return address_refusal(address, config->type->loopback_ok);
+    return config ? registry_address_refusal(config, config->type->loopback_ok, address)
+                  : "no such registry";
 }
 
 /* ---- verbs ---- */

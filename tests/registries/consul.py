@@ -67,6 +67,7 @@ class Agent:
             "node_name": f"{datacenter}-agent",
             "server": True,
             "bind_addr": address,
+            "client_addr": address,
             "addresses": {"http": f"{address} unix://{self.socket}"},
             "disable_update_check": True,
             "disable_remote_exec": True,

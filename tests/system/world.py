@@ -41,6 +41,12 @@ def wait_until(condition, timeout=10, what="condition"):
         time.sleep(0.005)
 
 
+def instance(name, *addresses, id=None, port=8080, **more):
+    """One instance in the shape of the local registry's files."""
+    place = {"address": addresses[0]} if len(addresses) == 1 else {"addresses": list(addresses)}
+    return {"name": name, "id": id or f"{name}-1", "port": port, **place, **more}
+
+
 def _library(name):
     return subprocess.run(["gcc", f"-print-file-name={name}"], check=True, capture_output=True,
                           text=True).stdout.strip()
@@ -87,7 +93,10 @@ class World:
                   for path in (self.directory / "etc").iterdir()]
         if address4 or address6:
             steps += ["ip link add eth0 type veth peer name peer0",
-                      *(f"ip address add {a} dev eth0 nodad" for a in (address4, address6) if a),
+                      *([f"ip address add {address4} dev eth0"] if address4 else []),
+                      *([f"ip address add {address6} dev eth0 nodad"] if address6 else
+                        # A link-local address would make it a dual-stack machine.
+                        ["echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6"]),
                       "ip link set peer0 up", "ip link set eth0 up"]
         steps += ["echo ready", "exec cat"]
         # The holder ends by itself when this process does: its standard input closes.
@@ -113,20 +122,21 @@ class World:
 
     # Processes
 
-    def _environment(self, program, extra):
-        # A sanitized module in a program that was built without sanitizers needs their run time.
-        ours = pathlib.Path(program).is_relative_to(BUILD)
+    def _environment(self, program, extra, module):
+        """`env` with what a program needs; `module`: it may come to load the module."""
         words = {"LC_ALL": "C.UTF-8", **(extra or {})}
-        if SANITIZED:
-            words.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
-            if not ours and program not in ("setpriv", "env", "strace", "prlimit"):
-                words["LD_PRELOAD"] = f"{_library('libasan.so')} {_library('libubsan.so')}"
-                words["ASAN_OPTIONS"] = "detect_leaks=0"
+        if SANITIZED and pathlib.Path(program).is_relative_to(BUILD):
+            # A cancelled thread and ASan's own signal stack do not go together.
+            words |= {"UBSAN_OPTIONS": "print_stacktrace=1", "ASAN_OPTIONS": "use_sigaltstack=0"}
+        elif SANITIZED and module:
+            # A sanitized module in a program that was built without sanitizers needs their run time.
+            words |= {"LD_PRELOAD": f"{_library('libasan.so')} {_library('libubsan.so')}",
+                      "ASAN_OPTIONS": "detect_leaks=0"}
         return ["env", *(f"{key}={value}" for key, value in words.items())]
 
-    def command(self, arguments, env=None):
+    def command(self, arguments, env=None, module=True):
         arguments = [str(word) for word in arguments]
-        return [*self.launch, *self._environment(arguments[0], env), *arguments]
+        return [*self.launch, *self._environment(arguments[0], env, module), *arguments]
 
     def run(self, *arguments, env=None, timeout=60, check=False, **options):
         """Runs a program in the world to its end."""
@@ -134,9 +144,9 @@ class World:
                               text=True, capture_output=True,
                               **({"stdin": subprocess.DEVNULL} | options))
 
-    def start(self, *arguments, env=None, **options):
+    def start(self, *arguments, env=None, module=True, **options):
         """Starts a program that the world ends."""
-        process = subprocess.Popen(self.command(arguments, env),
+        process = subprocess.Popen(self.command(arguments, env, module),
                                    **({"stdin": subprocess.DEVNULL, "text": True} | options))
         self._stack.callback(_end, process)
         return process
@@ -149,6 +159,9 @@ class World:
 
     def registry(self, name, text):
         (self.config / "registries.d" / f"{name}.registry").write_text(text)
+
+    def services(self, file, *instances):
+        return self.local(file, {"services": list(instances)})
 
     def local(self, file, content):
         """Writes a file of the local registry the way an editor does: aside, then renamed."""
@@ -173,7 +186,7 @@ class World:
         return self.run(BUILD / "sdctl", *arguments, **options)
 
     def sdctl_json(self, *arguments):
-        done = self.sdctl("--json", *arguments)
+        done = self.sdctl(*arguments, "--json")
         assert done.returncode == 0, done.stderr + done.stdout
         return json.loads(done.stdout)
 
@@ -206,21 +219,15 @@ class World:
     def start_dnsmasq(self, *records):
         """A DNS server for all foreign names; dns_queries() tells what it was asked."""
         self.dns_log = self.directory / "dns.log"
-        self.dns_log.touch(mode=0o666)
-        self.dns_log.chmod(0o666)
-        self.start("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv",
-                   "--no-hosts", "--listen-address=127.0.0.1", "--bind-interfaces", "--user=root",
-                   "--pid-file=", "--log-queries", f"--log-facility={self.dns_log}", "--no-daemon",
-                   *records, stderr=open(self.directory / "dnsmasq.err", "w"))
-        wait_until(lambda: "started" in self._dns_text(), what="dnsmasq")
-
-    def _dns_text(self):
-        return self.dns_log.read_text() + (self.directory / "dnsmasq.err").read_text()
+        self.start("dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
+                   "--listen-address=127.0.0.1", "--bind-interfaces", "--user=root", "--pid-file=",
+                   "--log-queries", *records, module=False, stderr=open(self.dns_log, "w"))
+        wait_until(lambda: "started" in self.dns_log.read_text(), what="dnsmasq")
 
     def dns_queries(self):
         """The names that DNS was asked for so far."""
         return [line.split("] ", 1)[1].split(" from ")[0]
-                for line in self._dns_text().splitlines() if " query[" in line or "query[" in line]
+                for line in self.dns_log.read_text().splitlines() if "query[" in line]
 
     def logs(self):
         for path in sorted(self.directory.glob("*.log")) + sorted(self.directory.glob("*.err")):

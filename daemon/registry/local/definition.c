@@ -534,12 +534,6 @@ static int collect_addresses(struct parser *parser, struct service *service,
         return mistake(parser, "address", "is missing");
     if (count > ENDPOINT_ADDRESSES_MAX)
         return mistake(parser, "addresses", "are more than %d", ENDPOINT_ADDRESSES_MAX);
-    for (size_t i = 0; i < count; i++) {
-        const char *reason = address_refusal(&list[i], true);
-
-        if (reason)
-            return mistake(parser, "address", "may not be handed out: %s", reason);
-    }
     memcpy(service->addresses, list, count * sizeof(list[0]));
     service->address_count = count;
     return 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * fdfull NAME [EARLY]: fills the table of file descriptors, looks NAME up, frees the table and
- * looks it up again. With EARLY that name is looked up before the table is full, so that the module
- * is attached.
+ * fdfull NAME EARLY: looks EARLY up, so that glibc has loaded the module (it never tries again once
+ * that has failed), fills the table of file descriptors, looks NAME up, frees the table and looks
+ * NAME up again.
  */
 #include "json.h"
 
@@ -24,13 +24,12 @@ static const char *lookup(const char *name)
 int main(int argc, char *argv[])
 {
     struct rlimit limit = {LIMIT, LIMIT};
-    const char *full, *early = "";
+    const char *full, *early;
     int count = 0, fds[LIMIT];
 
-    if (argc < 2 || setrlimit(RLIMIT_NOFILE, &limit) < 0)
+    if (argc != 3 || setrlimit(RLIMIT_NOFILE, &limit) < 0)
         return 2;
-    /* Loads the modules of the hosts line, which needs file descriptors of its own. */
-    early = lookup(argc > 2 ? argv[2] : "localhost");
+    early = lookup(argv[2]);
     while (count < LIMIT && (fds[count] = dup(STDERR_FILENO)) >= 0)
         count++;
     full = lookup(argv[1]);

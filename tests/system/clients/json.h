@@ -47,7 +47,7 @@ static inline const char *h_errno_word(int code)
     case NETDB_INTERNAL:
         return "NETDB_INTERNAL";
     case NETDB_SUCCESS:
-        return "OK";
+        return "NETDB_SUCCESS";
     case HOST_NOT_FOUND:
         return "HOST_NOT_FOUND";
     case TRY_AGAIN:

@@ -102,14 +102,14 @@ static socklen_t parse_address(const char *text, struct sockaddr_storage *ret)
 static void ask_gethostbyaddr(const char *text)
 {
     struct sockaddr_storage any;
+    struct hostent *host;
 
     parse_address(text, &any);
-    h_errno = 0;
     if (any.ss_family == AF_INET)
-        print_hostent(gethostbyaddr(&((struct sockaddr_in *)&any)->sin_addr, 4, AF_INET), h_errno);
+        host = gethostbyaddr(&((struct sockaddr_in *)&any)->sin_addr, 4, AF_INET);
     else
-        print_hostent(gethostbyaddr(&((struct sockaddr_in6 *)&any)->sin6_addr, 16, AF_INET6),
-                      h_errno);
+        host = gethostbyaddr(&((struct sockaddr_in6 *)&any)->sin6_addr, 16, AF_INET6);
+    print_hostent(host, h_errno);
 }
 
 static void ask_getnameinfo(const char *text)
@@ -173,11 +173,13 @@ static void answer(const char *function, int number, int flags, const char *name
     if (strcmp(function, "getaddrinfo") == 0) {
         ask_getaddrinfo(name, number, flags);
     } else if (strcmp(function, "gethostbyname") == 0) {
-        h_errno = 0;
-        print_hostent(gethostbyname(name), h_errno);
+        struct hostent *host = gethostbyname(name);
+
+        print_hostent(host, h_errno);
     } else if (strcmp(function, "gethostbyname2") == 0) {
-        h_errno = 0;
-        print_hostent(gethostbyname2(name, number), h_errno);
+        struct hostent *host = gethostbyname2(name, number);
+
+        print_hostent(host, h_errno);
     } else if (strcmp(function, "gethostbyname_r") == 0) {
         ask_gethostbyname_r(name, (size_t)number);
     } else if (strcmp(function, "gethostbyaddr") == 0) {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * stdio NAME: a daemonised program with file descriptors 0 to 2 closed looks NAME up in a thread,
- * while another watches that nothing opens them. What it saw goes to a copy of standard output.
+ * stdio NAME: a daemonised program with file descriptors 0 to 2 closed looks NAME up, while a
+ * thread counts how often the module's socket is one of them. (What glibc itself opens there for a
+ * moment, files and a socket to nscd, is of another type.) What it saw goes to a copy of standard
+ * output.
  */
 #include "json.h"
 
@@ -9,16 +11,25 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static atomic_int done;
 static atomic_long rounds, taken;
 
+static int is_lookup_socket(int fd)
+{
+    int type = 0;
+    socklen_t size = sizeof(type);
+
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
+}
+
 static void *watch(void *unused)
 {
     do {
         for (int fd = 0; fd < 3; fd++)
-            if (fcntl(fd, F_GETFD) >= 0)
+            if (is_lookup_socket(fd))
                 atomic_fetch_add(&taken, 1);
         atomic_fetch_add(&rounds, 1);
     } while (!atomic_load(&done));
