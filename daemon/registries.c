@@ -444,12 +444,8 @@ const char *registries_refusal(void *userdata, unsigned index, const struct addr
     const struct registries *registries = userdata;
     const struct registry_config *config = registries->entries[index].config;
 
-    if (!config)
-        return "no such registry";
-    for (size_t i = 0; i < config->allow_address_count; i++)
-        if (address_prefix_contains(&config->allow_addresses[i], address))
-            return NULL;
-    return address_refusal(address, config->type->loopback_ok);
+    return config ? registry_address_refusal(config, config->type->loopback_ok, address)
+                  : "no such registry";
 }
 
 /* ---- verbs ---- */

@@ -254,21 +254,13 @@ static int build(const char *service, const struct control_registration *registr
     return r == -E2BIG ? -EINVAL : r;
 }
 
-static bool address_allowed(const struct registry_config *config, const struct address *address)
-{
-    for (size_t i = 0; i < config->allow_address_count; i++)
-        if (address_prefix_contains(&config->allow_addresses[i], address))
-            return true;
-    return !address_refusal(address, true);
-}
-
 static int check(const struct registry_config *config,
                  const struct control_registration *registration)
 {
     bool target = registration->target && *registration->target;
 
     for (size_t i = 0; i < registration->address_count; i++)
-        if (!address_allowed(config, &registration->addresses[i]))
+        if (registry_address_refusal(config, true, &registration->addresses[i]))
             return -EINVAL;
     if (target == (registration->address_count > 0))
         return -EINVAL;

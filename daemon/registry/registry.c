@@ -27,6 +27,15 @@ const struct registry_type *registry_type_find(const char *name)
     return NULL;
 }
 
+const char *registry_address_refusal(const struct registry_config *config, bool loopback,
+                                     const struct address *address)
+{
+    for (size_t i = 0; i < config->allow_address_count; i++)
+        if (address_prefix_contains(&config->allow_addresses[i], address))
+            return NULL;
+    return address_refusal(address, loopback);
+}
+
 void env_log(struct registry_env *env, int level, const char *service, const char *format, ...)
 {
     char text[1024]; /* what log.h cuts a line to */

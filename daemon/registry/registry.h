@@ -126,6 +126,13 @@ struct registry_config {
     char *file;     /* where it was read, for messages */
 };
 
+/*
+ * Why a registry so configured may not hand out this address, or NULL: AllowAddresses= before the
+ * rule of address_refusal(). A type applies it to what it reports, the core to what it chases.
+ */
+const char *registry_address_refusal(const struct registry_config *config, bool loopback,
+                                     const struct address *address);
+
 /* Base of every registry; a type embeds it as its first member. */
 struct registry {
     const struct registry_type *type;

@@ -204,6 +204,27 @@ static void file_take(struct local_files *files, struct local_file *file,
                 file->path, definition->count - i);
 }
 
+/* What no program may be sent to is a mistake of the file. NULL, or which. */
+static char *refused_address(const struct local_files *files,
+                             const struct local_definition *definition)
+{
+    for (size_t i = 0; i < definition->count; i++) {
+        const struct endpoint *endpoint = &definition->instances[i].endpoint->endpoints[0];
+
+        for (size_t j = 0; j < endpoint->address_count; j++) {
+            const char *reason = registry_address_refusal(files->env->registry->config, true,
+                                                          &endpoint->addresses[j]);
+            char text[INET6_ADDRSTRLEN], *error;
+
+            if (!reason)
+                continue;
+            address_to_string(&endpoint->addresses[j], text);
+            return asprintf(&error, "services[%zu]: %s: %s", i, text, reason) < 0 ? NULL : error;
+        }
+    }
+    return NULL;
+}
+
 static void file_parse(struct local_files *files, struct local_file *file, const char *data,
                        size_t size)
 {
@@ -213,6 +234,12 @@ static void file_parse(struct local_files *files, struct local_file *file, const
 
     if (r < 0) {
         file_broken(files, file, r == -EBADMSG ? error : strerror(-r));
+        return;
+    }
+    error = refused_address(files, definition);
+    if (error) {
+        file_broken(files, file, error);
+        local_definition_free(definition);
         return;
     }
     warn_about(files, file, definition);
