@@ -31,7 +31,7 @@ struct draw_record {
     uint8_t tier;
 };
 
-static struct draw_record draw_record(const struct answer *answer, size_t number)
+static inline struct draw_record draw_record(const struct answer *answer, size_t number)
 {
     size_t count4 = answer->head->count4;
 
@@ -211,6 +211,10 @@ size_t draw_order(const struct answer *answer, unsigned families, size_t limit, 
     struct draw draw = {answer, families, .random = seed, .order = ret_order};
     size_t wanted = limit > 0 ? limit : SIZE_MAX;
 
+    if (answer->head->count4 + answer->head->count6 == 1) { /* as often as not */
+        ret_order[0] = 0;
+        return families & (answer->head->count4 == 1 ? DRAW_IPV4 : DRAW_IPV6) ? 1 : 0;
+    }
     for (unsigned tier = 0; tier < DRAW_TIERS && draw.count < wanted;) {
         size_t begin = draw.count;
 

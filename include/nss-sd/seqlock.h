@@ -66,6 +66,7 @@ static inline bool seqlock_read(const uint32_t *sequence, const uint32_t *shared
 
         if (before & 1)
             continue;
+#pragma GCC unroll 8 /* most of what a hit costs */
         for (size_t j = 0; j < words; j++)
             ret_data[j] = __atomic_load_n(&shared[j], __ATOMIC_RELAXED);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);

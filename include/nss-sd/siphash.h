@@ -36,7 +36,19 @@ static inline void siphash_rounds(struct siphash *s, unsigned rounds)
     }
 }
 
-/* Up to 8 bytes as a little-endian word. */
+/* 8 bytes as a little-endian word; a load where the machine is little-endian itself. */
+static inline uint64_t siphash_word8(const uint8_t *bytes)
+{
+    uint64_t word;
+
+    __builtin_memcpy(&word, bytes, sizeof(word));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
+/* Less than 8 bytes. */
 static inline uint64_t siphash_word(const uint8_t *bytes, size_t count)
 {
     uint64_t word = 0;
@@ -50,7 +62,7 @@ static inline uint64_t siphash_word(const uint8_t *bytes, size_t count)
 static inline uint64_t siphash(const uint8_t key[static SIPHASH_KEY_SIZE], const void *data,
                                size_t size, unsigned word_rounds, unsigned final_rounds)
 {
-    uint64_t k0 = siphash_word(key, 8), k1 = siphash_word(key + 8, 8), word;
+    uint64_t k0 = siphash_word8(key), k1 = siphash_word8(key + 8), word;
     struct siphash s = {
         .v0 = k0 ^ UINT64_C(0x736f6d6570736575),
         .v1 = k1 ^ UINT64_C(0x646f72616e646f6d),
@@ -60,7 +72,7 @@ static inline uint64_t siphash(const uint8_t key[static SIPHASH_KEY_SIZE], const
     const uint8_t *bytes = data;
 
     for (size_t left = size; left >= 8; left -= 8, bytes += 8) {
-        word = siphash_word(bytes, 8);
+        word = siphash_word8(bytes);
         s.v3 ^= word;
         siphash_rounds(&s, word_rounds);
         s.v0 ^= word;
