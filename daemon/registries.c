@@ -5,6 +5,8 @@
 
 #include "daemon/log.h"
 
+enum { REPORT_TEXT_SIZE = 512 };
+
 struct entry {
     char *name; /* NULL: free */
     const struct registry_config *config;
@@ -345,9 +347,15 @@ void registries_report(struct registries *registries, struct registry *registry,
     _cleanup_(endpoint_set_unrefp) struct endpoint_set *kept = NULL;
     struct entry *entry = entry_of(registries, registry);
     struct registry_report checked = *report;
+    char text[REPORT_TEXT_SIZE];
 
     if (!entry)
         return;
+    /* It may quote what a server said: from here on it is one line of ASCII. */
+    if (report->text) {
+        log_printable(report->text, text, sizeof(text));
+        checked.text = text;
+    }
     if (report->endpoints)
         kept = without_refused(entry->config, report->key ? report->key : "", report->endpoints);
     if (kept)

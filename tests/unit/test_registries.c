@@ -7,6 +7,7 @@
 
 static unsigned started, stopped, reloaded, restarted;
 static struct endpoint_set *seen;
+static char seen_text[1024];
 static int reload_result;
 
 /* ---- a type that does what the test says ---- */
@@ -95,6 +96,7 @@ static void hook_report(void *userdata, unsigned index, const struct registry_re
     (void)index;
     endpoint_set_unref(seen);
     seen = endpoint_set_ref(report->endpoints);
+    snprintf(seen_text, sizeof(seen_text), "%s", report->text ? report->text : "");
 }
 
 static void hook_added(void *userdata, unsigned index, const struct registry_config *config)
@@ -242,6 +244,21 @@ START_TEST(the_administrator_may_allow_more)
 }
 END_TEST
 
+START_TEST(what_a_server_says_becomes_one_printable_line)
+{
+    struct registry_facts facts;
+
+    registries_facts(registries, 0, &facts);
+    registries_report(
+        registries, facts.registry,
+        &(struct registry_report){.kind = REPORT_DOWN,
+                                  .text = "no certificate of \xff\nMAINPID=1\x1b[31m"});
+    registries_facts(registries, 0, &facts);
+    ck_assert_str_eq(facts.error, "no certificate of \\xff\\x0aMAINPID=1\\x1b[31m");
+    ck_assert_str_eq(seen_text, facts.error);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("registries");
@@ -251,6 +268,8 @@ static Suite *make_suite(void)
     UNIT_CASE_FIXTURE(suite, "addresses", set_up, tear_down,
                       addresses_that_nobody_may_hand_out_go_no_further,
                       the_administrator_may_allow_more);
+    UNIT_CASE_FIXTURE(suite, "texts", set_up, tear_down,
+                      what_a_server_says_becomes_one_printable_line);
     return suite;
 }
 
