@@ -82,6 +82,11 @@ static void query_done(void *userdata, const void *payload, size_t size)
     sd_event_source_set_enabled(query->handover, SD_EVENT_ONESHOT);
 }
 
+static int wire_family_of(int family)
+{
+    return family == AF_INET ? WIRE_IPV4 : family == AF_INET6 ? WIRE_IPV6 : WIRE_UNSPEC;
+}
+
 static int backend_query(void *userdata, const char *name, bool rooted, int family,
                          struct control_reply *reply)
 {
@@ -98,8 +103,8 @@ static int backend_query(void *userdata, const char *name, bool rooted, int fami
     if (r >= 0)
         r = sd_event_source_set_enabled(query->handover, SD_EVENT_OFF);
     if (r >= 0)
-        r = resolver_lookup(backend->parts.resolver, name, rooted, family, backend_now(backend),
-                            query_done, query, &query->lookup);
+        r = resolver_lookup(backend->parts.resolver, name, rooted, wire_family_of(family),
+                            backend_now(backend), query_done, query, &query->lookup);
     if (r < 0)
         query_free(query);
     return r;
@@ -183,19 +188,28 @@ static struct registry *local_registry(struct backend *backend)
     return facts.registry;
 }
 
+/* Whoever hears that something was done must not see the world before it. */
+static int settled(const struct backend *backend, int r)
+{
+    if (r >= 0)
+        backend->parts.settle(backend->parts.userdata);
+    return r;
+}
+
 static int backend_register(void *userdata, const struct control_registration *registration,
                             char **ret_id)
 {
     struct registry *local = local_registry(userdata);
 
-    return local ? registry_local_register(local, registration, ret_id) : -ENOENT;
+    return settled(userdata,
+                   local ? registry_local_register(local, registration, ret_id) : -ENOENT);
 }
 
 static int backend_deregister(void *userdata, const char *name, const char *id)
 {
     struct registry *local = local_registry(userdata);
 
-    return local ? registry_local_deregister(local, name, id) : -ENOENT;
+    return settled(userdata, local ? registry_local_deregister(local, name, id) : -ENOENT);
 }
 
 /* ---- Flush, Reload ---- */
@@ -246,7 +260,7 @@ static int backend_reload(void *userdata, struct config_messages *messages)
 {
     struct backend *backend = userdata;
 
-    return backend->parts.reload(backend->parts.reload_userdata, messages);
+    return backend->parts.reload(backend->parts.userdata, messages);
 }
 
 /* ---- life ---- */

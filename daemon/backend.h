@@ -25,7 +25,8 @@ struct backend_parts {
     const char *runtime_directory;
     usec_t started_at;
     int (*reload)(void *userdata, struct config_messages *messages);
-    void *reload_userdata;
+    void (*settle)(void *userdata); /* publishes what changed, now */
+    void *userdata;
 };
 
 struct backend *backend_new(const struct backend_parts *parts);

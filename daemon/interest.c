@@ -17,14 +17,26 @@ struct interest {
     struct resolver *resolver;
     sd_event_source *source;
     int fd;
-    struct log_limit limit, junk_log;
+    usec_t second; /* that the count is of */
+    unsigned count;
+    struct log_limit junk_log;
 };
+
+static bool within_rate(struct interest *interest, usec_t now)
+{
+    usec_t second = now / USEC_PER_SEC;
+
+    if (second != interest->second)
+        interest->count = 0;
+    interest->second = second;
+    return interest->count++ < PER_SECOND;
+}
 
 static void take(struct interest *interest, const void *data, size_t size, usec_t now)
 {
     const struct wire_interest *message = data;
 
-    if (!log_limit_pass(&interest->limit, now))
+    if (!within_rate(interest, now))
         return;
     if (wire_interest_check(data, size))
         resolver_touch(interest->resolver, message->name, now);
@@ -63,7 +75,6 @@ int interest_new(struct sd_event *event, int fd, struct resolver *resolver,
         .event = event,
         .resolver = resolver,
         .fd = fd,
-        .limit = {.interval = USEC_PER_SEC, .burst = PER_SECOND},
         .junk_log = {.interval = 10 * USEC_PER_SEC, .burst = 1},
     };
     r = sd_event_add_io(event, &interest->source, fd, EPOLLIN, on_datagrams, interest);

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
@@ -381,16 +382,21 @@ static void arm_deadlines(struct manager *manager, usec_t next)
     sd_event_source_set_enabled(manager->deadlines, SD_EVENT_ONESHOT);
 }
 
-static int on_work(sd_event_source *source, void *userdata)
+static void manager_settle(void *userdata)
 {
     struct manager *manager = userdata;
     usec_t now = manager_now(manager);
 
-    (void)source;
     resolver_run(manager->resolver, now);
     if (publisher_settle(manager->publisher, now))
         publish_header(manager);
     arm_deadlines(manager, resolver_expire(manager->resolver, now));
+}
+
+static int on_work(sd_event_source *source, void *userdata)
+{
+    (void)source;
+    manager_settle(userdata);
     return 0;
 }
 
@@ -467,6 +473,18 @@ static int make_directory(const char *path, mode_t mode)
         return -errno;
     }
     return 0;
+}
+
+/* Every lookup that waits holds a descriptor; the soft limit is low for the sake of select(). */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        log_warning("the limit on descriptors cannot be raised: %s", strerror(errno));
 }
 
 static int take_options(struct manager *manager, const struct manager_options *options)
@@ -577,7 +595,8 @@ static int make_servers(struct manager *manager)
         .runtime_directory = manager->runtime_directory,
         .started_at = manager->started_at,
         .reload = manager_reload,
-        .reload_userdata = manager,
+        .settle = manager_settle,
+        .userdata = manager,
     });
     if (!manager->backend) {
         close(sockets.control);
@@ -596,6 +615,7 @@ static int manager_start(struct manager *manager)
     struct config_messages messages = {0};
     int r;
 
+    raise_descriptor_limit();
     r = make_directory(manager->runtime_directory, 0755);
     if (r >= 0)
         r = make_directory(manager->state_directory, 0700);
