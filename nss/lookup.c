@@ -133,6 +133,14 @@ static struct verdict lookup_verdict(const struct lookup *lookup, const struct a
 
 /* ---- the daemon ---- */
 
+/* Did its heart beat within the lease? A retired file's has stopped since it was retired. */
+static bool lookup_sees_life(const struct lookup *lookup)
+{
+    return lookup->pulse == VIEW_RETIRED
+               ? lookup->now - lookup->heartbeat <= lookup->view->header.lease_ticks
+               : lookup->pulse != VIEW_OVERDUE;
+}
+
 /*
  * Is the daemon worth asking? A name that is ours always is, unless the daemon was silent and its
  * heartbeat has not moved since. What may well be none of ours never waits for one that is not
@@ -140,18 +148,19 @@ static struct verdict lookup_verdict(const struct lookup *lookup, const struct a
  */
 static bool lookup_may_ask(const struct lookup *lookup)
 {
-    if (lookup->owner != VIEW_OWNED && lookup->pulse == VIEW_OVERDUE)
+    if (lookup->owner != VIEW_OWNED && !lookup_sees_life(lookup))
         return false;
     return silence_may_ask(lookup->heartbeat, lookup->now);
 }
 
 /*
  * What the outcome says of the daemon. With a header, a time-out counts only if the heart stood
- * still meanwhile: for the lease, or through a wait of two beats.
+ * still meanwhile: for the lease, or through a wait of two beats. (A retired one's always does.)
  */
 static void lookup_learn(const struct lookup *lookup, enum transport_outcome outcome)
 {
     uint32_t now = clock_tick(), beat = 0;
+    enum view_pulse pulse = lookup->view ? view_pulse(lookup->view, now, &beat) : VIEW_OVERDUE;
 
     if (outcome == TRANSPORT_ANSWERED) {
         silence_end();
@@ -159,7 +168,7 @@ static void lookup_learn(const struct lookup *lookup, enum transport_outcome out
         if (outcome != TRANSPORT_BUSY)
             silence_begin(0, now);
     } else if (outcome == TRANSPORT_TIMEOUT &&
-               (view_pulse(lookup->view, now, &beat) == VIEW_OVERDUE ||
+               (pulse == VIEW_OVERDUE || pulse == VIEW_RETIRED ||
                 now - lookup->now >= 2 * VIEW_TICKS_PER_SECOND) &&
                beat == lookup->heartbeat) {
         silence_begin(beat, now);
@@ -217,6 +226,12 @@ static void lookup_announce(const struct lookup *lookup, const struct answer *an
         announce_interest(answer, lookup->now);
 }
 
+/* While the daemon publishes in another file, this one is for when it does not answer. */
+static bool lookup_may_serve(const struct lookup *lookup, enum view_serve least)
+{
+    return lookup_has_slots(lookup) && !(lookup->pulse == VIEW_RETIRED && least == VIEW_SERVE_NOW);
+}
+
 /*
  * Decides `name` from the view, if that holds something that may be served at least as `least`
  * says. An answer that leaves the families open that were asked for decides nothing.
@@ -229,7 +244,8 @@ static __attribute__((noinline)) bool lookup_hit(const struct lookup *lookup, co
     uint16_t order[LOOKUP_SLOT_RECORDS];
     struct view_answer found;
 
-    if (!lookup_has_slots(lookup) || !view_slots_find(&moment, name, length, least, &found) ||
+    if (!lookup_may_serve(lookup, least) ||
+        !view_slots_find(&moment, name, length, least, &found) ||
         lookup_status(found.answer.head, lookup->request.family) == ANSWER_UNDECIDED)
         return false;
     *ret_verdict = lookup_verdict(lookup, &found.answer, order);
@@ -406,7 +422,7 @@ struct verdict lookup_address(const void *address, size_t length, int family,
     lookup.request.family = family == AF_INET ? WIRE_IPV4 : WIRE_IPV6;
     lookup.request.length = (uint16_t)length;
     memcpy(lookup.request.data, bytes, length);
-    if (lookup_has_slots(&lookup) && view_slots_know_addresses(lookup.view))
+    if (lookup_may_serve(&lookup, VIEW_SERVE_NOW) && view_slots_know_addresses(lookup.view))
         return lookup_listed(&lookup);
     return lookup_ask(&lookup);
 }

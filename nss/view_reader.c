@@ -131,11 +131,12 @@ static void view_unmap(struct view *view)
 }
 
 /* Opens the path and publishes what is there, if it is another file than `old`. */
-static struct view *view_attach(struct view *old)
+static struct view *view_attach(struct view *old, uint32_t now)
 {
     struct stat status;
     struct view *view = NULL;
     int fd = view_open(&status);
+    bool few;
 
     if (fd < 0)
         return NULL;
@@ -148,17 +149,29 @@ static struct view *view_attach(struct view *old)
         view_unmap(view);
         return old; /* what another thread published meanwhile */
     }
+    few = atomic_fetch_add_explicit(&attached, 1, memory_order_relaxed) < VIEW_ATTACH_FEW;
+    atomic_store(&next_attach, few ? now : now + VIEW_RETRY_SLOW_TICKS);
     return view;
 }
 
-/* A first attach may happen in several threads at once, so that none is left without a view. */
+static bool view_retired(const struct view *view)
+{
+    return __atomic_load_n(&view->shared->retired, __ATOMIC_RELAXED) != 0;
+}
+
+/*
+ * Is the path to be looked at now? While there is no view, or a retired one, by every thread, so
+ * that none is left without; once that was in vain, and for a heart that stands still, by one a
+ * second.
+ */
 static bool view_attach_due(const struct view *old, uint32_t now)
 {
     uint32_t next = atomic_load(&next_attach);
 
     if (clock_pending(next, now, VIEW_RETRY_SLOW_TICKS))
         return false;
-    return !old || atomic_compare_exchange_strong(&next_attach, &next, now + VIEW_RETRY_TICKS);
+    return !old || view_retired(old) ||
+           atomic_compare_exchange_strong(&next_attach, &next, now + VIEW_RETRY_TICKS);
 }
 
 static const struct view *view_refresh(struct view *old, uint32_t now)
@@ -169,24 +182,17 @@ static const struct view *view_refresh(struct view *old, uint32_t now)
     if (!view_attach_due(old, now))
         return atomic_load(&current); /* another thread may just have attached */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    view = view_attach(old);
+    view = view_attach(old, now);
     pthread_setcancelstate(cancel, NULL);
-    if (view) {
-        uint32_t count = atomic_fetch_add_explicit(&attached, 1, memory_order_relaxed);
-
-        atomic_store(&next_attach,
-                     now + (count < VIEW_ATTACH_FEW ? VIEW_RETRY_TICKS : VIEW_RETRY_SLOW_TICKS));
+    if (view)
         return view;
-    }
-    if (!old)
-        atomic_store(&next_attach, now + VIEW_RETRY_TICKS);
+    atomic_store(&next_attach, now + VIEW_RETRY_TICKS);
     return old;
 }
 
 static bool view_outdated(const struct view *view, uint32_t now)
 {
-    return __atomic_load_n(&view->shared->retired, __ATOMIC_RELAXED) != 0 ||
-           view_pulse(view, now, &(uint32_t){0}) == VIEW_OVERDUE;
+    return view_retired(view) || view_pulse(view, now, &(uint32_t){0}) == VIEW_OVERDUE;
 }
 
 const struct view *view_reader_current(uint32_t now)
@@ -204,6 +210,8 @@ enum view_pulse view_pulse(const struct view *view, uint32_t now, uint32_t *ret_
     *ret_heartbeat = heartbeat;
     if (age < -VIEW_FUTURE_TICKS)
         return VIEW_FOREIGN_CLOCK;
+    if (view_retired(view))
+        return VIEW_RETIRED;
     return age > (int32_t)view->header.lease_ticks ? VIEW_OVERDUE : VIEW_LIVE;
 }
 

@@ -33,12 +33,14 @@ enum view_owner {
 enum view_pulse {
     VIEW_LIVE = 1,
     VIEW_OVERDUE,       /* no heartbeat within the lease: dead, hung or restarting */
-    VIEW_FOREIGN_CLOCK, /* from the future: another time namespace, nothing can be said */
+    VIEW_RETIRED,       /* there is a newer file: what is changed now is changed there */
+    VIEW_FOREIGN_CLOCK, /* of another time namespace: nothing can be said */
 };
 
 /*
  * The view that is attached, at tick `now`; NULL if none can be. Attaches on the first call, and
- * anew, at most once a second, when the file was retired or its heartbeat is overdue.
+ * anew when the file was retired, at once, or when its heartbeat is overdue, at most once a second.
+ * What cannot be replaced (no descriptor, another layout, too many files already) stays attached.
  */
 const struct view *view_reader_current(uint32_t now);
 

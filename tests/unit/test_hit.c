@@ -310,29 +310,53 @@ START_TEST(the_rest_of_a_sample_is_asked_for)
 }
 END_TEST
 
-START_TEST(a_new_file_is_read_once_the_old_is_retired)
+/* A second file in place, and the first one knows; it is still as it was. */
+static void supersede(struct hand_view *ret_next, const struct slot_spec *spec)
+{
+    hand_view_init(ret_next, world.directory, NULL, 0);
+    if (spec)
+        hand_view_put(ret_next, spec);
+    file.header->retired = 1;
+}
+
+START_TEST(a_change_in_a_new_file_is_in_the_next_lookup)
 {
     struct hand_view next;
     struct slot_spec fresh = web;
-    struct outcome *o;
 
     fresh.payload.records4 = new4;
     hand_view_put(&file, &web);
     expect_address4(look_up("web.consul", AF_INET), web4);
-    hand_view_init(&next, world.directory, NULL, 0);
-    hand_view_put(&next, &fresh);
-    expect_address4(look_up("web.consul", AF_INET), web4); /* nobody told */
-    file.header->retired = 1;
-    /* Then the daemon punches holes where the slots were, and the old one's heart stands still. */
-    memset((char *)file.header + VIEW_HEADER_SIZE, 0, file.size - VIEW_HEADER_SIZE);
-    hand_view_beat(&file, 10);
-    o = look_up("web.consul", AF_INET);
-    for (unsigned i = 0; i < 100 && o->status != NSS_STATUS_SUCCESS; i++) {
-        usleep(20000);
-        o = look_up("web.consul", AF_INET);
-    }
-    expect_address4(o, new4);
+    supersede(&next, &fresh);
+    expect_address4(look_up("web.consul", AF_INET), new4);
     hand_view_done(&next);
+}
+END_TEST
+
+START_TEST(a_retired_file_serves_only_when_the_daemon_does_not)
+{
+    struct outcome *o;
+
+    hand_view_put(&file, &web);
+    hand_view_put(&file, &absent);
+    hand_view_list(&file, 4, web4[0].address, 0);
+    expect_address4(look_up("web.consul", AF_INET), web4);
+    file.header->retired = 1; /* and what is new cannot be had: here, because there is nothing */
+    serve_answer(&renewed);
+    expect_address4(look_up("web.consul", AF_INET), new4);
+    ck_assert_uint_eq(connections(), 1);
+    look_up_address(web4[0].address, 4, AF_INET);
+    ck_assert_uint_eq(connections(), 2);
+    daemon_stop(&world);
+    expect_address4(look_up("web.consul", AF_INET), web4);
+    EXPECT_UNDECIDED(look_up("no.consul", AF_INET));
+    serve_silence();
+    hand_view_beat(&file, 10); /* the heart of a retired file stands still */
+    ck_assert(look_up_address(web4[0].address, 4, AF_INET)->ms < QUICK_MS);
+    for (unsigned i = 0; i < 3; i++)
+        o = look_up("web.consul", AF_INET);
+    expect_address4(o, web4);
+    ck_assert(o->ms < QUICK_MS);
 }
 END_TEST
 
@@ -730,7 +754,8 @@ static Suite *make_suite(void)
     HIT_CASE("daemon", a_dead_daemon_costs_nothing_where_there_is_an_answer,
              an_absence_without_a_heartbeat_is_none, a_stale_answer_gives_way_to_the_daemons,
              a_stale_answer_serves_when_the_daemon_cannot_decide, the_rest_of_a_sample_is_asked_for,
-             a_new_file_is_read_once_the_old_is_retired);
+             a_change_in_a_new_file_is_in_the_next_lookup,
+             a_retired_file_serves_only_when_the_daemon_does_not);
     SEARCH_CASE("search", the_first_candidate_that_exists_wins,
                 when_all_candidates_are_absent_the_name_is_foreign,
                 a_candidate_that_the_view_does_not_know_is_asked_for_as_typed,

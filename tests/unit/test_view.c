@@ -5,6 +5,7 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -155,7 +156,7 @@ START_TEST(the_heartbeat_tells_who_lives)
 }
 END_TEST
 
-START_TEST(a_new_file_retires_the_old_and_readers_follow_within_a_second)
+START_TEST(a_new_file_retires_the_old_and_readers_follow_at_once)
 {
     static const struct view_domain_spec domain = {"nomad", false};
     struct view_spec spec = {.domains = &domain, .domain_count = 1};
@@ -166,14 +167,40 @@ START_TEST(a_new_file_retires_the_old_and_readers_follow_within_a_second)
     ck_assert_uint_eq(old->shared->retired, 0);
     publish(&spec);
     ck_assert_uint_ne(old->shared->retired, 0);
-    ck_assert_ptr_eq(attach(), old);
-    view = attach_later(2);
+    view = attach();
     ck_assert_ptr_ne(view, old);
     ck_assert_int_eq(owner(view, "web.nomad"), VIEW_OWNED);
     ck_assert_int_eq(owner(view, "web.consul"), VIEW_FOREIGN);
     /* Another thread may still read the old one. */
     ck_assert_int_eq(owner(old, "web.consul"), VIEW_OWNED);
     ck_assert_uint_ne(old->shared->retired, 0);
+}
+END_TEST
+
+static void retire_by_hand(void)
+{
+    static const uint32_t retired = 1;
+    int fd = open(path_of("view"), O_WRONLY);
+
+    ck_assert_int_eq(pwrite(fd, &retired, sizeof(retired), offsetof(struct view_header, retired)),
+                     sizeof(retired));
+    close(fd);
+}
+
+START_TEST(a_retired_file_without_successor_is_looked_at_once_a_second)
+{
+    uint32_t beat, now = clock_tick();
+    const struct view *old;
+
+    daemon_publish(&world, NULL, 100);
+    old = view_reader_current(now);
+    retire_by_hand();
+    ck_assert_int_eq(unlink(path_of("view")), 0);
+    ck_assert_ptr_eq(view_reader_current(now), old);
+    ck_assert_int_eq(view_pulse(old, now, &beat), VIEW_RETIRED);
+    daemon_publish(&world, NULL, 100);
+    ck_assert_ptr_eq(view_reader_current(now + VIEW_TICKS_PER_SECOND - 1), old);
+    ck_assert_ptr_ne(view_reader_current(now + VIEW_TICKS_PER_SECOND), old);
 }
 END_TEST
 
@@ -223,6 +250,35 @@ START_TEST(after_many_files_a_new_one_is_adopted_once_a_minute)
     views[0] = attach_later(seconds + 2);
     ck_assert_ptr_eq(attach_later(seconds + 59), views[0]);
     ck_assert_ptr_ne(attach_later(seconds + 61), views[0]);
+}
+END_TEST
+
+static pthread_barrier_t together;
+
+static void *attach_together(void *argument)
+{
+    pthread_barrier_wait(&together);
+    return attach() ? argument : NULL;
+}
+
+START_TEST(threads_that_follow_together_count_a_file_once)
+{
+    pthread_t threads[32];
+    const struct view *view = NULL;
+    void *attached;
+
+    pthread_barrier_init(&together, NULL, ELEMENTS(threads));
+    for (unsigned files = 0; files < 60; files++) {
+        daemon_publish(&world, NULL, 100);
+        for (size_t i = 0; i < ELEMENTS(threads); i++)
+            pthread_create(&threads[i], NULL, attach_together, &world);
+        for (size_t i = 0; i < ELEMENTS(threads); i++) {
+            pthread_join(threads[i], &attached);
+            ck_assert_ptr_nonnull(attached);
+        }
+        ck_assert_ptr_ne(attach(), view);
+        view = attach();
+    }
 }
 END_TEST
 
@@ -443,7 +499,9 @@ static Suite *make_suite(void)
     VIEW_CASE("read", what_is_written_is_read, short_names_are_searched_and_foreign_ones_are_not,
               without_a_search_list_no_name_is_searched, the_heartbeat_tells_who_lives);
     VIEW_CASE("life", after_many_files_a_new_one_is_adopted_once_a_minute,
-              a_new_file_retires_the_old_and_readers_follow_within_a_second,
+              threads_that_follow_together_count_a_file_once,
+              a_new_file_retires_the_old_and_readers_follow_at_once,
+              a_retired_file_without_successor_is_looked_at_once_a_second,
               a_daemon_that_comes_back_is_found_by_its_overdue_heartbeat,
               a_missing_view_is_looked_for_once_a_second, closing_the_writer_leaves_the_file,
               leftovers_are_swept_and_nothing_else, a_new_file_is_needed_only_for_other_content,
