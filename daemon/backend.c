@@ -2,12 +2,12 @@
 #include "daemon/backend.h"
 
 #include <stdio.h>
-#include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 #include <utlist.h>
 
 #include "daemon/describe.h"
 #include "daemon/log.h"
+#include "daemon/notify.h"
 #include "daemon/registry/local.h"
 #include "nss-sd/wire.h"
 #include <config.h>
@@ -26,6 +26,7 @@ struct query {
 struct backend {
     struct backend_parts parts;
     struct query *queries;
+    char status[256]; /* as the service manager knows it */
 };
 
 static usec_t backend_now(const struct backend *backend)
@@ -300,10 +301,11 @@ void backend_fill(struct backend *backend, struct control_backend *ret_control)
     };
 }
 
-void backend_notify(struct backend *backend)
+int backend_notify(struct backend *backend)
 {
     unsigned total = 0, up = 0;
-    char first_down[128] = "";
+    char first_down[128] = "", status[sizeof(backend->status)];
+    int r = 0;
 
     for (unsigned i = 0; i < REGISTRIES_MAX; i++) {
         struct registry_facts facts;
@@ -317,5 +319,10 @@ void backend_notify(struct backend *backend)
             snprintf(first_down, sizeof(first_down), "; %s is down: %.64s", facts.name,
                      facts.error);
     }
-    sd_notifyf(0, "STATUS=%u of %u registries up%s", up, total, first_down);
+    snprintf(status, sizeof(status), "STATUS=%u of %u registries up%s", up, total, first_down);
+    if (!streq(status, backend->status))
+        r = notify_try(status);
+    if (r >= 0)
+        strcpy(backend->status, status);
+    return r;
 }

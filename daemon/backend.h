@@ -33,5 +33,6 @@ struct backend *backend_new(const struct backend_parts *parts);
 struct backend *backend_free(struct backend *backend);
 void backend_fill(struct backend *backend, struct control_backend *ret_control);
 
-/* Tells the service manager in one line how the registries are (STATUS=). */
-void backend_notify(struct backend *backend);
+/* Tells the service manager in one line how the registries are (STATUS=), if that is news. A
+ * negative errno: it does not listen now. */
+int backend_notify(struct backend *backend);

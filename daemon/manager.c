@@ -364,8 +364,7 @@ static int on_heartbeat(sd_event_source *source, uint64_t usec, void *userdata)
         resolver_republish(manager->resolver, true);
     }
     if (manager->status_dirty)
-        backend_notify(manager->backend);
-    manager->status_dirty = false;
+        manager->status_dirty = backend_notify(manager->backend) < 0;
     sd_event_source_set_time(source, now + HEARTBEAT);
     return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
