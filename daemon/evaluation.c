@@ -12,6 +12,7 @@ uint32_t ticks_from_usec(usec_t usec)
 
 void evaluation_reset(struct evaluation *evaluation)
 {
+    free(evaluation->canonical);
     *evaluation = (struct evaluation){
         .items = evaluation->items,
         .capacity = evaluation->capacity,
@@ -24,7 +25,9 @@ void evaluation_reset(struct evaluation *evaluation)
 void evaluation_done(struct evaluation *evaluation)
 {
     free(evaluation->items);
+    free(evaluation->canonical);
     evaluation->items = NULL;
+    evaluation->canonical = NULL;
     evaluation->count = evaluation->capacity = 0;
 }
 
@@ -66,6 +69,17 @@ bool evaluation_add(struct evaluation *evaluation, const struct address *address
     return true;
 }
 
+void evaluation_set_canonical(struct evaluation *evaluation, const char *canonical)
+{
+    free(evaluation->canonical);
+    evaluation->canonical = strdup(canonical);
+}
+
+static size_t canonical_length(const struct evaluation *evaluation)
+{
+    return evaluation->canonical ? strlen(evaluation->canonical) : 0;
+}
+
 size_t evaluation_count(const struct evaluation *evaluation, int family)
 {
     size_t count = 0;
@@ -78,7 +92,7 @@ size_t evaluation_count(const struct evaluation *evaluation, int family)
 size_t evaluation_body_size(const struct evaluation *evaluation)
 {
     return answer_body_size(evaluation_count(evaluation, AF_INET),
-                            evaluation_count(evaluation, AF_INET6), strlen(evaluation->canonical));
+                            evaluation_count(evaluation, AF_INET6), canonical_length(evaluation));
 }
 
 enum answer_status evaluation_status(const struct evaluation *evaluation, int family)
@@ -240,7 +254,7 @@ size_t evaluation_write(const struct evaluation *evaluation, const char *name, u
     struct answer_head *head = begin(buffer, name);
     size_t all4 = evaluation_count(evaluation, AF_INET);
     size_t all6 = evaluation_count(evaluation, AF_INET6);
-    size_t canonical = strlen(evaluation->canonical), count4 = all4, count6 = all6;
+    size_t canonical = canonical_length(evaluation), count4 = all4, count6 = all6;
     uint32_t largest = largest_weight(evaluation);
     char *records = (char *)buffer + ANSWER_RECORDS;
 
@@ -263,6 +277,7 @@ size_t evaluation_write(const struct evaluation *evaluation, const char *name, u
     write_records(evaluation, AF_INET6, (struct sampler){random, userdata, all6, count6}, largest,
                   records + count4 * sizeof(struct answer_record4));
     head->size = (uint32_t)(ANSWER_RECORDS + answer_body_size(count4, count6, canonical));
-    memcpy((char *)buffer + head->size - canonical, evaluation->canonical, canonical);
+    if (canonical > 0)
+        memcpy((char *)buffer + head->size - canonical, evaluation->canonical, canonical);
     return head->size;
 }

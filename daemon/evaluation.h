@@ -27,7 +27,7 @@ struct evaluation {
     bool crowded;              /* a registry had no room for a service of it */
     bool proven;               /* known before: had data at some time */
     bool all_answers;          /* headless: no limit */
-    char canonical[NAME_SIZE]; /* final name of an alias; "" for none */
+    char *canonical;           /* final name of an alias; NULL for none */
     usec_t confirmed_at;       /* oldest confirmation of all that was used */
     usec_t fresh_until;        /* earliest end of validity; USEC_INFINITY: until lost */
     usec_t stale_until;        /* nothing of it may be served after this */
@@ -48,6 +48,8 @@ void evaluation_done(struct evaluation *evaluation);
  */
 bool evaluation_add(struct evaluation *evaluation, const struct address *address, uint32_t weight,
                     uint16_t endpoint);
+/* Out of memory: the name stays its own. */
+void evaluation_set_canonical(struct evaluation *evaluation, const char *canonical);
 /* Addresses of AF_INET or AF_INET6. */
 size_t evaluation_count(const struct evaluation *evaluation, int family);
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/gather.h"
 
-#include <stdio.h>
-
 #include "nss-sd/wire.h"
 
 /* What one evaluation may cost, so that names that lead to names in great numbers end: of host
@@ -138,7 +136,7 @@ static void gather_foreign(struct walk walk, const char *host, struct outcome *r
     ret_outcome->status4 = (uint8_t)gather_half(&walk, link, AF_INET, &ret_outcome->pending4);
     ret_outcome->status6 = (uint8_t)gather_half(&walk, link, AF_INET6, &ret_outcome->pending6);
     if (walk.whole)
-        snprintf(walk.evaluation->canonical, NAME_SIZE, "%s", chase_canonical(link));
+        evaluation_set_canonical(walk.evaluation, chase_canonical(link));
 }
 
 static bool take_steps(const struct walk *walk, size_t count)
@@ -179,7 +177,7 @@ static void gather_host(struct walk walk, const char *host, struct outcome *ret_
     if (on_trail(&walk, name))
         return;
     if (walk.whole)
-        snprintf(walk.evaluation->canonical, NAME_SIZE, "%s", name);
+        evaluation_set_canonical(walk.evaluation, name);
     gather_owned(walk, name, &owner, ret_outcome);
 }
 

@@ -31,7 +31,7 @@ struct name {
     struct name *dirty_next;
     struct name *prev, *next; /* in `unproven` */
     UT_hash_handle hh;
-    char text[NAME_SIZE];
+    char text[];
 };
 
 /* One name that may answer a lookup: the name itself, or one made by the search list. */
@@ -227,19 +227,20 @@ static struct name *name_find(struct resolver *resolver, const char *text)
 
 static struct name *name_new(struct resolver *resolver, const char *text, usec_t now)
 {
+    size_t length = strlen(text);
     struct name *name;
 
     if ((resolver->unproven_count >= RESOLVER_UNPROVEN_MAX ||
          HASH_COUNT(resolver->names) >= RESOLVER_NAMES_MAX) &&
         !make_room(resolver, NULL))
         return NULL;
-    name = calloc(1, sizeof(*name));
+    name = calloc(1, sizeof(*name) + length + 1);
     if (!name)
         return NULL;
     name->resolver = resolver;
     name->used_at = now;
-    strcpy(name->text, text);
-    HASH_ADD_STR(resolver->names, text, name);
+    memcpy(name->text, text, length + 1);
+    HASH_ADD_KEYPTR(hh, resolver->names, name->text, length, name);
     DL_APPEND(resolver->unproven, name);
     resolver->unproven_count++;
     name_evaluate_asked(name, now);

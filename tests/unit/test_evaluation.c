@@ -46,7 +46,8 @@ START_TEST(every_size_makes_a_valid_payload)
                 size_t size;
 
                 evaluation_reset(&evaluation);
-                strcpy(evaluation.canonical, b % 2 ? "real.example.org" : "");
+                if (b % 2)
+                    evaluation_set_canonical(&evaluation, "real.example.org");
                 add_many(&evaluation, counts[a], counts[b]);
                 size = evaluation_write(&evaluation, "orders.one", 8, 0, counter, &seed, buffer,
                                         capacities[c]);
