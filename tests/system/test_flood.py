@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Names as an attacker would make them up, without end and from an unprivileged uid: they push out no live
+name, cost a live name nothing, and make nothing grow. A million of them with ./run-tests --long."""
+import os
+import re
+import time
+
+import debian
+import pytest
+
+import consul
+from conftest import missing
+from world import CLIENTS, instance, wait_until
+
+COUNT = 1_000_000 if os.environ.get("NSS_SD_TESTS_LONG") else 30_000
+ADDRESS = "192.0.2.20"
+GROWTH_MAX_KIB = 32 * 1024
+
+pytestmark = [pytest.mark.plain, pytest.mark.root]
+
+
+def resident_kib(daemon):
+    with open(f"/proc/{daemon.process.pid}/status") as status:
+        return int(re.search(r"VmRSS:\s+(\d+)", status.read())[1])
+
+
+def processor_seconds(daemon):
+    with open(f"/proc/{daemon.process.pid}/stat") as stat:
+        return sum(map(int, stat.read().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def flood(world, domain, count, live_name, measured):
+    """Floods a domain while a program looks up a live name of it; returns when the flood is over."""
+    daemon = world.daemon
+    before, cpu, times = resident_kib(daemon), processor_seconds(daemon), []
+    with world.client() as client:
+        # As root: the limits of a uid are the attacker's own.
+        attack = world.start("setpriv", "--reuid=65534", "--clear-groups", CLIENTS / "flood", domain,
+                             count, stdout=-1)
+        while attack.poll() is None:
+            answer = client.getaddrinfo(live_name)
+            assert answer["addresses"] == [ADDRESS], answer
+            times.append(answer["microseconds"])
+            time.sleep(0.001)
+    assert attack.returncode == 0
+    after = resident_kib(daemon)
+    times.sort()
+    measured(f"{attack.stdout.read().strip()}: daemon {processor_seconds(daemon) - cpu:.1f} s of CPU, "
+             f"resident {before / 1024:.1f} MiB before, {after / 1024:.1f} after; meanwhile a live name: "
+             f"median {times[len(times) // 2]} us, p99 {times[len(times) * 99 // 100]} us")
+    assert after - before < GROWTH_MAX_KIB
+    # From the view alone, so it was never pushed out.
+    daemon.pause()
+    with world.client() as client:
+        assert client.getaddrinfo(live_name)["addresses"] == [ADDRESS]
+    daemon.resume()
+
+
+@pytest.mark.timeout(1800)
+def test_a_flood_of_random_names_pushes_out_no_live_one(world, measured):
+    world.services("orders", instance("orders", ADDRESS))
+    world.wait_for("orders.sd.internal", [ADDRESS])
+    flood(world, "sd.internal", COUNT, "orders.sd.internal", measured)
+
+
+def requests(agent):
+    """What Consul was asked by HTTP, as it logs it."""
+    return re.findall(r"Request finished: method=GET url=(\S+)", agent.log.read_text(errors="replace"))
+
+
+@pytest.mark.timeout(600)
+def test_a_flood_costs_consul_nothing_and_starves_no_watch(bare_world, measured):
+    world = bare_world
+    try:
+        agent = consul.Agent(world.directory / "consul", world.launch)
+        agent.start()
+    except debian.Unavailable as reason:
+        missing(reason)
+    world.defer(agent.stop)
+    world.registry("consul", "[Registry]\nType=consul\nURL=http://127.0.0.1:8500\n")
+    agent.register("orders", ADDRESS, id="a")
+    agent.register("carts", ADDRESS, id="b")
+    world.start_daemon()
+    world.wait_for("orders.service.consul", [ADDRESS])
+    world.wait_for("carts.service.consul", [ADDRESS])
+    wait_until(lambda: world.ask("flood.service.consul")["status"] == "EAI_NONAME", what="absence")
+    asked = len(requests(agent))
+    assert asked > 0, "Consul does not log what it is asked"
+    flood(world, "service.consul", COUNT // 3, "orders.service.consul", measured)
+    asked = requests(agent)[asked:]
+    measured(f"{COUNT // 3} unknown names cost Consul {len(asked)} requests")
+    assert not [url for url in asked if "flood-" in url]
+    # The watches still hold: a change comes at once.
+    agent.register("carts", "192.0.2.21", id="b")
+    assert world.wait_for("carts.service.consul", ["192.0.2.21"]) < 2
