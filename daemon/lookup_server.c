@@ -25,8 +25,8 @@ struct connection {
     struct lookup_server *server;
     int fd;
     struct user *user;
-    sd_event_source *source;
-    struct lookup *lookup; /* while the answer is being found */
+    sd_event_source *source; /* NULL until there is something to wait for */
+    struct lookup *lookup;   /* while the answer is being found */
     bool asked;
     usec_t since;
     struct connection *prev, *next;
@@ -99,6 +99,20 @@ static void connection_answer(void *userdata, const void *payload, size_t size)
     connection_free(connection);
 }
 
+static int connection_event(sd_event_source *source, int fd, uint32_t events, void *userdata);
+
+/*
+ * Waits for the client: for its request, or to see it go away. Most connections are answered
+ * without it, and spare the loop's book-keeping. May free the connection.
+ */
+static void connection_watch(struct connection *connection)
+{
+    if (!connection->source &&
+        sd_event_add_io(connection->server->event, &connection->source, connection->fd,
+                        EPOLLIN | EPOLLRDHUP, connection_event, connection) < 0)
+        connection_free(connection);
+}
+
 /* May free the connection. */
 static void connection_request(struct connection *connection, const struct wire_request *request,
                                usec_t now)
@@ -118,8 +132,10 @@ static void connection_request(struct connection *connection, const struct wire_
         return;
     }
     /* Without a lookup the answer went out and the connection is gone. */
-    if (lookup)
+    if (lookup) {
         connection->lookup = lookup;
+        connection_watch(connection);
+    }
 }
 
 /* Takes the request, if it is there. May free the connection. */
@@ -135,8 +151,10 @@ static void connection_read(struct connection *connection)
     usec_t now;
 
     size = recv(connection->fd, &buffer, sizeof(buffer), MSG_DONTWAIT);
-    if (size < 0 && (errno == EAGAIN || errno == EINTR))
+    if (size < 0 && (errno == EAGAIN || errno == EINTR)) {
+        connection_watch(connection);
         return;
+    }
     if (size <= 0) {
         connection_free(connection);
         return;
@@ -205,16 +223,9 @@ static void refuse(struct lookup_server *server, int fd, uid_t uid, usec_t now)
 static int connection_new(struct lookup_server *server, int fd, struct user *user, usec_t now)
 {
     struct connection *connection = calloc(1, sizeof(*connection));
-    int r;
 
     if (!connection)
         return -ENOMEM;
-    r = sd_event_add_io(server->event, &connection->source, fd, EPOLLIN | EPOLLRDHUP,
-                        connection_event, connection);
-    if (r < 0) {
-        free(connection);
-        return r;
-    }
     connection->server = server;
     connection->fd = fd;
     connection->user = user;
