@@ -170,7 +170,9 @@ def test_a_read_only_runtime_directory_in_a_chroot(published):
         f"mount -t tmpfs tmpfs {root}/run && mkdir {root}/run/nss-sd",
         f"mount --bind /run/nss-sd {root}/run/nss-sd && mount -o remount,bind,ro {root}/run/nss-sd",
         f"chroot {root} {CLIENTS}/repeat {NAME} 100"])
-    done = published.run("unshare", "--mount", "sh", "-ec", script)
+    # In a sanitized build: the leak check needs a /proc, which the chroot has none of.
+    done = published.run("unshare", "--mount", "sh", "-ec", script,
+                         env={"ASAN_OPTIONS": "detect_leaks=0"})
     assert done.returncode == 0, done.stderr
 
 
