@@ -75,30 +75,49 @@ def _apt_options(directory, suite):
     return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
 
 
+def not_installed(package):
+    """Which packages installing this one would bring: itself and what it needs and the machine lacks."""
+    steps = _run(["apt-get", "-o", "Debug::NoLocking=true", "--simulate", "--no-install-recommends",
+                  "install", package])
+    return [line.split()[1] for line in steps.splitlines() if line.startswith("Inst ")]
+
+
+def _place(package, suite):
+    return cache_directory() / "debian" / (suite or machine_suite()) / "unpacked" / package
+
+
+def unpacked(package, suite=None):
+    """Returns the directory with a package that was fetched before."""
+    place = _place(package, suite)
+    if not place.is_dir():
+        raise Unavailable(f"{package} is neither installed nor fetched")
+    return place
+
+
 def fetch(package, suite=None):
     """Returns the directory with the unpacked package; fetches it on first use."""
     suite = suite or machine_suite()
-    base = cache_directory() / "debian" / suite
-    unpacked = base / "unpacked" / package
+    place = _place(package, suite)
+    base = place.parents[1]
     base.mkdir(parents=True, exist_ok=True)
     with open(base / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if unpacked.is_dir():
-            return unpacked
+        if place.is_dir():
+            return place
         options = _apt_options(base, suite)
         _run(["apt-get", *options, "update"])
         downloads = base / "downloads"
         shutil.rmtree(downloads, ignore_errors=True)
         downloads.mkdir()
         _run(["apt-get", *options, "download", package], cwd=downloads)
-        partial = unpacked.with_suffix(".partial")
+        partial = place.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         (deb,) = downloads.glob("*.deb")
         _run(["dpkg", "-x", deb, partial])
         shutil.rmtree(downloads)
-        partial.rename(unpacked)
-    return unpacked
+        partial.rename(place)
+    return place
 
 
 if __name__ == "__main__":
