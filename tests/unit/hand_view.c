@@ -57,7 +57,7 @@ void hand_view_init(struct hand_view *file, const char *directory, const char *c
         .reverse_bits = HAND_VIEW_REVERSE_BITS,
         .hash_key = {0x00010203, 0x04050607, 0x08090a0b, 0x0c0d0e0f},
         .ndots = 1,
-        .lookup_timeout_ms = 50,
+        .lookup_timeout_ms = 750,
         .lease_ticks = VIEW_LEASE_TICKS,
         .domain_count = 1,
         .search_count = (uint32_t)search_count,
