@@ -576,6 +576,85 @@ START_TEST(trap_7_a_refused_connection_lowers_the_cap)
 }
 END_TEST
 
+static void begin_forty(struct twin **ret_twin, const char *probe)
+{
+    char services[400] = "";
+
+    *ret_twin = begin_with((const char *const[]){"ProbeSec", probe, "MaxWatches", "40", NULL},
+                           "s0 s1");
+    for (unsigned i = 0; i < 41; i++)
+        snprintf(services + strlen(services), sizeof(services) - strlen(services), "%ss%u",
+                 i > 0 ? " " : "", i);
+    reply(expect(*ret_twin, "/v1/catalog/services"), "11", names(services));
+    expect(*ret_twin, "/v1/catalog/services");
+    many_parked(*ret_twin, 40);
+    pass(*ret_twin, 1 SECONDS);
+    while (twin_http_open(*ret_twin) < 41)
+        pass(*ret_twin, 1 SECONDS);
+}
+
+START_TEST(a_kick_leaves_alone_what_is_parked)
+{
+    struct twin *twin;
+
+    begin_forty(&twin, "infinity");
+    for (unsigned i = 0; i < 40; i++)
+        expect(twin, "index=7");
+    twin_kick(twin);
+    pass(twin, 1 SECONDS);
+    reply(expect(twin, "/v1/status/leader"), "1", "\"x:1\"");
+    pass(twin, 5 SECONDS);
+    twin_expect_no_http(twin);
+    ck_assert_uint_eq(twin_http_open(twin), 41);
+    twin_expect_no_report(twin);
+    twin_free(twin);
+}
+END_TEST
+
+/* Consul does not notice that a client went away from a blocking query before its wait is over. */
+START_TEST(calls_that_were_given_up_take_their_part_of_the_limit)
+{
+    struct twin *twin;
+    char key[32], url[64];
+
+    begin_forty(&twin, "infinity");
+    for (unsigned i = 0; i < 40; i++) {
+        snprintf(key, sizeof(key), "service/s%u", i);
+        twin_refresh(twin, key);
+    }
+    pass(twin, 1 SECONDS);
+    ck_assert_uint_le(twin_http_open(twin), 4 + 16 + 1);
+    for (unsigned i = 0; i < 40; i++) {
+        snprintf(key, sizeof(key), "service/s%u", i);
+        snprintf(url, sizeof(url), "/v1/health/service/s%u?", i);
+        reply(expect(twin, url), "8", instances("a=10.0.0.1"));
+        twin_expect_data(twin, key, "10.0.0.1");
+    }
+    ck_assert_int_eq(watches_of(twin, "parked"), 4);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(an_agent_that_refuses_because_of_them_is_not_down)
+{
+    struct twin *twin;
+    char key[32];
+
+    begin_forty(&twin, "10s");
+    for (unsigned i = 0; i < 40; i++) {
+        snprintf(key, sizeof(key), "service/s%u", i);
+        twin_drop(twin, key);
+    }
+    while (twin_http_open(twin) < 2)
+        pass(twin, 1 SECONDS);
+    twin_http_fail(expect(twin, "/v1/status/leader"), HTTP_BROKEN, "empty reply");
+    pass(twin, 1 SECONDS);
+    ck_assert_ptr_null(twin_find_report(twin, REPORT_DOWN, NULL));
+    ck_assert_uint_eq(twin_log_count(twin, LOG_WARNING, "refuses more connections"), 1);
+    twin_free(twin);
+}
+END_TEST
+
 START_TEST(trap_8_a_server_that_always_answers_at_once_is_asked_once_a_second)
 {
     struct twin *twin = begin("orders");
@@ -1091,8 +1170,12 @@ START_TEST(a_service_in_use_takes_the_slot_of_one_that_is_not)
     reply(expect(twin, "/v1/health/service/s1"), "7", instances("a=10.0.0.1"));
     ck_assert_uint_eq(twin_expect_data(twin, "service/s1", "10.0.0.1")->validity,
                       REPORT_UNTIL_LOST);
-    ck_assert(twin_http_gone(twin, first));
     expect(twin, "/v1/health/service/s1?stale&index=7");
+    /* Its open call is good to the end; then it is polled. */
+    ck_assert(!twin_http_gone(twin, first));
+    reply(first, "8", instances("a=10.0.0.2"));
+    ck_assert_uint_lt(twin_expect_data(twin, "service/s0", "10.0.0.2")->validity,
+                      REPORT_UNTIL_LOST);
     twin_free(twin);
 }
 END_TEST
@@ -1350,6 +1433,9 @@ static Suite *make_suite(void)
               trap_4_a_list_emptied_by_missing_rights_is_suspect,
               trap_4_with_a_server_that_does_not_say_what_it_hides,
               trap_6_a_node_that_does_not_exist, trap_7_a_refused_connection_lowers_the_cap,
+              a_kick_leaves_alone_what_is_parked,
+              calls_that_were_given_up_take_their_part_of_the_limit,
+              an_agent_that_refuses_because_of_them_is_not_down,
               trap_8_a_server_that_always_answers_at_once_is_asked_once_a_second,
               a_service_that_really_changes_is_followed_closely,
               trap_9_the_same_data_in_another_order_is_no_news,

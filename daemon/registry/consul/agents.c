@@ -8,7 +8,7 @@
 #include "daemon/log.h"
 #include "daemon/registry/consul/consul.h"
 
-enum { LIMIT_LEAST = 4 };
+enum { LIMIT_LEAST = 4, ABANDONED_MAX = 1000 };
 #define LIMIT_TIME (600 * USEC_PER_SEC)
 
 static struct registry_env *env_of(const struct consul_agents *agents)
@@ -109,7 +109,7 @@ static void token_changed(void *userdata)
     if (!consul_agents_read_token(agents))
         return;
     if (!agents->down) {
-        consul_ask_all_again(agents->consul, true);
+        consul_new_token(agents->consul);
         return;
     }
     agents_judge(agents);
@@ -184,13 +184,51 @@ void consul_agents_note_degraded(struct consul_agents *agents, bool degraded)
 
 /* ---- limit on calls ---- */
 
+static unsigned count_abandoned(struct consul_agents *agents)
+{
+    usec_t now = env_now(env_of(agents));
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < agents->count; i++) {
+        struct consul_agent *agent = &agents->items[i];
+        unsigned kept = 0;
+
+        for (unsigned k = 0; k < agent->abandoned_count; k++)
+            if (agent->abandoned[k] > now)
+                agent->abandoned[kept++] = agent->abandoned[k];
+        agent->abandoned_count = kept;
+        count += kept;
+    }
+    return count;
+}
+
+void consul_agents_abandon(struct consul_agents *agents, unsigned index, usec_t until)
+{
+    struct consul_agent *agent = &agents->items[index];
+    usec_t *grown = NULL;
+
+    if (count_abandoned(agents) < ABANDONED_MAX)
+        grown = reallocarray(agent->abandoned, agent->abandoned_count + 1, sizeof(*grown));
+    if (!grown)
+        return;
+    agent->abandoned = grown;
+    grown[agent->abandoned_count++] = until;
+}
+
+void consul_agents_forget_abandoned(struct consul_agents *agents, unsigned index)
+{
+    agents->items[index].abandoned_count = 0;
+}
+
 unsigned consul_agents_limit(struct consul_agents *agents)
 {
-    unsigned configured = settings_of(agents)->max_watches;
+    unsigned configured = settings_of(agents)->max_watches, abandoned = count_abandoned(agents);
 
     if (agents->limit < configured && env_now(env_of(agents)) >= agents->limited_until)
         agents->limit = configured;
-    return agents->limit;
+    if (abandoned == 0)
+        return agents->limit;
+    return agents->limit > abandoned + LIMIT_LEAST ? agents->limit - abandoned : LIMIT_LEAST;
 }
 
 unsigned consul_agents_open(const struct consul_agents *agents)
@@ -202,9 +240,14 @@ unsigned consul_agents_open(const struct consul_agents *agents)
     return open;
 }
 
+unsigned consul_agents_held(struct consul_agents *agents)
+{
+    return consul_agents_open(agents) + count_abandoned(agents);
+}
+
 void consul_agents_lower_limit(struct consul_agents *agents)
 {
-    unsigned open = consul_agents_open(agents), limit = open - open / 8;
+    unsigned held = consul_agents_held(agents), limit = held - held / 8;
 
     limit = limit < LIMIT_LEAST ? LIMIT_LEAST : limit;
     agents->limited_until = env_now(env_of(agents)) + LIMIT_TIME;
@@ -283,6 +326,7 @@ void consul_agents_done(struct consul_agents *agents)
         free(agents->items[i].shown);
         free(agents->items[i].base);
         free(agents->items[i].unix_socket);
+        free(agents->items[i].abandoned);
     }
     free(agents->items);
     agents->items = NULL;

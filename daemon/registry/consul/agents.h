@@ -8,6 +8,10 @@
  * reported once, and no call but a probe (probe.h) is made until one of them answers. An error in a
  * response (500, 429) is no proof against an agent: only the caller's next try goes to another one.
  *
+ * A blocking call that is given up is not over for the agent: it keeps the connection, which counts
+ * against its limit (200 a client, shared by all programs of the host), until the call's wait is
+ * over. So such calls are counted on, and take their part of our own limit.
+ *
  * A token is read from its file, again when the file changes and after a 403; it is never sent but
  * in its header. Until it could be read once the registry is down too: asked without it, Consul
  * would answer "no such service" for all that it may not show.
@@ -24,7 +28,9 @@ struct consul_agent {
     char *base;        /* what paths are appended to */
     char *unix_socket; /* or NULL */
     bool failing;
-    unsigned open; /* calls */
+    unsigned open;     /* calls */
+    usec_t *abandoned; /* blocking calls that were given up: until when the agent holds them */
+    unsigned abandoned_count;
 };
 
 struct consul_agents {
@@ -74,5 +80,11 @@ bool consul_agents_has_another(const struct consul_agents *agents, unsigned inde
 /* How many calls may be open at one time now. */
 unsigned consul_agents_limit(struct consul_agents *agents);
 unsigned consul_agents_open(const struct consul_agents *agents);
+/* Open calls, and those that were abandoned and are still held by their agents. */
+unsigned consul_agents_held(struct consul_agents *agents);
+/* A blocking call was given up; its agent holds it until `until`. */
+void consul_agents_abandon(struct consul_agents *agents, unsigned index, usec_t until);
+/* Nobody listens there any more, so nobody holds anything. */
+void consul_agents_forget_abandoned(struct consul_agents *agents, unsigned index);
 
 void consul_agents_describe(const struct consul_agents *agents, json_t *object);

@@ -111,8 +111,10 @@ static void judge_agent(struct consul_agents *agents, struct consul_call *call,
                         enum http_outcome outcome, int status, const struct consul_answer *answer)
 {
     usec_t age = env_now(env_of(agents)) - call->since;
-    bool crowded = consul_agents_open(agents) >= CROWD && age < CROWD_AGE;
+    bool crowded = consul_agents_held(agents) >= CROWD && age < CROWD_AGE;
 
+    if (outcome == HTTP_UNREACHABLE)
+        consul_agents_forget_abandoned(agents, call->agent);
     if (status == 429 || (outcome == HTTP_BROKEN && status == 0 && crowded))
         consul_agents_lower_limit(agents);
     else if (outcome == HTTP_UNREACHABLE || outcome == HTTP_TLS)
@@ -150,7 +152,7 @@ static void call_done(void *userdata, enum http_outcome outcome,
     answer.elsewhere = answer.elsewhere && consul_agents_has_another(agents, agent);
     call->done(call, &answer);
     if (answer.new_token)
-        consul_ask_all_again(agents->consul, true);
+        consul_new_token(agents->consul);
 }
 
 static const struct http_handler call_handler = {.on_done = call_done};
@@ -254,14 +256,17 @@ static struct http_tls make_tls(const struct consul_settings *settings)
 }
 
 /* Consul answers a blocking call after its wait plus up to a sixteenth of it. */
+static usec_t longest_wait(const struct consul_agents *agents)
+{
+    return settings_of(agents)->wait / 16 * 17;
+}
+
 static usec_t timeout_of(const struct consul_agents *agents, const struct consul_call *call,
                          const struct consul_request *request)
 {
-    usec_t wait = settings_of(agents)->wait;
-
     if (call->probe)
         return PROBE_TIMEOUT;
-    return request->index > 0 ? wait / 16 * 17 + CALL_OVERTIME : READ_TIMEOUT;
+    return request->index > 0 ? longest_wait(agents) + CALL_OVERTIME : READ_TIMEOUT;
 }
 
 int consul_call_start(struct consul_call *call, const struct consul_request *request)
@@ -294,6 +299,7 @@ int consul_call_start(struct consul_call *call, const struct consul_request *req
     if (r < 0)
         return r;
     call->agent = (unsigned)agent;
+    call->blocks = request->index > 0;
     call->since = env_now(env_of(agents));
     agents->items[agent].open++;
     return 0;
@@ -310,6 +316,8 @@ void consul_call_cancel(struct consul_call *call)
     env_of(agents)->ops->http_cancel(env_of(agents), call->http);
     call->http = NULL;
     agents->items[call->agent].open--;
+    if (call->blocks)
+        consul_agents_abandon(agents, call->agent, call->since + longest_wait(agents));
 }
 
 bool consul_call_is_open(const struct consul_call *call)

@@ -43,6 +43,7 @@ struct consul_call {
     struct http_call *http; /* NULL: not open */
     unsigned agent;         /* index of the agent asked */
     bool probe;
+    bool blocks; /* until something changes */
     usec_t since;
 };
 

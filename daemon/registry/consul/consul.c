@@ -59,10 +59,9 @@ void consul_came_up(struct consul *consul)
     consul_locality_ask(&consul->locality);
 }
 
-void consul_ask_all_again(struct consul *consul, bool new_token)
+void consul_new_token(struct consul *consul)
 {
-    if (new_token)
-        consul->catalogue.was_complete = false; /* fewer rights are meant, not lost */
+    consul->catalogue.was_complete = false; /* fewer rights are meant, not lost */
     consul_catalogue_retry(&consul->catalogue);
     consul_watches_retry(&consul->watches);
     consul_locality_ask(&consul->locality);
@@ -161,8 +160,12 @@ static void kick(struct registry *registry)
 
     consul_agents_kick(&consul->agents);
     consul_probe_now(&consul->probe);
-    if (!consul->agents.down)
-        consul_ask_all_again(consul, false);
+    if (consul->agents.down)
+        return;
+    if (!consul->catalogue.live)
+        consul_catalogue_retry(&consul->catalogue);
+    consul_watches_kick(&consul->watches);
+    consul_locality_ask(&consul->locality);
 }
 
 static void describe(const struct registry *registry, json_t *object)

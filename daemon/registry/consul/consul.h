@@ -50,4 +50,4 @@ void consul_learn_datacenter(struct consul *consul, const char *datacenter);
 void consul_agent_failed(struct consul *consul, unsigned agent);
 void consul_went_down(struct consul *consul);
 void consul_came_up(struct consul *consul);
-void consul_ask_all_again(struct consul *consul, bool new_token);
+void consul_new_token(struct consul *consul); /* all is asked again */

@@ -69,12 +69,11 @@ void consul_watches_settle(struct consul_watch *watch, bool asked)
         consul_watches_release(watch);
         return;
     }
-    if (!watch->parks && watches->parking >= limit && asked) {
+    /* Its call goes on to its end: given up, it would cost the agent as much. */
+    if (!watch->parks && watches->parking >= limit && asked && consul_watches_reads_free(watches)) {
         unused = find_unused(watches, now_of(watches));
-        if (unused) {
+        if (unused)
             consul_watches_release(unused);
-            consul_watch_restart(unused, consul_watches_poll_period(watches));
-        }
     }
     if (!watch->parks && watches->parking < limit) {
         watch->parks = true;
@@ -88,10 +87,8 @@ void consul_watches_shrink(struct consul_watches *watches)
     struct consul_watch *watch;
 
     for (watch = watches->table; watch && watches->parking > limit; watch = watch->hh.next)
-        if (watch->parks && watch->state == WATCH_PARKED) {
+        if (watch->parks && watch->state == WATCH_PARKED)
             consul_watches_release(watch);
-            consul_watch_restart(watch, consul_watches_poll_period(watches));
-        }
 }
 
 /* ---- verbs ---- */
@@ -161,6 +158,18 @@ void consul_watches_retry(struct consul_watches *watches)
 
     for (watch = watches->table; watch; watch = watch->hh.next) {
         watch->confirmed = false;
+        watch->pace.failures = 0;
+        consul_watch_restart(watch, watch->owed ? 0 : spread(watches));
+    }
+}
+
+void consul_watches_kick(struct consul_watches *watches)
+{
+    struct consul_watch *watch;
+
+    for (watch = watches->table; watch; watch = watch->hh.next) {
+        if (watch->state == WATCH_PARKED && watch->confirmed)
+            continue;
         watch->pace.failures = 0;
         consul_watch_restart(watch, watch->owed ? 0 : spread(watches));
     }

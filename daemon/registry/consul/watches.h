@@ -28,6 +28,8 @@ int consul_watches_want(struct consul_watches *watches, const char *key);
 int consul_watches_refresh(struct consul_watches *watches, const char *key);
 void consul_watches_drop(struct consul_watches *watches, const char *key);
 
+/* Tries again what waits; a blocking query that is open is left alone. */
+void consul_watches_kick(struct consul_watches *watches);
 /* Reads all again from the start, spread over a while: they may have missed anything. */
 void consul_watches_retry(struct consul_watches *watches);
 /* Ends calls to an agent that fails; their watches turn to another. */
