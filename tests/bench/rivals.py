@@ -10,7 +10,8 @@ tests/bench/hit; its processes take turns, so that what else the machine does fa
     rivals.py [--fetch] [ROUNDS]      NSS_SD_BUILD names the build tree
 
 --fetch downloads the packages that are neither installed nor in the tests' cache; they are unpacked and
-never installed. What cannot be measured is a line that says why. Fails on wrong answers only.
+never installed. Another cache that cannot be measured is a line that says why; the run fails when nss-sd
+cannot be, or when any of them gives a wrong answer later.
 """
 import os
 import pathlib
