@@ -26,6 +26,7 @@ struct evaluation {
     bool stale;
     bool crowded;              /* a registry had no room for a service of it */
     bool proven;               /* known before: had data at some time */
+    bool answered;             /* its name was decided before: what is published is ours */
     bool all_answers;          /* headless: no limit */
     char *canonical;           /* final name of an alias; NULL for none */
     usec_t confirmed_at;       /* oldest confirmation of all that was used */

@@ -135,7 +135,7 @@ static void hook_carried(void *userdata, const char *name)
 {
     struct manager *manager = userdata;
 
-    resolver_touch(manager->resolver, name, manager_now(manager));
+    resolver_recall(manager->resolver, name, manager_now(manager));
 }
 
 /* registries.h takes itself as userdata; the manager's hooks carry the manager. */

@@ -93,14 +93,20 @@ enum publisher_action publisher_action(const struct evaluation *evaluation)
 {
     uint8_t four = evaluation->status4, six = evaluation->status6;
 
-    if (evaluation->sources == 0)
+    if (evaluation->sources == 0 && !evaluation->crowded)
         return PUBLISHER_WITHDRAW;
-    if (evaluation->pending4 || evaluation->pending6 || evaluation->soft)
+    /* What this daemon published is not left standing for the sake of what is on its way: an
+     * instance may have been removed. */
+    if ((evaluation->pending4 || evaluation->pending6 || evaluation->soft) && !evaluation->answered)
         return PUBLISHER_LEAVE;
-    if (four == ANSWER_FOUND || six == ANSWER_FOUND || (is_negative(four) && is_negative(six)))
+    if (four == ANSWER_FOUND || six == ANSWER_FOUND)
         return PUBLISHER_PUBLISH;
+    /* No clock vouches for an absence that rests on several watches. */
+    if (is_negative(four) && is_negative(six))
+        return evaluation->live || evaluation->fresh_until != USEC_INFINITY ? PUBLISHER_PUBLISH
+                                                                            : PUBLISHER_WITHDRAW;
     /* Undecided. Answers carried over from an earlier daemon stay till their own end. */
-    return evaluation->proven ? PUBLISHER_WITHDRAW : PUBLISHER_LEAVE;
+    return evaluation->proven || evaluation->answered ? PUBLISHER_WITHDRAW : PUBLISHER_LEAVE;
 }
 
 /* The same sample all through one SAMPLE_TIME, so that an unchanged slot is not rewritten. */
@@ -141,13 +147,16 @@ void publisher_publish(struct publisher *publisher, const char *name,
     unsigned limit;
     size_t size;
 
-    if (!publisher->writer || action == PUBLISHER_LEAVE)
+    if (!publisher->writer)
         return;
-    if (action == PUBLISHER_WITHDRAW ||
-        !publisher->hooks.policy(publisher->hooks.userdata, name, &limit)) {
+    /* First of all: a name that is private now may have been carried over from when it was not. */
+    if (!publisher->hooks.policy(publisher->hooks.userdata, name, &limit) ||
+        action == PUBLISHER_WITHDRAW) {
         publisher_withdraw(publisher, name);
         return;
     }
+    if (action == PUBLISHER_LEAVE)
+        return;
     size = evaluation_write(evaluation, name, limit, now, sample_random, &seed, payload,
                             sizeof(payload));
     publisher_set_times(evaluation, interest_at, now, (struct answer_head *)payload);
@@ -262,6 +271,8 @@ int publisher_open(struct publisher *publisher, const struct view_spec *spec, si
         log_error("%s/view: a new one cannot be written: %s; %s", publisher->directory,
                   strerror(-r),
                   publisher->writer ? "the old one stays" : "lookups go by the socket alone");
+        if (!publisher->writer)
+            view_writer_disown(publisher->directory, now);
         return r;
     }
     view_writer_close(publisher->writer);

@@ -55,7 +55,7 @@ void publisher_beat(struct publisher *publisher, usec_t now);
 /* ---- the rules, pure ---- */
 
 enum publisher_action {
-    PUBLISHER_LEAVE, /* nothing certain now: what stands there keeps its own limits */
+    PUBLISHER_LEAVE, /* nothing certain yet: what an earlier daemon said keeps its own limits */
     PUBLISHER_PUBLISH,
     PUBLISHER_WITHDRAW, /* what stands there is known to be wrong */
 };

@@ -7,6 +7,10 @@
 
 #include "nss-sd/wire.h"
 
+/* Readers that say that a name is wanted are believed, but a name is evaluated for them only so
+ * often. */
+#define TOUCH_INTERVAL USEC_PER_SEC
+
 /* Names given up at most for the sake of one. */
 enum { CROWD_TRIES = 16 };
 
@@ -27,7 +31,8 @@ struct name {
     usec_t used_at;
     usec_t interest_from; /* used_at, in coarse steps: what the slot's refresh time is made from */
     bool dirty;           /* in `dirty_names` */
-    bool proven;          /* had an address: not in `unproven` */
+    bool proven;          /* had an address, here or in an earlier daemon: not in `unproven` */
+    bool answered;        /* was decided, by this daemon */
     struct name *dirty_next;
     struct name *prev, *next; /* in `unproven` */
     UT_hash_handle hh;
@@ -132,6 +137,23 @@ static void name_publish(struct name *name, usec_t now)
                             usec_add(name->interest_from, resolver->rules.idle / 2), now);
 }
 
+static void name_prove(struct name *name)
+{
+    struct resolver *resolver = name->resolver;
+
+    if (name->proven)
+        return;
+    DL_DELETE(resolver->unproven, name);
+    resolver->unproven_count--;
+    name->proven = true;
+}
+
+static bool is_decided(const struct evaluation *evaluation)
+{
+    return !evaluation_pending(evaluation, WIRE_UNSPEC) && !evaluation->soft &&
+           evaluation_status(evaluation, WIRE_UNSPEC) != ANSWER_UNDECIDED;
+}
+
 static void name_evaluate(struct name *name, bool asked, usec_t now)
 {
     struct resolver *resolver = name->resolver;
@@ -148,12 +170,11 @@ static void name_evaluate(struct name *name, bool asked, usec_t now)
 
     name_detach(name);
     gather_name(&gather, name->text, &name->evaluation);
+    name->evaluation.answered = name->answered;
     name_publish(name, now);
-    if (!name->proven && name->evaluation.count > 0) {
-        DL_DELETE(resolver->unproven, name);
-        resolver->unproven_count--;
-        name->proven = true;
-    }
+    name->answered |= is_decided(&name->evaluation);
+    if (name->evaluation.count > 0)
+        name_prove(name);
 }
 
 static void dirty_remove(struct name *name)
@@ -570,10 +591,24 @@ const struct evaluation *resolver_find(struct resolver *resolver, const char *te
 
 void resolver_touch(struct resolver *resolver, const char *text, usec_t now)
 {
-    struct resolver_owner owner;
+    struct name *name = name_find(resolver, text);
 
-    if (resolver->hooks.owner(resolver->hooks.userdata, text, &owner))
-        name_get(resolver, text, now);
+    if (!name || now < usec_add(name->used_at, TOUCH_INTERVAL))
+        return;
+    name_get(resolver, text, now);
+    resolver->hooks.wake(resolver->hooks.userdata);
+}
+
+void resolver_recall(struct resolver *resolver, const char *text, usec_t now)
+{
+    struct resolver_owner owner;
+    struct name *name;
+
+    if (name_find(resolver, text) || !resolver->hooks.owner(resolver->hooks.userdata, text, &owner))
+        return;
+    name = name_new(resolver, text, now);
+    if (name)
+        name_prove(name);
     resolver->hooks.wake(resolver->hooks.userdata);
 }
 

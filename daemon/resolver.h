@@ -71,8 +71,11 @@ usec_t resolver_expire(struct resolver *resolver, usec_t now);
 /* Forgets names that nobody asked for since IdleSec; now and then. */
 void resolver_sweep(struct resolver *resolver, usec_t now);
 
-/* A reader of the view says that the name is still wanted. Makes it known if it is not. */
+/* A reader of the view says that the name is still wanted. Anybody can: it makes no name known. */
 void resolver_touch(struct resolver *resolver, const char *name, usec_t now);
+
+/* An earlier daemon published the name: learns of it anew, as of one that had addresses. */
+void resolver_recall(struct resolver *resolver, const char *name, usec_t now);
 
 /* Evaluates every name again, so that each is published: for a new view. `sampled`: only those
  * whose answer is a sample, to redraw it. */

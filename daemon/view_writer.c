@@ -168,6 +168,17 @@ int view_writer_open(const char *directory, const struct view_spec *spec, usec_t
     return 0;
 }
 
+void view_writer_disown(const char *directory, usec_t now)
+{
+    _cleanup_(closep) int directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct view_old *old = directory_fd < 0 ? NULL
+                                            : view_old_open(directory_fd, ticks_from_usec(now));
+
+    if (old)
+        view_old_retire(old);
+    view_old_free(old);
+}
+
 struct view_writer *view_writer_close(struct view_writer *writer)
 {
     if (!writer)

@@ -46,6 +46,11 @@ struct view_writer;
 int view_writer_open(const char *directory, const struct view_spec *spec, usec_t now,
                      void (*carried)(void *userdata, const char *name), void *userdata,
                      struct view_writer **ret_writer);
+/*
+ * There is no new file, and nobody writes the one in `directory`, if there is one: retires it, so
+ * that its readers ask the daemon first.
+ */
+void view_writer_disown(const char *directory, usec_t now);
 /* Does the running file already say `spec`? Then no new one is needed. */
 bool view_writer_matches(const struct view_writer *writer, const struct view_spec *spec);
 /* Once a second, and once before a planned stop. */

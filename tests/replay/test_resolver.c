@@ -470,6 +470,27 @@ START_TEST(suspect_data_is_better_than_an_absence)
 }
 END_TEST
 
+START_TEST(interest_makes_no_name_known_and_costs_little)
+{
+    world_data(w, 0, "orders", "10.0.0.1", 30 * SEC, 0);
+    resolver_touch(world_resolver(w), "orders.one", world_now(w));
+    ck_assert_uint_eq(world_calls(w, "want orders"), 0);
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", 30 * SEC, 0);
+    world_at(w, 1029 * SEC); /* past 80 % of the TTL */
+    ck_assert_uint_eq(world_calls(w, "refresh orders"), 0);
+    resolver_touch(world_resolver(w), "orders.one", world_now(w));
+    ck_assert_uint_eq(world_calls(w, "refresh orders"), 1);
+    /* It is wanted, for half an hour, because somebody said so. */
+    world_at(w, (1028 + 1800) * SEC);
+    resolver_sweep(world_resolver(w), world_now(w));
+    ck_assert_ptr_nonnull(resolver_find(world_resolver(w), "orders.one", world_now(w)));
+    world_at(w, (1029 + 1800) * SEC);
+    resolver_sweep(world_resolver(w), world_now(w));
+    ck_assert_ptr_null(resolver_find(world_resolver(w), "orders.one", world_now(w)));
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("resolver");
@@ -497,6 +518,7 @@ static Suite *make_suite(void)
                       a_short_name_that_no_registry_knows_stays_whole,
                       an_undecided_candidate_counts_only_if_it_was_known_before);
     UNIT_CASE_FIXTURE(suite, "bounds", set_up, tear_down, random_names_do_not_push_out_live_ones,
+                      interest_makes_no_name_known_and_costs_little,
                       names_that_nobody_has_leave_room_for_those_that_somebody_has,
                       instances_at_each_others_names_cost_a_bounded_time,
                       a_service_that_nobody_asks_for_is_dropped);

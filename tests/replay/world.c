@@ -4,6 +4,7 @@
 #include <check.h>
 #include <stdio.h>
 
+#include "daemon/publisher.h"
 #include "nss-sd/wire.h"
 
 struct dns_call {
@@ -41,6 +42,7 @@ struct world {
     struct dns_call *questions;
     struct seen *lookups;
     struct called *called;
+    struct publisher *publisher;
     uint64_t random;
 };
 
@@ -153,6 +155,23 @@ static void hook_policy(void *userdata, const char *name, struct resolver_policy
     *ret_policy = (struct resolver_policy){.rules = {.allow_warning = true}, .answers = 8};
 }
 
+static void hook_publish(void *userdata, const char *name, const struct evaluation *evaluation,
+                         usec_t interest_at, usec_t now)
+{
+    struct world *world = userdata;
+
+    if (world->publisher)
+        publisher_publish(world->publisher, name, evaluation, interest_at, now);
+}
+
+static void hook_withdraw(void *userdata, const char *name)
+{
+    struct world *world = userdata;
+
+    if (world->publisher)
+        publisher_withdraw(world->publisher, name);
+}
+
 static void hook_wake(void *userdata)
 {
     ((struct world *)userdata)->awake = true;
@@ -204,6 +223,13 @@ static void run(struct world *world)
         resolver_run(world->resolver, world->now);
         resolver_expire(world->resolver, world->now);
     }
+}
+
+void world_publish_to(struct world *world, struct publisher *publisher)
+{
+    world->publisher = publisher;
+    resolver_republish(world->resolver, false);
+    run(world);
 }
 
 static size_t parse_addresses(const char *text, struct address *ret_addresses, size_t max)
@@ -465,6 +491,8 @@ struct world *world_new(void)
         .reverse = hook_reverse,
         .refusal = hook_refusal,
         .policy = hook_policy,
+        .publish = hook_publish,
+        .withdraw = hook_withdraw,
         .wake = hook_wake,
         .random = hook_random,
         .userdata = world,

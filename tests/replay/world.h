@@ -31,6 +31,10 @@ usec_t world_now(const struct world *world);
 /* Moves the clock to `t`, running everything that falls due on the way, in order. */
 void world_at(struct world *world, usec_t t);
 
+/* What names mean goes to this publisher from now on; it is opened by the test. NULL: nowhere. */
+struct publisher;
+void world_publish_to(struct world *world, struct publisher *publisher);
+
 /* ---- registries ---- */
 
 /* "ADDRESS ADDRESS,..." one endpoint a word, addresses with commas; after a '/': "warning",

@@ -113,13 +113,23 @@ START_TEST(only_what_is_certain_changes_the_view)
     ck_assert_int_eq(publisher_action(&evaluation), PUBLISHER_PUBLISH);
     evaluation.pending6 = true;
     ck_assert_int_eq(publisher_action(&evaluation), PUBLISHER_LEAVE);
-    evaluation.pending6 = false;
+    evaluation.answered = true; /* and what stands is ours, and may be wrong now */
+    ck_assert_int_eq(publisher_action(&evaluation), PUBLISHER_PUBLISH);
+    evaluation.status4 = ANSWER_UNDECIDED;
+    ck_assert_int_eq(publisher_action(&evaluation), PUBLISHER_WITHDRAW);
+    evaluation.status4 = ANSWER_FOUND;
+    evaluation.answered = evaluation.pending6 = false;
     evaluation.status4 = ANSWER_UNDECIDED;
     ck_assert_int_eq(publisher_action(&evaluation), PUBLISHER_WITHDRAW);
     /* Carried over from an earlier daemon, not known to this one yet. */
     evaluation.proven = false;
     ck_assert_int_eq(publisher_action(&evaluation), PUBLISHER_LEAVE);
     evaluation.status4 = evaluation.status6 = ANSWER_ABSENT;
+    ck_assert_int_eq(publisher_action(&evaluation), PUBLISHER_WITHDRAW); /* for how long? */
+    evaluation.live = true;
+    ck_assert_int_eq(publisher_action(&evaluation), PUBLISHER_PUBLISH);
+    evaluation.live = false;
+    evaluation.fresh_until = NOW + 5 * SEC;
     ck_assert_int_eq(publisher_action(&evaluation), PUBLISHER_PUBLISH);
     evaluation.sources = 0;
     ck_assert_int_eq(publisher_action(&evaluation), PUBLISHER_WITHDRAW);

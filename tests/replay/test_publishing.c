@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Stories of what stands in the view while registries say this and that and daemons come and go
+ * (daemon/publisher.h). The view is a real one, read by the bytes that view.h documents.
+ */
+#include "daemon/publisher.h"
+
+#include "nss-sd/wire.h"
+#include "tests/replay/world.h"
+#include "tests/unit/view_peek.h"
+
+static char directory[64];
+static struct world *w;
+static struct publisher *publisher;
+static const char *private_name;
+static unsigned carried;
+static usec_t stopped_at;
+
+/* ---- one daemon after another ---- */
+
+static bool hook_view_policy(void *userdata, const char *name, unsigned *ret_limit)
+{
+    (void)userdata;
+    *ret_limit = 8;
+    return !private_name || !streq(name, private_name);
+}
+
+static int hook_view_reverse(void *userdata, const struct address *address,
+                             char ret_name[static NAME_SIZE])
+{
+    (void)userdata, (void)address, (void)ret_name;
+    return -ENOENT;
+}
+
+static void hook_carried(void *userdata, const char *name)
+{
+    (void)userdata;
+    resolver_recall(world_resolver(w), name, world_now(w));
+    carried++;
+}
+
+static const struct view_domain_spec domains[] = {{"one", false}, {"two", false}};
+static const struct view_spec good_spec = {
+    .domains = domains, .domain_count = 2, .lookup_timeout = 2 * SEC};
+
+static int start_daemon(const struct view_spec *spec)
+{
+    static const struct publisher_hooks hooks = {hook_view_policy, hook_view_reverse, hook_carried,
+                                                 NULL};
+    int r;
+
+    w = world_new();
+    if (stopped_at > 0)
+        world_at(w, stopped_at);
+    publisher = publisher_new(directory, &hooks);
+    r = publisher_open(publisher, spec, 0, world_now(w));
+    world_publish_to(w, publisher);
+    return r;
+}
+
+static void stop_daemon(void)
+{
+    stopped_at = world_now(w);
+    world_free(w);
+    publisher = publisher_free(publisher);
+}
+
+static void restart_daemon(void)
+{
+    stop_daemon();
+    ck_assert_int_eq(start_daemon(&good_spec), 1);
+}
+
+static void set_up(void)
+{
+    strcpy(directory, "/dev/shm/nss-sd-test.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    ck_assert_int_eq(start_daemon(&good_spec), 1);
+}
+
+static void tear_down(void)
+{
+    char path[80];
+
+    stop_daemon();
+    snprintf(path, sizeof(path), "%s/view", directory);
+    unlink(path);
+    ck_assert_int_eq(rmdir(directory), 0);
+}
+
+/* ---- what stands in the view ---- */
+
+static void open_view(struct peek *ret_peek)
+{
+    char path[80];
+
+    snprintf(path, sizeof(path), "%s/view", directory);
+    peek_open(ret_peek, path);
+}
+
+/* The IPv4 addresses of a name by their last bytes, in order of the slot; "absent", or "nothing".
+ */
+static const char *standing(const char *name)
+{
+    static char text[1024];
+    struct peek peek;
+    struct peek_found found;
+
+    open_view(&peek);
+    strcpy(text, peek_has_absence(&peek, name) ? "absent" : "nothing");
+    if (peek_find(&peek, false, name, &found)) {
+        text[0] = '\0';
+        for (unsigned i = 0; i < found.answer.head->count4; i++)
+            snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%u", i ? " " : "",
+                     found.answer.records4[i].address[3]);
+    }
+    peek_close(&peek);
+    return text;
+}
+
+#define STANDS(name, text) ck_assert_str_eq(standing(name), text)
+
+/* ---- changes ---- */
+
+START_TEST(a_removed_instance_is_gone_while_another_one_is_looked_for)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1 10.0.0.2", REPORT_UNTIL_LOST, 0);
+    STANDS("orders.one", "1 2");
+    world_data(w, 0, "orders", "10.0.0.1 ->new.example", REPORT_UNTIL_LOST, 0);
+    STANDS("orders.one", "1"); /* DNS has not answered */
+    world_data(w, 0, "orders", "->new.example", REPORT_UNTIL_LOST, 0);
+    STANDS("orders.one", "nothing");
+    world_dns(w, "new.example", DNS_A, DNS_DATA, "10.0.0.3", 60, NULL);
+    world_dns(w, "new.example", DNS_AAAA, DNS_NODATA, "", 60, NULL);
+    STANDS("orders.one", "3");
+}
+END_TEST
+
+START_TEST(an_absence_is_gone_while_the_first_instance_is_looked_for)
+{
+    world_report(w, 0, REPORT_UP, NULL);
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_report(w, 0, REPORT_ABSENT, "orders");
+    STANDS("orders.one", "absent");
+    world_data(w, 0, "orders", "->new.example", REPORT_UNTIL_LOST, 0);
+    STANDS("orders.one", "nothing");
+}
+END_TEST
+
+START_TEST(what_was_flushed_is_gone)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    store_flush(world_store(w), store_find(world_store(w), 0, "orders"), world_now(w));
+    world_at(w, world_now(w) + 1);
+    STANDS("orders.one", "nothing");
+}
+END_TEST
+
+START_TEST(an_absence_that_several_watches_say_is_left_to_the_daemon)
+{
+    world_report(w, 0, REPORT_UP, NULL);
+    world_report(w, 1, REPORT_UP, NULL);
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_alias(w, 0, "orders", "orders.two", REPORT_UNTIL_LOST);
+    world_report(w, 1, REPORT_ABSENT, "orders");
+    ck_assert_str_eq(world_ask(w, "orders.one", WIRE_IPV4), "absent");
+    STANDS("orders.one", "nothing");
+}
+END_TEST
+
+/* ---- a daemon that comes back ---- */
+
+START_TEST(what_is_carried_over_stands_until_the_registry_answers)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_lookup(w, "users.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    world_data(w, 0, "users", "10.0.0.9", REPORT_UNTIL_LOST, 0);
+    restart_daemon();
+    STANDS("orders.one", "1");
+    world_report(w, 0, REPORT_UP, NULL);
+    world_data(w, 0, "orders", "10.0.0.2", REPORT_UNTIL_LOST, 0);
+    world_report(w, 0, REPORT_ABSENT, "users");
+    STANDS("orders.one", "2");
+    STANDS("users.one", "absent");
+}
+END_TEST
+
+START_TEST(what_is_carried_over_stands_while_its_host_name_is_looked_for)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "->old.example", REPORT_UNTIL_LOST, 0);
+    world_dns(w, "old.example", DNS_A, DNS_DATA, "10.0.0.1", 60, NULL);
+    world_dns(w, "old.example", DNS_AAAA, DNS_NODATA, "", 60, NULL);
+    restart_daemon();
+    world_data(w, 0, "orders", "->old.example", REPORT_UNTIL_LOST, 0);
+    STANDS("orders.one", "1");
+}
+END_TEST
+
+START_TEST(a_name_that_is_private_now_is_not_carried_over)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    private_name = "orders.one";
+    restart_daemon();
+    STANDS("orders.one", "nothing"); /* the registry has not answered */
+}
+END_TEST
+
+START_TEST(random_names_do_not_push_out_what_was_carried_over)
+{
+    char name[32];
+
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    restart_daemon();
+    for (unsigned i = 0; i < RESOLVER_UNPROVEN_MAX + 100; i++) {
+        snprintf(name, sizeof(name), "random%u.one", i);
+        world_lookup(w, name, WIRE_IPV4);
+    }
+    STANDS("orders.one", "1");
+}
+END_TEST
+
+START_TEST(more_is_carried_over_than_the_registry_has_room_for_at_once)
+{
+    const struct view_spec spec = good_spec;
+    char key[32], name[32];
+    unsigned lost = 0;
+
+    for (unsigned i = 0; i < STORE_UNPROVEN_MAX + 100; i++) {
+        snprintf(key, sizeof(key), "s%u", i);
+        snprintf(name, sizeof(name), "s%u.one", i);
+        world_lookup(w, name, WIRE_IPV4);
+        world_data(w, 0, key, "10.0.0.1", REPORT_UNTIL_LOST, 0);
+        if (publisher_settle(publisher, world_now(w))) {
+            publisher_open(publisher, &spec, resolver_names(world_resolver(w)), world_now(w));
+            world_publish_to(w, publisher);
+        }
+        if (i % 500 == 0)
+            world_at(w, world_now(w) + 4 * SEC);
+    }
+    carried = 0;
+    restart_daemon();
+    ck_assert_uint_gt(carried, STORE_UNPROVEN_MAX);
+    world_at(w, world_now(w) + 1);
+    for (unsigned i = 0; i < STORE_UNPROVEN_MAX + 100; i++) {
+        snprintf(name, sizeof(name), "s%u.one", i);
+        lost += !streq(standing(name), "1");
+    }
+    ck_assert_uint_eq(lost, STORE_UNPROVEN_MAX + 100 - carried);
+}
+END_TEST
+
+START_TEST(a_daemon_that_cannot_publish_takes_the_old_view_out_of_force)
+{
+    static const char *const search[] = {"a", "b", "c", "d", "e", "f", "g"};
+    const struct view_spec too_long = {.search = search, .search_count = ELEMENTS(search)};
+    struct peek peek;
+
+    stop_daemon();
+    open_view(&peek);
+    ck_assert_uint_eq(((const struct view_header *)peek.words)->retired, 0);
+    ck_assert_int_eq(start_daemon(&too_long), -E2BIG);
+    ck_assert_uint_ne(((const struct view_header *)peek.words)->retired, 0);
+    peek_close(&peek);
+}
+END_TEST
+
+START_TEST(a_running_view_stays_in_force_when_the_next_one_cannot_be_made)
+{
+    static const char *const search[] = {"a", "b", "c", "d", "e", "f", "g"};
+    const struct view_spec too_long = {.search = search, .search_count = ELEMENTS(search)};
+    struct peek peek;
+
+    open_view(&peek);
+    ck_assert_int_eq(publisher_open(publisher, &too_long, 0, world_now(w)), -E2BIG);
+    ck_assert_uint_eq(((const struct view_header *)peek.words)->retired, 0);
+    peek_close(&peek);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("publishing");
+
+    UNIT_CASE_FIXTURE(suite, "changes", set_up, tear_down,
+                      a_removed_instance_is_gone_while_another_one_is_looked_for,
+                      an_absence_is_gone_while_the_first_instance_is_looked_for,
+                      what_was_flushed_is_gone,
+                      an_absence_that_several_watches_say_is_left_to_the_daemon);
+    UNIT_CASE_FIXTURE(suite, "restart", set_up, tear_down,
+                      what_is_carried_over_stands_until_the_registry_answers,
+                      what_is_carried_over_stands_while_its_host_name_is_looked_for,
+                      a_name_that_is_private_now_is_not_carried_over,
+                      random_names_do_not_push_out_what_was_carried_over,
+                      more_is_carried_over_than_the_registry_has_room_for_at_once,
+                      a_daemon_that_cannot_publish_takes_the_old_view_out_of_force,
+                      a_running_view_stays_in_force_when_the_next_one_cannot_be_made);
+    return suite;
+}
+
+UNIT_MAIN(make_suite)
