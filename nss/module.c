@@ -39,48 +39,70 @@ enum nss_status _nss_sd_gethostbyname4_r(const char *name, struct gaih_addrtuple
     return verdict_store(&verdict, saved_errno, errnop, h_errnop);
 }
 
+/*
+ * One family. No entry point calls another: a program that has a function of that name would be
+ * called instead.
+ */
+static enum nss_status host_by_name(const char *name, int af, struct hostent *host,
+                                    struct pack_buffer buffer, int *errnop, int *h_errnop)
+{
+    int saved_errno = errno;
+    struct lookup_target target = {.buffer = buffer, .host = host};
+    struct verdict verdict = lookup_name(name, af, &target);
+
+    return verdict_store(&verdict, saved_errno, errnop, h_errnop);
+}
+
 enum nss_status _nss_sd_gethostbyname3_r(const char *name, int af, struct hostent *host,
                                          char *buffer, size_t buflen, int *errnop, int *h_errnop,
                                          int32_t *ttlp, char **canonp)
 {
-    int saved_errno = errno;
-    struct lookup_target target = {.buffer = {buffer, buflen}, .host = host};
-    struct verdict verdict = lookup_name(name, af, &target);
+    enum nss_status status = host_by_name(name, af, host, (struct pack_buffer){buffer, buflen},
+                                          errnop, h_errnop);
 
     ttl_store(ttlp);
-    if (canonp && verdict.status == NSS_STATUS_SUCCESS)
+    if (canonp && status == NSS_STATUS_SUCCESS)
         *canonp = host->h_name;
-    return verdict_store(&verdict, saved_errno, errnop, h_errnop);
+    return status;
 }
 
 enum nss_status _nss_sd_gethostbyname2_r(const char *name, int af, struct hostent *host,
                                          char *buffer, size_t buflen, int *errnop, int *h_errnop)
 {
-    return _nss_sd_gethostbyname3_r(name, af, host, buffer, buflen, errnop, h_errnop, NULL, NULL);
+    return host_by_name(name, af, host, (struct pack_buffer){buffer, buflen}, errnop, h_errnop);
 }
 
 enum nss_status _nss_sd_gethostbyname_r(const char *name, struct hostent *host, char *buffer,
                                         size_t buflen, int *errnop, int *h_errnop)
 {
-    return _nss_sd_gethostbyname3_r(name, AF_INET, host, buffer, buflen, errnop, h_errnop, NULL,
-                                    NULL);
+    return host_by_name(name, AF_INET, host, (struct pack_buffer){buffer, buflen}, errnop,
+                        h_errnop);
+}
+
+static enum nss_status host_by_address(const void *addr, socklen_t len, int af,
+                                       struct hostent *host, struct pack_buffer buffer, int *errnop,
+                                       int *h_errnop)
+{
+    int saved_errno = errno;
+    struct lookup_target target = {.buffer = buffer, .host = host};
+    struct verdict verdict = lookup_address(addr, len, af, &target);
+
+    return verdict_store(&verdict, saved_errno, errnop, h_errnop);
 }
 
 enum nss_status _nss_sd_gethostbyaddr2_r(const void *addr, socklen_t len, int af,
                                          struct hostent *host, char *buffer, size_t buflen,
                                          int *errnop, int *h_errnop, int32_t *ttlp)
 {
-    int saved_errno = errno;
-    struct lookup_target target = {.buffer = {buffer, buflen}, .host = host};
-    struct verdict verdict = lookup_address(addr, len, af, &target);
-
     ttl_store(ttlp);
-    return verdict_store(&verdict, saved_errno, errnop, h_errnop);
+    return host_by_address(addr, len, af, host, (struct pack_buffer){buffer, buflen}, errnop,
+                           h_errnop);
 }
 
 enum nss_status _nss_sd_gethostbyaddr_r(const void *addr, socklen_t len, int af,
                                         struct hostent *host, char *buffer, size_t buflen,
                                         int *errnop, int *h_errnop)
 {
-    return _nss_sd_gethostbyaddr2_r(addr, len, af, host, buffer, buflen, errnop, h_errnop, NULL);
+    return host_by_address(addr, len, af, host, (struct pack_buffer){buffer, buflen}, errnop,
+                           h_errnop);
 }

@@ -24,6 +24,9 @@ _nss_sd_gethostbyname3_r
 _nss_sd_gethostbyname4_r
 _nss_sd_gethostbyname_r" "$(nm -D --defined-only "$module" | awk '{print $NF}' | sed 's/@.*//' | sort)"
 
+# By the dynamic linker: a program that exports such a name would be called instead.
+expect "calls of its own entry points" "" "$(readelf -rW "$module" | grep -o '_nss_sd_[a-z0-9_]*')"
+
 needed=$(echo "$dynamic" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | grep -v '^ld-linux')
 expect "needed libraries" "libc.so.6" "$needed"
 expect "soname" "libnss_sd.so.2" "$(echo "$dynamic" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')"
