@@ -73,16 +73,22 @@ bool view_header_same_spec(const struct view_header *header, const struct view_h
            memcmp(wanted->search, header->search, sizeof(header->search)) == 0;
 }
 
+static void set_inode(const char *path, uint32_t *ret_low, uint32_t *ret_high)
+{
+    struct stat status = {0};
+
+    if (stat(path, &status) < 0)
+        return;
+    *ret_low = (uint32_t)status.st_ino;
+    *ret_high = (uint32_t)((uint64_t)status.st_ino >> 32);
+}
+
 int view_header_complete(struct view_header *header, uint32_t set_bits, uint32_t now)
 {
-    struct stat netns = {0};
-
     if (getrandom(header->hash_key, sizeof(header->hash_key), 0) != sizeof(header->hash_key))
         return -EIO;
-    if (stat("/proc/self/ns/net", &netns) == 0) {
-        header->netns_low = (uint32_t)netns.st_ino;
-        header->netns_high = (uint32_t)((uint64_t)netns.st_ino >> 32);
-    }
+    set_inode("/proc/self/ns/net", &header->netns_low, &header->netns_high);
+    set_inode("/proc/self/ns/time", &header->timens_low, &header->timens_high);
     header->layout = VIEW_LAYOUT;
     header->endian = VIEW_ENDIAN;
     header->header_size = VIEW_HEADER_SIZE;

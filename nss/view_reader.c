@@ -69,14 +69,22 @@ bool view_init(struct view *ret_view, const void *file, size_t size)
     return true;
 }
 
-/* The ranks of the answers hold in the daemon's network namespace. Where that cannot be told, here.
- */
-static bool view_is_elsewhere(const struct view_header *header)
+/* Is this namespace of ours another one than the daemon's? Where that cannot be told, it is not. */
+static bool view_is_other(const char *path, uint32_t low, uint32_t high)
 {
-    uint64_t netns = (uint64_t)header->netns_high << 32 | header->netns_low;
+    uint64_t inode = (uint64_t)high << 32 | low;
     struct stat here;
 
-    return netns != 0 && stat("/proc/self/ns/net", &here) == 0 && (uint64_t)here.st_ino != netns;
+    return inode != 0 && stat(path, &here) == 0 && (uint64_t)here.st_ino != inode;
+}
+
+/* The ranks of answers hold in the daemon's network namespace, ticks in its time namespace. */
+static void view_find_namespaces(struct view *view)
+{
+    const struct view_header *header = &view->header;
+
+    view->elsewhere = view_is_other("/proc/self/ns/net", header->netns_low, header->netns_high);
+    view->other_time = view_is_other("/proc/self/ns/time", header->timens_low, header->timens_high);
 }
 
 /* Opens the file if it is one to trust with our address space: see the design's "Attach". */
@@ -114,7 +122,7 @@ static struct view *view_map(int fd, const struct stat *status)
         if (view_init(view, file, size)) {
             view->device = status->st_dev;
             view->inode = status->st_ino;
-            view->elsewhere = view_is_elsewhere(&view->header);
+            view_find_namespaces(view);
             return view;
         }
         munmap(view, sizeof(*view));
@@ -190,29 +198,27 @@ static const struct view *view_refresh(struct view *old, uint32_t now)
     return old;
 }
 
-static bool view_outdated(const struct view *view, uint32_t now)
-{
-    return view_retired(view) || view_pulse(view, now, &(uint32_t){0}) == VIEW_OVERDUE;
-}
-
 const struct view *view_reader_current(uint32_t now)
 {
     struct view *view = atomic_load_explicit(&current, memory_order_acquire);
 
-    return view && !view_outdated(view, now) ? view : view_refresh(view, now);
+    return view && view_pulse(view, now, &(uint32_t){0}) == VIEW_LIVE ? view
+                                                                      : view_refresh(view, now);
 }
 
 enum view_pulse view_pulse(const struct view *view, uint32_t now, uint32_t *ret_heartbeat)
 {
     uint32_t heartbeat = __atomic_load_n(&view->shared->heartbeat, __ATOMIC_RELAXED);
     int32_t age = (int32_t)(now - heartbeat);
+    bool overdue;
 
     *ret_heartbeat = heartbeat;
-    if (age < -VIEW_FUTURE_TICKS)
+    overdue = age > (int32_t)view->header.lease_ticks;
+    if (age < -VIEW_FUTURE_TICKS || (overdue && view->other_time))
         return VIEW_FOREIGN_CLOCK;
     if (view_retired(view))
         return VIEW_RETIRED;
-    return age > (int32_t)view->header.lease_ticks ? VIEW_OVERDUE : VIEW_LIVE;
+    return overdue ? VIEW_OVERDUE : VIEW_LIVE;
 }
 
 static bool view_filter_has(const struct view_header *header, const char *name, size_t length)

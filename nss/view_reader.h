@@ -21,6 +21,7 @@ struct view {
     dev_t device;
     ino_t inode;
     bool elsewhere;            /* the daemon lives in another network namespace */
+    bool other_time;           /* and in another time namespace */
     struct view_header header; /* checked copy of what is immutable; the clocks are not in it */
 };
 

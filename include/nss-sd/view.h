@@ -117,7 +117,9 @@ struct view_header {
     uint32_t clock_count;  /* 0..VIEW_CLOCKS_MAX */
     uint32_t retired;      /* mutable: not 0: a newer file has this path */
     uint32_t heartbeat;    /* mutable: tick, written every second while the daemon lives */
-    uint32_t reserved[41];
+    uint32_t timens_low;   /* inode of the daemon's time namespace; 0: it is not known */
+    uint32_t timens_high;
+    uint32_t reserved[39];
     /*
      * Bit view_filter_bit(last two bytes) is set for every domain. A name whose bit is clear is
      * foreign; nothing else of the header need be read.
@@ -243,6 +245,12 @@ static inline int32_t view_ticks_until(uint32_t tick, uint32_t now)
     return (int32_t)(tick - now);
 }
 
+/* Ticks since `tick`. It may lie a moment ahead: `now` was taken before the word was read. */
+static inline uint32_t view_ticks_since(uint32_t tick, uint32_t now)
+{
+    return tick - now - 1 < VIEW_LEASE_TICKS ? 0 : now - tick;
+}
+
 /*
  * May this answer be served? `head` and `clock` (the answer's, or NULL where it has none) are
  * private copies; `live`: the heartbeat is not overdue; `heartbeat` the word itself.
@@ -275,7 +283,8 @@ static inline enum view_serve view_slot_serve(const struct answer_head *head,
         confirmed_at = clock->state == VIEW_CLOCK_LIVE ? heartbeat : clock->confirmed_at;
         if (head->stale_until == UINT32_MAX)
             return VIEW_SERVE_NOW;
-        return now - confirmed_at < head->stale_until ? VIEW_SERVE_NOW : VIEW_SERVE_NEVER;
+        return view_ticks_since(confirmed_at, now) < head->stale_until ? VIEW_SERVE_NOW
+                                                                       : VIEW_SERVE_NEVER;
     }
     if (view_ticks_until(head->fresh_until, now) > 0)
         return VIEW_SERVE_NOW;

@@ -224,6 +224,20 @@ START_TEST(under_a_foreign_clock_only_the_daemon_counts)
 }
 END_TEST
 
+/* There a clock that is ahead makes a daemon that lives look dead. */
+START_TEST(in_another_time_namespace_an_overdue_heart_says_nothing)
+{
+    hand_view_put(&file, &web);
+    file.header->timens_low = 1;
+    expect_address4(look_up("web.consul", AF_INET), web4); /* the clocks agree */
+    hand_view_beat(&file, 3600);
+    serve_answer(&renewed);
+    expect_address4(look_up("web.consul", AF_INET), new4);
+    daemon_stop(&world);
+    EXPECT_UNDECIDED(look_up("web.consul", AF_INET));
+}
+END_TEST
+
 /* ---- a daemon that is dead, hung or restarting ---- */
 
 START_TEST(a_dead_daemon_costs_nothing_where_there_is_an_answer)
@@ -751,7 +765,8 @@ static Suite *make_suite(void)
              an_alias_and_a_short_buffer_are_as_from_the_daemon,
              a_full_slot_comes_whole_and_in_changing_order,
              in_another_network_namespace_one_address_is_given, a_family_that_is_open_is_asked_for,
-             what_is_not_in_the_view_is_asked_for, under_a_foreign_clock_only_the_daemon_counts);
+             what_is_not_in_the_view_is_asked_for, under_a_foreign_clock_only_the_daemon_counts,
+             in_another_time_namespace_an_overdue_heart_says_nothing);
     HIT_CASE("daemon", a_dead_daemon_costs_nothing_where_there_is_an_answer,
              an_absence_without_a_heartbeat_is_none, a_stale_answer_gives_way_to_the_daemons,
              a_stale_answer_serves_when_the_daemon_cannot_decide, the_rest_of_a_sample_is_asked_for,
