@@ -21,7 +21,7 @@ enum {
     VIEW_RETRY_SLOW_TICKS = 60 * VIEW_TICKS_PER_SECOND,
     /* After so many, adopt a new file once a minute only: each leaves its address space behind (its
      * pages are punched out by the daemon). Enough for a daemon that crashes all the time. */
-    VIEW_ATTACH_FEW = 64,
+    VIEW_ATTACH_FEW = 256,
     VIEW_FUTURE_TICKS = 2 * VIEW_TICKS_PER_SECOND,
     VIEW_LEASE_TICKS_MAX = 60 * VIEW_TICKS_PER_SECOND,
 };

@@ -235,7 +235,7 @@ END_TEST
 
 START_TEST(after_many_files_a_new_one_is_adopted_once_a_minute)
 {
-    const struct view *views[64];
+    const struct view *views[256];
     unsigned seconds = 0;
 
     for (size_t i = 0; i < ELEMENTS(views); i++, seconds += 2) {
@@ -245,7 +245,8 @@ START_TEST(after_many_files_a_new_one_is_adopted_once_a_minute)
         ck_assert(i == 0 || views[i] != views[i - 1]);
     }
     daemon_publish(&world, NULL, 100);
-    ck_assert_ptr_ne(attach_later(seconds), views[63]); /* one more: from now on they are counted */
+    ck_assert_ptr_ne(attach_later(seconds),
+                     views[255]); /* one more: from now on they are counted */
     daemon_publish(&world, NULL, 100);
     views[0] = attach_later(seconds + 2);
     ck_assert_ptr_eq(attach_later(seconds + 59), views[0]);
