@@ -45,11 +45,13 @@ static struct consul_watch *find_unused(struct consul_watches *watches, usec_t n
 {
     struct consul_watch *watch, *found = NULL;
 
+    if (now < watches->unused_from)
+        return NULL;
     for (watch = watches->table; watch; watch = watch->hh.next)
-        if (watch->parks && now - watch->used_at > UNUSED_TIME &&
-            (!found || watch->used_at < found->used_at))
+        if (watch->parks && (!found || watch->used_at < found->used_at))
             found = watch;
-    return found;
+    watches->unused_from = (found ? found->used_at : now) + UNUSED_TIME;
+    return now > watches->unused_from ? found : NULL;
 }
 
 usec_t consul_watches_poll_period(const struct consul_watches *watches)
@@ -77,6 +79,8 @@ void consul_watches_settle(struct consul_watch *watch, bool asked)
     }
     if (!watch->parks && watches->parking < limit) {
         watch->parks = true;
+        if (watch->used_at + UNUSED_TIME < watches->unused_from)
+            watches->unused_from = watch->used_at + UNUSED_TIME;
         watches->parking++;
     }
 }

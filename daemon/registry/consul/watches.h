@@ -18,6 +18,7 @@ struct consul_watches {
     struct consul_watch *table; /* hash by key */
     struct consul_watch *queue; /* that wait for a call of another to end */
     unsigned parking;           /* watches that hold a slot */
+    usec_t unused_from;         /* none of them is unused before */
     struct log_limit log_limit; /* lines about failing keys */
 };
 
