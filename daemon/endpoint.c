@@ -234,9 +234,16 @@ struct array {
     size_t count, capacity;
 };
 
+/* A string in the text, which the next endpoint is likely to have too: its zone, tags, ports. */
+struct recent {
+    size_t offset, size;
+};
+
 struct endpoint_builder {
     struct array drafts, addresses, tags, ports;
     struct array text; /* offset 0 holds "" */
+    struct recent recent[16];
+    unsigned recent_next;
     int error;
 };
 
@@ -263,8 +270,19 @@ static void *array_grow(struct endpoint_builder *builder, struct array *array, s
     return (char *)array->items + (array->count - more) * size;
 }
 
+static const struct recent *find_recent(const struct endpoint_builder *builder, const char *text,
+                                        size_t size)
+{
+    for (size_t i = 0; i < ELEMENTS(builder->recent); i++)
+        if (builder->recent[i].size == size &&
+            memcmp((char *)builder->text.items + builder->recent[i].offset, text, size) == 0)
+            return &builder->recent[i];
+    return NULL;
+}
+
 static size_t add_text(struct endpoint_builder *builder, const char *text)
 {
+    const struct recent *recent;
     size_t size;
     char *place;
 
@@ -275,10 +293,15 @@ static size_t add_text(struct endpoint_builder *builder, const char *text)
         builder->error = builder->error ?: -E2BIG;
         return 0;
     }
+    recent = find_recent(builder, text, size);
+    if (recent)
+        return recent->offset;
     place = array_grow(builder, &builder->text, 1, size);
     if (!place)
         return 0;
     memcpy(place, text, size);
+    builder->recent[builder->recent_next++ % ELEMENTS(builder->recent)] =
+        (struct recent){(size_t)(place - (char *)builder->text.items), size};
     return (size_t)(place - (char *)builder->text.items);
 }
 
@@ -297,6 +320,7 @@ static void builder_reset(struct endpoint_builder *builder)
 {
     builder->drafts.count = builder->addresses.count = 0;
     builder->tags.count = builder->ports.count = builder->text.count = 0;
+    memset(builder->recent, 0, sizeof(builder->recent));
     builder->error = 0;
     if (array_grow(builder, &builder->text, 1, 1))
         *(char *)builder->text.items = '\0';

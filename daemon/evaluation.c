@@ -56,7 +56,7 @@ bool evaluation_add(struct evaluation *evaluation, const struct address *address
     if (evaluation->count == EVALUATION_ADDRESSES_MAX)
         return false;
     if (evaluation->count == evaluation->capacity) {
-        size_t capacity = evaluation->capacity ? evaluation->capacity * 2 : 8;
+        size_t capacity = evaluation->capacity ? evaluation->capacity * 3 / 2 : 4;
         void *items = realloc(evaluation->items, capacity * sizeof(*evaluation->items));
 
         if (!items)

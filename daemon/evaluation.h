@@ -13,9 +13,9 @@ enum { EVALUATION_ADDRESSES_MAX = 16384 };
 
 struct evaluation_item {
     struct address address;
-    uint32_t weight;
-    uint16_t endpoint; /* ties the addresses of one endpoint */
     uint8_t tier;
+    uint16_t endpoint; /* ties the addresses of one endpoint */
+    uint32_t weight;
 };
 
 /* Zero-initialized: nothing known, nothing pending. */
