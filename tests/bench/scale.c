@@ -5,7 +5,8 @@
  *
  * A service has its ten addresses, and an eleventh every other time: every answer must be one of
  * these two, whole. One more service, the probe, changes its only address with every report, which
- * tells a reader when that report was made.
+ * tells a reader when that report was made. Beside it the same number stands in a word of shared
+ * memory: what readers notice of that late, they notice late for want of a processor.
  *
  * scale [--full]: without it 2,000 services and few seconds. Fails when an answer was lost or
  * wrong, or a figure is over ten times its budget.
@@ -52,13 +53,24 @@ enum mode { MODE_REST, MODE_PASS, MODE_IDLE, MODE_CHANGE, MODE_STOP };
 struct reader {
     atomic_uint passes; /* over all names that it has finished */
     uint64_t lookups, failed, wrong;
-    struct histogram idle[ROUNDS_MAX], change[ROUNDS_MAX], latency;
+    struct histogram idle[ROUNDS_MAX], change[ROUNDS_MAX], by_view, by_word;
+};
+
+/* When each of the probe's reports was made, in ns; 0: a reader has seen it. */
+struct reports {
+    _Atomic uint64_t made_at[STAMPS];
+};
+
+/* The last report that a reader has seen. */
+struct seen {
+    uint32_t by_view, by_word;
 };
 
 struct shared {
     atomic_uint mode, round;
     unsigned services;
-    _Atomic uint64_t reported_at[STAMPS]; /* ns, of the probe's reports; 0: seen */
+    atomic_uint word; /* the probe's last report */
+    struct reports by_view, by_word;
     struct reader readers[READERS];
 };
 
@@ -110,40 +122,47 @@ static void read_service(struct reader *reader, module_lookup_t lookup, unsigned
         reader->wrong++;
 }
 
+/* The first reader to see a report takes its time: another may wait for a processor. */
+static void note_seen(struct histogram *histogram, struct reports *reports, uint32_t *seen,
+                      uint32_t number)
+{
+    /* What was reported before the first look has waited for it. */
+    if (*seen == 0)
+        *seen = number;
+    for (; *seen < number; ++*seen) {
+        uint64_t made_at = atomic_exchange(&reports->made_at[(*seen + 1) % STAMPS], 0);
+
+        if (made_at > 0)
+            histogram_add(histogram, bench_ns() - made_at);
+    }
+}
+
 /* Takes the time of every report of the probe since the last look. */
-static void read_probe(struct reader *reader, module_lookup_t lookup, uint32_t *seen)
+static void read_probe(struct reader *reader, module_lookup_t lookup, struct seen *seen)
 {
     struct gaih_addrtuple *tuples;
     uint32_t number;
     int h_error;
 
+    note_seen(&reader->by_word, &shared->by_word, &seen->by_word, atomic_load(&shared->word));
     if (module_ask(lookup, PROBE, &tuples, &h_error) != NSS_STATUS_SUCCESS) {
         reader->failed++;
         return;
     }
     number = ntohl(tuples->addr[0]) & 0xffffff;
-    if (tuples->next || number < *seen) {
+    if (tuples->next || number < seen->by_view) {
         reader->wrong++;
         return;
     }
-    /* What was reported before the first look has waited for it. */
-    if (*seen == 0)
-        *seen = number;
-    /* The first reader to see a report takes its time: another may wait for a processor. */
-    for (; *seen < number; ++*seen) {
-        uint64_t reported_at = atomic_exchange(&shared->reported_at[(*seen + 1) % STAMPS], 0);
-
-        if (reported_at > 0)
-            histogram_add(&reader->latency, bench_ns() - reported_at);
-    }
+    note_seen(&reader->by_view, &shared->by_view, &seen->by_view, number);
 }
 
 static void read_batch(struct reader *reader, module_lookup_t lookup, struct histogram *histogram,
-                       uint32_t *probe)
+                       struct seen *seen)
 {
     for (unsigned i = 0; i < BATCH; i++)
         read_service(reader, lookup, (unsigned)rand() % shared->services, histogram);
-    read_probe(reader, lookup, probe);
+    read_probe(reader, lookup, seen);
 }
 
 static void read_pass(struct reader *reader, module_lookup_t lookup)
@@ -159,7 +178,7 @@ static _Noreturn void read_on(unsigned index, const char *directory)
 {
     module_lookup_t lookup = module_load(directory);
     struct reader *reader = &shared->readers[index];
-    uint32_t probe = 0;
+    struct seen seen = {0};
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     srand(index);
@@ -174,10 +193,10 @@ static _Noreturn void read_on(unsigned index, const char *directory)
             read_pass(reader, lookup);
             break;
         case MODE_IDLE:
-            read_batch(reader, lookup, &reader->idle[round], &probe);
+            read_batch(reader, lookup, &reader->idle[round], &seen);
             break;
         case MODE_CHANGE:
-            read_batch(reader, lookup, &reader->change[round], &probe);
+            read_batch(reader, lookup, &reader->change[round], &seen);
             break;
         case MODE_STOP:
             _exit(EXIT_SUCCESS);
@@ -188,7 +207,6 @@ static _Noreturn void read_on(unsigned index, const char *directory)
 /* ---- the registry's side ---- */
 
 struct bench {
-    bool full;
     unsigned services, rounds;
     usec_t round_time;
     char directory[64];
@@ -254,7 +272,9 @@ static void report_probe(struct bench *bench)
     endpoint_builder_begin(bench->builder, "probe");
     endpoint_builder_address(bench->builder, &address);
     endpoint_builder_weight(bench->builder, 1);
-    atomic_store(&shared->reported_at[number % STAMPS], bench_ns());
+    atomic_store(&shared->by_view.made_at[number % STAMPS], bench_ns());
+    atomic_store(&shared->by_word.made_at[number % STAMPS], bench_ns());
+    atomic_store(&shared->word, number);
     report(bench, "probe");
 }
 
@@ -312,7 +332,7 @@ static void show(struct bench *bench, const char *what, double figure, const cha
     if (budget > 0)
         printf("  budget %g%s", budget, figure > budget ? ": MISSED" : "");
     printf("\n");
-    if (budget > 0 && figure > 10 * budget && !SANITIZED && (bench->full || !strstr(what, "p99"))) {
+    if (budget > 0 && figure > 10 * budget && !SANITIZED) {
         printf("  that is more than ten times its budget\n");
         bench->failures++;
     }
@@ -502,21 +522,37 @@ static void show_quantile(struct bench *bench, const char *name, double share)
     show(bench, what, median(ratio, bench->rounds), "x", 2);
 }
 
+/* What the machine makes of a word in shared memory is none of the view's. */
+static void show_latency(struct bench *bench, const char *name, double share, double budget)
+{
+    struct reader *sum = &shared->readers[0];
+    double view = (double)histogram_quantile(&sum->by_view, share) / 1e6;
+    double word = (double)histogram_quantile(&sum->by_word, share) / 1e6;
+    char what[64];
+
+    snprintf(what, sizeof(what), "report to lookup in another process, %s", name);
+    show(bench, what, view, "ms", 0);
+    snprintf(what, sizeof(what), "the same by a word in shared memory, %s", name);
+    show(bench, what, word, "ms", 0);
+    snprintf(what, sizeof(what), "the former less the latter, %s", name);
+    show(bench, what, view > word ? view - word : 0, "ms", budget);
+}
+
 static void show_changes(struct bench *bench)
 {
-    struct histogram *latency = &shared->readers[0].latency;
+    struct reader *sum = &shared->readers[0];
 
-    for (unsigned i = 1; i < READERS; i++)
-        histogram_merge(latency, &shared->readers[i].latency);
+    for (unsigned i = 1; i < READERS; i++) {
+        histogram_merge(&sum->by_view, &shared->readers[i].by_view);
+        histogram_merge(&sum->by_word, &shared->readers[i].by_word);
+    }
     show_quantile(bench, "p50", 0.5);
     show_quantile(bench, "p99", 0.99);
-    show(bench, "report to next lookup in another process, p50",
-         (double)histogram_quantile(latency, 0.5) / 1e6, "ms", 0);
-    show(bench, "report to next lookup in another process, p99",
-         (double)histogram_quantile(latency, 0.99) / 1e6, "ms", 5);
+    show_latency(bench, "p50", 0.5, 0);
+    show_latency(bench, "p99", 0.99, 5);
     show(bench, "CPU of the daemon for one change",
          bench->change_cpu / (double)bench->changes * 1e6, "us", 0);
-    must(bench, bench->changes > 0 && latency->total >= bench->changes / PROBE_EVERY,
+    must(bench, bench->changes > 0 && sum->by_view.total >= bench->changes / PROBE_EVERY,
          "not every report of the probe was seen");
 }
 
@@ -593,7 +629,6 @@ int main(int argc, char *argv[])
 {
     bool full = argc > 1 && streq(argv[1], "--full");
     struct bench bench = {
-        .full = full,
         .services = full ? 10000 : 2000,
         .rounds = full ? 7 : 3,
         .round_time = full ? 2 * USEC_PER_SEC : 300 * USEC_PER_MSEC,
