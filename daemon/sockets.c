@@ -11,6 +11,27 @@
 #include "daemon/log.h"
 #include "nss-sd/wire.h"
 
+/* Linux 6.16; not yet in every header. (sparc and parisc count otherwise.) */
+#if !defined(SO_PASSRIGHTS) && !defined(__sparc__) && !defined(__hppa__)
+#define SO_PASSRIGHTS 83
+#endif
+
+/*
+ * Nobody may pass us descriptors, on this socket and on what is accepted from it. We would not take
+ * them; but dropping the last reference to one can take as long as its owner likes (a TCP socket
+ * that lingers), and the loop would stand still. Older kernels cannot be told.
+ */
+static void refuse_descriptors(int fd)
+{
+#ifdef SO_PASSRIGHTS
+    int no = 0;
+
+    setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
+#else
+    (void)fd;
+#endif
+}
+
 static int socket_path(const char *directory, const char *name, struct sockaddr_un *ret_address)
 {
     *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
@@ -131,6 +152,8 @@ int sockets_open(const char *runtime_directory, struct sockets *ret_sockets)
     for (size_t i = 0; i < ELEMENTS(wanted) && r >= 0; i++) {
         r = open_one(names, count, runtime_directory, wanted[i].name, wanted[i].type);
         *wanted[i].fd = r;
+        if (r >= 0)
+            refuse_descriptors(r);
     }
     names_free(names);
     if (r < 0) {

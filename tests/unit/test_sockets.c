@@ -125,6 +125,45 @@ START_TEST(sockets_that_were_passed_are_used_and_never_block)
 }
 END_TEST
 
+/* Sends one byte and our own standard input. Returns 0, or the errno. */
+static int pass_descriptor(const char *name, int type)
+{
+    struct sockaddr_un address = address_of(name);
+    int fd = socket(AF_UNIX, type, 0), passed = STDIN_FILENO, error = 0;
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = {.header = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+    struct iovec part = {(char[]){'x'}, 1};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof(control)};
+
+    memcpy(CMSG_DATA(&control.header), &passed, sizeof(passed));
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    if (sendmsg(fd, &message, MSG_NOSIGNAL) < 0)
+        error = errno;
+    close(fd);
+    return error;
+}
+
+START_TEST(nobody_can_pass_it_descriptors_where_the_kernel_can_tell_them)
+{
+    struct sockets sockets;
+    int value;
+    socklen_t length = sizeof(value);
+
+    ck_assert_int_eq(sockets_open(directory, &sockets), 0);
+    if (getsockopt(sockets.lookup, SOL_SOCKET, 83 /* SO_PASSRIGHTS */, &value, &length) == 0) {
+        ck_assert_int_eq(pass_descriptor(NSS_SD_LOOKUP_SOCKET, SOCK_SEQPACKET), EPERM);
+        ck_assert_int_eq(pass_descriptor(NSS_SD_REFRESH_SOCKET, SOCK_DGRAM), EPERM);
+        ck_assert_int_eq(pass_descriptor(NSS_SD_CONTROL_SOCKET, SOCK_STREAM), EPERM);
+    }
+    close_all(&sockets);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("sockets");
@@ -132,7 +171,8 @@ static Suite *make_suite(void)
     UNIT_CASE_FIXTURE(suite, "sockets", set_up, tear_down,
                       its_own_sockets_are_open_to_everybody_and_never_block,
                       a_path_is_taken_over_from_the_dead_but_not_from_the_living,
-                      sockets_that_were_passed_are_used_and_never_block);
+                      sockets_that_were_passed_are_used_and_never_block,
+                      nobody_can_pass_it_descriptors_where_the_kernel_can_tell_them);
     return suite;
 }
 
