@@ -189,7 +189,15 @@ void publisher_lost(struct publisher *publisher, unsigned registry, usec_t now)
 
 void publisher_live(struct publisher *publisher, unsigned registry)
 {
-    publisher->clocks[registry].live_soon = publisher->clocks[registry].state != VIEW_CLOCK_LIVE;
+    struct clock_note *note = &publisher->clocks[registry];
+
+    note->live_soon = note->state == VIEW_CLOCK_LOST;
+    if (note->state != VIEW_CLOCK_UNUSED)
+        return;
+    /* Nothing rests on it yet, and no slot may before it lives: a daemon that is killed in between
+     * would leave answers that nobody may serve. */
+    *note = (struct clock_note){.state = VIEW_CLOCK_LIVE};
+    show_clock(publisher, registry);
 }
 
 void publisher_gone(struct publisher *publisher, unsigned registry)
