@@ -66,6 +66,7 @@ bool view_init(struct view *ret_view, const void *file, size_t size)
     if (header->lease_ticks > VIEW_LEASE_TICKS_MAX)
         header->lease_ticks = VIEW_LEASE_TICKS;
     ret_view->shared = shared;
+    ret_view->elsewhere = ret_view->other_time = false; /* until the caller has looked */
     return true;
 }
 
