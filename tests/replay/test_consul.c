@@ -15,7 +15,7 @@ extern const struct registry_type registry_type_consul;
 #define SECONDS *USEC_PER_SEC
 
 /* Without probes, so that time can pass in a story that is not about them. */
-static const char *const plain[] = {"ProbeSec", "infinity", NULL};
+static const char *const plain[] = {"ProbeSec", "infinity", "WaitSec", "300s", NULL};
 
 /* ---- the words of the stories ---- */
 
@@ -988,7 +988,7 @@ START_TEST(another_agent_takes_over_without_a_word_to_the_core)
     struct http_call *call = orders_parked(twin);
 
     expect_url(call, "http://a.example:8500/v1/health/service/orders?stale&index=100&"
-                     "wait=300000ms");
+                     "wait=60000ms");
     twin_http_fail(expect(twin, "/v1/catalog/services"), HTTP_UNREACHABLE, "no route");
     ck_assert(twin_http_gone(twin, call));
     expect(twin, "http://b.example:8500/v1/catalog/services?stale");

@@ -11,7 +11,11 @@ static const char *const consistency_words[] = {
     NULL,
 };
 
-/* Consul clamps waits above ten minutes. The agent's own limit is 200 connections a client. */
+/*
+ * Consul clamps waits above ten minutes. The agent's own limit is 200 connections a client, and it
+ * holds those of a daemon that was restarted until their wait is over: so twice MaxWatches=, and
+ * some for others, have to fit.
+ */
 const struct config_item consul_items[] = {
     {.key = "URL", .parse = config_parse_urls, .offset = FIELD(urls)},
     {.key = "TokenFile", .parse = config_parse_path, .offset = FIELD(token_file)},
@@ -40,13 +44,13 @@ const struct config_item consul_items[] = {
      .offset = FIELD(max_watches),
      .minimum = 1,
      .maximum = 10000,
-     .fallback = "150"},
+     .fallback = "90"},
     {.key = "WaitSec",
      .parse = config_parse_duration,
      .offset = FIELD(wait),
      .minimum = USEC_PER_SEC,
      .maximum = 600 * USEC_PER_SEC,
-     .fallback = "300s"},
+     .fallback = "60s"},
     {.key = "ProbeSec",
      .parse = config_parse_duration,
      .offset = FIELD(probe),
