@@ -188,6 +188,29 @@ START_TEST(what_is_carried_over_stands_until_the_registry_answers)
 }
 END_TEST
 
+START_TEST(a_daemon_killed_before_its_clocks_are_settled_loses_nothing)
+{
+    struct peek peek;
+    struct peek_found found;
+    const struct view_clock *clock;
+
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_report(w, 0, REPORT_UP, NULL);
+    publisher_live(publisher, 0);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    open_view(&peek);
+    ck_assert(peek_find(&peek, false, "orders.one", &found));
+    ck_assert_uint_eq(found.answer.head->clock, 0);
+    clock = &peek.header.clocks[0];
+    ck_assert_int_eq(view_slot_serve(found.answer.head, clock, false, peek.header.heartbeat,
+                                     peek.header.heartbeat + VIEW_LEASE_TICKS + 1),
+                     VIEW_SERVE_NOW);
+    peek_close(&peek);
+    restart_daemon();
+    STANDS("orders.one", "1");
+}
+END_TEST
+
 START_TEST(what_is_carried_over_stands_while_its_host_name_is_looked_for)
 {
     world_lookup(w, "orders.one", WIRE_IPV4);
@@ -294,6 +317,7 @@ static Suite *make_suite(void)
                       an_absence_that_several_watches_say_is_left_to_the_daemon);
     UNIT_CASE_FIXTURE(suite, "restart", set_up, tear_down,
                       what_is_carried_over_stands_until_the_registry_answers,
+                      a_daemon_killed_before_its_clocks_are_settled_loses_nothing,
                       what_is_carried_over_stands_while_its_host_name_is_looked_for,
                       a_name_that_is_private_now_is_not_carried_over,
                       random_names_do_not_push_out_what_was_carried_over,
