@@ -26,9 +26,13 @@ enum {
     VIEW_LEASE_TICKS_MAX = 60 * VIEW_TICKS_PER_SECOND,
 };
 
+/* And of files in all so many bytes: the address space is the program's, and with 32 bits small. */
+#define VIEW_MAPPED_MAX (sizeof(void *) > 4 ? UINT64_C(64) << 30 : UINT64_C(256) << 20)
+
 static struct view *_Atomic current;
 static _Atomic uint32_t next_attach; /* tick before which nobody tries */
 static _Atomic uint32_t attached;    /* how many files this process has adopted */
+static atomic_size_t mapped;         /* and their bytes */
 
 /* Copies words of the mapping, each read once. */
 static void view_copy(void *ret_copy, const void *shared, size_t size)
@@ -114,8 +118,11 @@ static struct view *view_map(int fd, const struct stat *status)
 {
     size_t size = (size_t)status->st_size;
     struct view *view;
-    void *file = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    void *file;
 
+    if (atomic_load_explicit(&mapped, memory_order_relaxed) + (uint64_t)size > VIEW_MAPPED_MAX)
+        return NULL;
+    file = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
     if (file == MAP_FAILED)
         return NULL;
     view = mmap(NULL, sizeof(*view), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -158,6 +165,7 @@ static struct view *view_attach(struct view *old, uint32_t now)
         view_unmap(view);
         return old; /* what another thread published meanwhile */
     }
+    atomic_fetch_add_explicit(&mapped, view->header.file_size, memory_order_relaxed);
     few = atomic_fetch_add_explicit(&attached, 1, memory_order_relaxed) < VIEW_ATTACH_FEW;
     atomic_store(&next_attach, few ? now : now + VIEW_RETRY_SLOW_TICKS);
     return view;

@@ -25,6 +25,7 @@ enum {
 };
 
 static struct scripted_daemon world;
+static char view_path[128];
 
 static void set_up(void)
 {
@@ -251,6 +252,45 @@ START_TEST(after_many_files_a_new_one_is_adopted_once_a_minute)
     views[0] = attach_later(seconds + 2);
     ck_assert_ptr_eq(attach_later(seconds + 59), views[0]);
     ck_assert_ptr_ne(attach_later(seconds + 61), views[0]);
+}
+END_TEST
+
+/* A file with large tables that nothing was ever written to. */
+static void publish_large(void)
+{
+    static struct view_header header = {
+        .magic = VIEW_MAGIC,
+        .layout = VIEW_LAYOUT,
+        .endian = VIEW_ENDIAN,
+        .header_size = VIEW_HEADER_SIZE,
+        .slot_size = ANSWER_SLOT_SIZE,
+        .set_bits = 17,
+        .negative_bits = 16,
+        .reverse_bits = VIEW_NO_TABLE,
+        .retired = 1, /* there is always a newer one */
+    };
+    int fd = open(path_of("new"), O_WRONLY | O_CREAT | O_EXCL, 0644);
+
+    header.file_size = (uint32_t)view_file_size(17, 16, VIEW_NO_TABLE);
+    ck_assert_int_eq(pwrite(fd, &header, sizeof(header), 0), sizeof(header));
+    ck_assert_int_eq(ftruncate(fd, header.file_size), 0);
+    close(fd);
+    ck_assert_int_eq(rename(path_of("new"), view_path), 0);
+}
+
+START_TEST(the_address_space_of_a_program_is_not_used_up)
+{
+    const struct view *view = NULL, *before = NULL;
+    unsigned files = 0;
+
+    strcpy(view_path, path_of("view"));
+    for (; files == 0 || view != before; files++) {
+        before = view;
+        publish_large();
+        view = attach();
+        ck_assert_ptr_nonnull(view);
+    }
+    ck_assert_uint_eq(files - 1, (UINT64_C(64) << 30) / view->header.file_size);
 }
 END_TEST
 
@@ -500,6 +540,7 @@ static Suite *make_suite(void)
     VIEW_CASE("read", what_is_written_is_read, short_names_are_searched_and_foreign_ones_are_not,
               without_a_search_list_no_name_is_searched, the_heartbeat_tells_who_lives);
     VIEW_CASE("life", after_many_files_a_new_one_is_adopted_once_a_minute,
+              the_address_space_of_a_program_is_not_used_up,
               threads_that_follow_together_count_a_file_once,
               a_new_file_retires_the_old_and_readers_follow_at_once,
               a_retired_file_without_successor_is_looked_at_once_a_second,
