@@ -16,7 +16,8 @@ struct entry {
     usec_t condition_since, answered_at, error_at;
     char *error;
     char *zone;
-    bool kept; /* by the reload going on */
+    struct log_limit refused_log; /* of refused addresses */
+    bool kept;                    /* by the reload going on */
 };
 
 struct registries {
@@ -197,7 +198,12 @@ static void apply_new(struct registries *registries, const struct registry_confi
         log_write(LOG_ERR, &context, "not started: more than %d registries", REGISTRIES_MAX);
         return;
     }
-    *entry = (struct entry){.name = name, .config = config, .kept = true};
+    *entry = (struct entry){
+        .name = name,
+        .config = config,
+        .refused_log = {.interval = 60 * USEC_PER_SEC, .burst = 5},
+        .kept = true,
+    };
     registries->hooks.added(registries->hooks.userdata, index_of(registries, entry), config);
     entry_run(registries, entry);
 }
@@ -308,16 +314,17 @@ static void log_refused(const struct registry_config *config, const char *key,
 }
 
 /*
- * The endpoints without the addresses that may not be handed out, or NULL where all of them may. A
- * new reference.
+ * The endpoints without the addresses that may not be handed out. 1: in *ret_set, a new reference;
+ * 0: all of them may; -ENOMEM.
  */
-static struct endpoint_set *without_refused(const struct registry_config *config, const char *key,
-                                            const struct endpoint_set *set)
+static int without_refused(struct registries *registries, struct entry *entry, const char *key,
+                           const struct endpoint_set *set, struct endpoint_set **ret_set)
 {
     _cleanup_(endpoint_builder_freep) struct endpoint_builder *builder = NULL;
+    const struct registry_config *config = entry->config;
     const struct address *first = NULL;
-    struct endpoint_set *kept;
     size_t refused = 0;
+    int r;
 
     for (uint32_t i = 0; i < set->count; i++)
         for (size_t j = 0; j < set->endpoints[i].address_count; j++)
@@ -326,10 +333,13 @@ static struct endpoint_set *without_refused(const struct registry_config *config
                 refused++;
             }
     if (refused == 0)
-        return NULL;
-    log_refused(config, key, first, refused - 1);
+        return 0;
+    if (log_limit_pass(&entry->refused_log, registries->hooks.now(registries->hooks.userdata)))
+        log_refused(config, key, first, refused - 1);
     builder = endpoint_builder_new();
-    for (uint32_t i = 0; builder && i < set->count; i++) {
+    if (!builder)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < set->count; i++) {
         struct endpoint endpoint = set->endpoints[i];
 
         endpoint.address_count = 0;
@@ -338,7 +348,8 @@ static struct endpoint_set *without_refused(const struct registry_config *config
             if (!refusal_of(config, &set->endpoints[i].addresses[j]))
                 endpoint_builder_address(builder, &set->endpoints[i].addresses[j]);
     }
-    return builder && endpoint_builder_finish(builder, &kept) >= 0 ? kept : NULL;
+    r = endpoint_builder_finish(builder, ret_set);
+    return r < 0 ? r : 1;
 }
 
 void registries_report(struct registries *registries, struct registry *registry,
@@ -356,8 +367,13 @@ void registries_report(struct registries *registries, struct registry *registry,
         log_printable(report->text, text, sizeof(text));
         checked.text = text;
     }
-    if (report->endpoints)
-        kept = without_refused(entry->config, report->key ? report->key : "", report->endpoints);
+    if (report->endpoints && without_refused(registries, entry, report->key ? report->key : "",
+                                             report->endpoints, &kept) < 0) {
+        /* What is known stays; what cannot be checked goes no further. */
+        log_write(LOG_ERR, &(struct log_context){.registry = entry->name},
+                  "a report was dropped: out of memory");
+        return;
+    }
     if (kept)
         checked.endpoints = kept;
     note_report(registries, entry, &checked);
