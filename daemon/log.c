@@ -87,6 +87,7 @@ static bool stderr_is_journal(void)
 
 struct line {
     int level;
+    const char *message_id;                             /* or NULL */
     char registry[CONTEXT_SIZE], service[CONTEXT_SIZE]; /* printable; "" if none */
     char text[LINE_SIZE];                               /* with registry and service in front */
 };
@@ -95,6 +96,7 @@ static void line_compose(struct line *line, const struct log_context *context, c
 {
     char text[TEXT_SIZE];
 
+    line->message_id = context ? context->message_id : NULL;
     log_printable(raw, text, sizeof(text));
     log_printable(context && context->registry ? context->registry : "", line->registry,
                   sizeof(line->registry));
@@ -115,8 +117,8 @@ static struct iovec field(char *buffer, size_t size, const char *name, const cha
 static int write_journal(const struct line *line)
 {
     char priority[16], message[LINE_SIZE + 16], registry[CONTEXT_SIZE + 32],
-        service[CONTEXT_SIZE + 32];
-    struct iovec fields[4];
+        service[CONTEXT_SIZE + 32], id[64];
+    struct iovec fields[5];
     int count = 0;
 
     /* Where the journal cannot be reached, sd_journal_sendv() drops the line without a word. */
@@ -129,6 +131,8 @@ static int write_journal(const struct line *line)
         fields[count++] = field(registry, sizeof(registry), "NSS_SD_REGISTRY", line->registry);
     if (line->service[0])
         fields[count++] = field(service, sizeof(service), "NSS_SD_SERVICE", line->service);
+    if (line->message_id)
+        fields[count++] = field(id, sizeof(id), "MESSAGE_ID", line->message_id);
     return sd_journal_sendv(fields, count);
 }
 

@@ -518,7 +518,13 @@ static int make_sources(struct manager *manager)
 
 static int make_core(struct manager *manager)
 {
-    struct store_hooks store_hooks = {hook_want, hook_refresh, hook_drop, manager_random, manager};
+    struct store_hooks store_hooks = {
+        .want = hook_want,
+        .refresh = hook_refresh,
+        .drop = hook_drop,
+        .random = manager_random,
+        .userdata = manager,
+    };
     struct chase_hooks chase_hooks = {chase_query, chase_cancel, manager_now, manager};
     struct registries_hooks registries_hooks = {
         .env_new = registry_env_new,

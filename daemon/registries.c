@@ -292,6 +292,7 @@ static void note_report(struct registries *registries, struct entry *entry,
         }
         break;
     case REPORT_APPEARED:
+    case REPORT_IDENTITY:
         break;
     }
 }

@@ -454,6 +454,7 @@ void store_report(struct store *store, unsigned registry, const struct registry_
         break;
     case REPORT_DOMAINS:
     case REPORT_LOCALITY:
+    case REPORT_IDENTITY:
         break;
     }
 }

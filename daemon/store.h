@@ -20,12 +20,28 @@ enum {
     STORE_UNPROVEN_MAX = 4096, /* services a registry that never had data; the oldest gives way */
 };
 
+/* What an operator should hear of a service: the store decides when, the manager says it. */
+enum store_notice {
+    STORE_NOTICE_STALE,            /* served without a confirmation from now on */
+    STORE_NOTICE_EXPIRING,         /* for half, later for nine tenths of its stale life */
+    STORE_NOTICE_EXPIRED,          /* for all of it */
+    STORE_NOTICE_EMPTY_PROTECTION, /* the registry says "empty" or "absent"; what was known is held
+                                    */
+    STORE_NOTICE_SUSPECT,
+};
+
+struct service_facts;
+
 /* The store asks for these; none may report from inside. */
 struct store_hooks {
     int (*want)(void *userdata, unsigned registry, const char *key);
     int (*refresh)(void *userdata, unsigned registry, const char *key);
     void (*drop)(void *userdata, unsigned registry, const char *key);
     uint64_t (*random)(void *userdata);
+    /* May be NULL. `facts` are of this moment. */
+    void (*notice)(void *userdata, enum store_notice notice, const struct service_facts *facts);
+    /* What is known of this registry's services changed, or was confirmed. May be NULL. */
+    void (*touched)(void *userdata, unsigned registry);
     void *userdata;
 };
 
@@ -59,6 +75,29 @@ bool store_registry_down(const struct store *store, unsigned registry);
  */
 struct service *store_get(struct store *store, unsigned registry, const char *key, usec_t now);
 struct service *store_find(struct store *store, unsigned registry, const char *key);
+
+/*
+ * Last-known-good of an earlier run, and when it was confirmed then. The service is made and wanted
+ * from its registry as by store_get(); till the registry reports, its data is stale, and lookups
+ * give a registry that is not known to be down StaleWaitSec to say better. Nothing is restored over
+ * a service that is there. 0, or -ENOSPC, -ENOMEM.
+ */
+struct store_memory {
+    const char *key;
+    struct endpoint_set *endpoints; /* one of these two; */
+    const char *alias;
+    uint32_t flags;      /* REPORT_* of the data */
+    usec_t confirmed_at; /* of the core's clock, which began long before the machine did (base.h) */
+};
+int store_restore(struct store *store, unsigned registry, const struct store_memory *memory,
+                  usec_t now);
+/* Another cluster answers than the one that the restored data is from: what was restored and not
+ * confirmed since is forgotten. */
+void store_disown(struct store *store, unsigned registry, usec_t now);
+
+/* Ages what has to be told of ageing (notices, protections that end). Returns when it is to be
+ * called next; USEC_INFINITY: after a report. */
+usec_t store_tick(struct store *store, usec_t now);
 
 /* A program asks for it now: keeps it in use, and asks the registry again where that is due. */
 void store_ask(struct store *store, struct service *service, usec_t now);

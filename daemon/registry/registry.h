@@ -83,6 +83,7 @@ enum registry_report_kind {
     REPORT_DOWN,     /* it does not: everything until-lost is unconfirmed from now on */
     REPORT_DOMAINS,  /* `domains`: the domains it serves, where it finds them itself (Cloud Map) */
     REPORT_LOCALITY, /* `zone`, `region` of this host, as the registry knows it */
+    REPORT_IDENTITY, /* `text`: which cluster answers, as it tells itself (a UUID, a data centre) */
 };
 
 enum {
@@ -104,7 +105,7 @@ struct registry_report {
     usec_t validity;                /* DATA, ABSENT: REPORT_UNTIL_LOST, or a duration (a TTL) */
     uint32_t flags;                 /* REPORT_* above */
     enum registry_failure failure;  /* FAILED */
-    const char *text;               /* FAILED, SUSPECT, DOWN: one line for people, no secrets */
+    const char *text;               /* FAILED, SUSPECT, DOWN: one line for people, no secrets; IDENTITY */
     usec_t retry_after;             /* FAILED: the registry's own wish, or 0 */
     const char *const *domains;     /* DOMAINS: NULL-terminated, folded */
     const char *zone, *region;      /* LOCALITY */
@@ -151,6 +152,13 @@ struct registry_type {
     const char *const *default_domains;    /* NULL-terminated, or NULL: Domains= must be set */
     bool default_reverse;
     bool loopback_ok; /* may hand out loopback addresses (a registry on loopback may anyway) */
+
+    /*
+     * What a registry so configured asks, in one line: its URLs, data centre, account; no secrets. What
+     * was learned from another source is never taken for its own (snapshot.h). May be NULL: the
+     * name, type and domains say it all. Returns 0 or -ENOMEM; free() *ret_source.
+     */
+    int (*source)(const struct registry_config *config, char **ret_source);
 
     /* Checks across keys; reports with config_complain(). Returns 0 or the first error. */
     int (*verify)(const struct registry_config *config, struct config_messages *messages);

@@ -237,7 +237,13 @@ static int listen_in(const char *directory)
 
 static int make_core(struct core *core, unsigned max_services)
 {
-    struct store_hooks store_hooks = {hook_want, hook_refresh, hook_drop, hook_random, core};
+    struct store_hooks store_hooks = {
+        .want = hook_want,
+        .refresh = hook_refresh,
+        .drop = hook_drop,
+        .random = hook_random,
+        .userdata = core,
+    };
     struct freshness_rules freshness = {USEC_PER_SEC, 60 * USEC_PER_SEC, 5 * USEC_PER_SEC,
                                         3600 * USEC_PER_SEC, 180 * USEC_PER_SEC};
     struct chase_hooks chase_hooks = {.now = core_now, .userdata = core};

@@ -17,6 +17,7 @@ static const char *kind_to_string(enum registry_report_kind kind)
         [REPORT_DOWN] = "down",
         [REPORT_DOMAINS] = "domains",
         [REPORT_LOCALITY] = "locality",
+        [REPORT_IDENTITY] = "identity",
     };
 
     return (size_t)kind < ELEMENTS(words) ? words[kind] : "unknown";
@@ -36,6 +37,7 @@ static const char *report_lacks(const struct registry_report *report)
         return report->validity == 0 ? "a validity" : report->key ? NULL : "a key";
     case REPORT_FAILED:
     case REPORT_DOWN:
+    case REPORT_IDENTITY:
         return report->text && *report->text ? NULL : "a text";
     case REPORT_SUSPECT:
         if (!report->endpoints || !report->key)

@@ -480,7 +480,13 @@ void world_at(struct world *world, usec_t t)
 struct world *world_new(void)
 {
     struct world *world = calloc(1, sizeof(*world));
-    struct store_hooks store_hooks = {hook_want, hook_refresh, hook_drop, hook_random, world};
+    struct store_hooks store_hooks = {
+        .want = hook_want,
+        .refresh = hook_refresh,
+        .drop = hook_drop,
+        .random = hook_random,
+        .userdata = world,
+    };
     struct chase_hooks chase_hooks = {hook_query, hook_cancel, hook_now, world};
     struct chase_rules chase_rules = {1 * SEC, 60 * SEC, 5 * SEC, 3600 * SEC};
 
