@@ -23,20 +23,21 @@ struct evaluation {
     uint8_t status4, status6; /* enum answer_status */
     bool pending4, pending6;  /* something on its way may still change this family */
     bool soft;                /* an answer is there, a fresher one is on its way */
+    bool restored;            /* of an earlier run, while its registry may yet say better */
     bool stale;
-    bool crowded;              /* a registry had no room for a service of it */
-    bool proven;               /* known before: had data at some time */
-    bool answered;             /* its name was decided before: what is published is ours */
-    bool all_answers;          /* headless: no limit */
-    char *canonical;           /* final name of an alias; NULL for none */
-    usec_t confirmed_at;       /* oldest confirmation of all that was used */
-    usec_t fresh_until;        /* earliest end of validity; USEC_INFINITY: until lost */
-    usec_t stale_until;        /* nothing of it may be served after this */
-    usec_t ask_at;             /* asking for something fresher is of no use before; 0: no matter */
-    unsigned sources;          /* services and host names that it rests on */
-    unsigned live_registry;    /* of the one live watch, if `live` */
-    usec_t max_stale;          /* and its rule */
-    bool live;                 /* rests on one live watch alone */
+    bool crowded;           /* a registry had no room for a service of it */
+    bool proven;            /* known before: had data at some time */
+    bool answered;          /* its name was decided before: what is published is ours */
+    bool all_answers;       /* headless: no limit */
+    char *canonical;        /* final name of an alias; NULL for none */
+    usec_t confirmed_at;    /* oldest confirmation of all that was used */
+    usec_t fresh_until;     /* earliest end of validity; USEC_INFINITY: until lost */
+    usec_t stale_until;     /* nothing of it may be served after this */
+    usec_t ask_at;          /* asking for something fresher is of no use before; 0: no matter */
+    unsigned sources;       /* services and host names that it rests on */
+    unsigned live_registry; /* of the one live watch, if `live` */
+    usec_t max_stale;       /* and its rule */
+    bool live;              /* rests on one live watch alone */
     struct evaluation_item *items;
     size_t count, capacity;
 };

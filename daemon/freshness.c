@@ -87,6 +87,16 @@ void freshness_suspect(struct freshness *freshness, const struct freshness_rules
     freshness->suspect = true;
 }
 
+void freshness_restore(struct freshness *freshness, usec_t confirmed_at)
+{
+    *freshness = (struct freshness){
+        .content = CONTENT_DATA,
+        .restored = true,
+        .confirmed_at = confirmed_at,
+        .fresh_until = confirmed_at,
+    };
+}
+
 /* End of the stale life of what is known. */
 static usec_t stale_end(const struct freshness *freshness, const struct freshness_rules *rules,
                         usec_t confirmed_at)
@@ -94,6 +104,12 @@ static usec_t stale_end(const struct freshness *freshness, const struct freshnes
     usec_t end = usec_add(confirmed_at, rules->max_stale);
 
     return freshness->suspect && freshness->suspect_until < end ? freshness->suspect_until : end;
+}
+
+usec_t freshness_stale_end(const struct freshness *freshness, const struct freshness_rules *rules,
+                           const struct freshness_clock *clock, usec_t now)
+{
+    return stale_end(freshness, rules, freshness_confirmed_at(freshness, clock, now));
 }
 
 bool freshness_live(const struct freshness *freshness, const struct freshness_clock *clock)

@@ -10,9 +10,9 @@
  *   data         content = data (or empty), confirmed now, valid until lost or for its TTL
  *   absent       content = absent, likewise; its TTL is at most NegativeTTLSec
  *   failed       content stays; an until-lost validity ends now
- *   suspect      content stays (or becomes the suspect data where none is in force), unconfirmed, at
- *                most EmptyHoldSec longer
- *   lost         the registry's watch broke: as failed, for every service of the registry at once
+ *   suspect      content stays (or becomes the suspect data where none is in force), unconfirmed,
+ * at most EmptyHoldSec longer lost         the registry's watch broke: as failed, for every service
+ * of the registry at once
  *
  *   state        when
  *   unknown      nothing was ever learned, or an absence or emptiness is too old to be told
@@ -63,6 +63,7 @@ struct freshness {
     enum freshness_content content;
     bool watched; /* validity is until lost */
     bool suspect;
+    bool restored;  /* confirmed in an earlier run only */
     uint32_t epoch; /* of the clock at the last confirmation */
     usec_t
         confirmed_at; /* last confirmation, or for a watch its loss: see freshness_confirmed_at() */
@@ -80,9 +81,16 @@ void freshness_failed(struct freshness *freshness, const struct freshness_clock 
 void freshness_suspect(struct freshness *freshness, const struct freshness_rules *rules,
                        const struct freshness_clock *clock, bool have_data, usec_t now);
 
+/* Data that an earlier run knew, as old as it is. */
+void freshness_restore(struct freshness *freshness, usec_t confirmed_at);
+
 enum freshness_state freshness_state(const struct freshness *freshness,
                                      const struct freshness_rules *rules,
                                      const struct freshness_clock *clock, usec_t now);
+
+/* When the stale life of what is known ends, if nothing confirms it. */
+usec_t freshness_stale_end(const struct freshness *freshness, const struct freshness_rules *rules,
+                           const struct freshness_clock *clock, usec_t now);
 
 /* Does a watch confirm it at this moment? */
 bool freshness_live(const struct freshness *freshness, const struct freshness_clock *clock);

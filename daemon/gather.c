@@ -265,6 +265,15 @@ static void gather_endpoints(struct walk walk, const char *name, const struct se
 
 /* ---- owned names ---- */
 
+/* What an earlier run knew is not to come back beside a registry that knows better, so each lookup
+ * gives it its chance; but not one that was silent ever since. */
+static bool is_worth_waiting(const struct gather *gather, const struct service_facts *facts)
+{
+    usec_t wait = facts->restored ? gather->restored_wait : gather->stale_wait;
+
+    return gather->now < usec_add(facts->asked_since, wait);
+}
+
 static void gather_data(struct walk walk, const char *name, const struct service_facts *facts,
                         const struct selector *selector, struct outcome *ret_outcome)
 {
@@ -284,8 +293,10 @@ static void gather_data(struct walk walk, const char *name, const struct service
     if (facts->flags & REPORT_IPV6_UNDECIDED && ret_outcome->status6 != ANSWER_FOUND)
         ret_outcome->status6 = ANSWER_UNDECIDED;
     /* A fresher answer is on its way: worth a short wait. */
-    if (stale && facts->asking && walk.gather->now < facts->asked_since + walk.gather->stale_wait)
-        evaluation->soft = true;
+    if (stale && facts->asking) {
+        evaluation->restored |= facts->restored;
+        evaluation->soft |= is_worth_waiting(walk.gather, facts);
+    }
 }
 
 static void gather_service(struct walk walk, const char *name, struct service *service,

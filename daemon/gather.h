@@ -57,8 +57,9 @@ struct gather {
     struct store *store;
     struct chase *chase;
     usec_t now;
-    usec_t stale_wait;
-    bool asked; /* on behalf of a program: services count as used */
+    usec_t stale_wait;    /* how long an answer of the registry is worth waiting for */
+    usec_t restored_wait; /* the same, for what an earlier run knew */
+    bool asked;           /* on behalf of a program: services count as used */
     void (*depend)(void *userdata, struct watch_list *list);
     void *userdata;
 };

@@ -51,6 +51,7 @@ struct manager {
     struct control_server *control_server;
     sd_event_source *work;      /* resolver_run() soon */
     sd_event_source *deadlines; /* of waiting lookups */
+    sd_event_source *ageing;    /* store_tick() */
     sd_event_source *heartbeat;
     usec_t started_at, swept_at, redrawn_at;
     bool status_dirty;
@@ -221,7 +222,6 @@ static void registry_reported(void *userdata, unsigned index, const struct regis
     case REPORT_UP:
     case REPORT_SYNCED:
         publisher_live(manager->publisher, index);
-        manager_wake(manager);
         break;
     case REPORT_DOWN:
         publisher_lost(manager->publisher, index, manager_now(manager));
@@ -233,6 +233,7 @@ static void registry_reported(void *userdata, unsigned index, const struct regis
         break;
     }
     manager->status_dirty = true;
+    manager_wake(manager);
 }
 
 static void sink_report(void *userdata, struct registry *registry,
@@ -371,14 +372,14 @@ static int on_heartbeat(sd_event_source *source, uint64_t usec, void *userdata)
 
 /* ---- work that a change or a lookup left ---- */
 
-static void arm_deadlines(struct manager *manager, usec_t next)
+static void arm(sd_event_source *source, usec_t next)
 {
     if (next == USEC_INFINITY) {
-        sd_event_source_set_enabled(manager->deadlines, SD_EVENT_OFF);
+        sd_event_source_set_enabled(source, SD_EVENT_OFF);
         return;
     }
-    sd_event_source_set_time(manager->deadlines, next);
-    sd_event_source_set_enabled(manager->deadlines, SD_EVENT_ONESHOT);
+    sd_event_source_set_time(source, next);
+    sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
 static void manager_settle(void *userdata)
@@ -386,10 +387,11 @@ static void manager_settle(void *userdata)
     struct manager *manager = userdata;
     usec_t now = manager_now(manager);
 
+    arm(manager->ageing, store_tick(manager->store, now));
     resolver_run(manager->resolver, now);
     if (publisher_settle(manager->publisher, now))
         publish_header(manager);
-    arm_deadlines(manager, resolver_expire(manager->resolver, now));
+    arm(manager->deadlines, resolver_expire(manager->resolver, now));
 }
 
 static int on_work(sd_event_source *source, void *userdata)
@@ -399,7 +401,7 @@ static int on_work(sd_event_source *source, void *userdata)
     return 0;
 }
 
-static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
+static int on_time(sd_event_source *source, uint64_t usec, void *userdata)
 {
     (void)usec;
     return on_work(source, userdata);
@@ -507,10 +509,15 @@ static int make_sources(struct manager *manager)
         return r;
     sd_event_source_set_enabled(manager->work, SD_EVENT_OFF);
     r = sd_event_add_time(manager->event, &manager->deadlines, CLOCK_BOOTTIME, 0, USEC_PER_MSEC,
-                          on_deadline, manager);
+                          on_time, manager);
     if (r < 0)
         return r;
     sd_event_source_set_enabled(manager->deadlines, SD_EVENT_OFF);
+    r = sd_event_add_time(manager->event, &manager->ageing, CLOCK_BOOTTIME, 0, USEC_PER_SEC,
+                          on_time, manager);
+    if (r < 0)
+        return r;
+    sd_event_source_set_enabled(manager->ageing, SD_EVENT_OFF);
     return sd_event_add_time(manager->event, &manager->heartbeat, CLOCK_BOOTTIME,
                              manager->started_at + HEARTBEAT, 100 * USEC_PER_MSEC, on_heartbeat,
                              manager);
@@ -688,6 +695,7 @@ struct manager *manager_free(struct manager *manager)
     publisher_free(manager->publisher);
     sd_event_source_disable_unref(manager->work);
     sd_event_source_disable_unref(manager->deadlines);
+    sd_event_source_disable_unref(manager->ageing);
     sd_event_source_disable_unref(manager->heartbeat);
     sd_event_unref(manager->event);
     config_free(manager->config);

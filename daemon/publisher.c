@@ -3,6 +3,7 @@
 
 #include "daemon/log.h"
 #include "nss-sd/siphash.h"
+#include "nss-sd/wire.h"
 
 /* A sample of a service that does not fit stays for this long, then another one is drawn. */
 #define SAMPLE_TIME (10 * USEC_PER_SEC)
@@ -69,14 +70,14 @@ void publisher_set_times(const struct evaluation *evaluation, usec_t interest_at
         head->refresh_at = tick_at(interest_at, now);
         return;
     }
-    fresh_until = serve_until(evaluation);
+    fresh_until = evaluation->restored ? now : serve_until(evaluation);
     head->clock = ANSWER_CLOCK_NONE;
     head->confirmed_at = tick_at(
         evaluation->confirmed_at == USEC_INFINITY ? now : evaluation->confirmed_at, now);
     head->fresh_until = tick_at(fresh_until, now);
     head->stale_until = tick_at(evaluation->stale_until, now);
     /* The daemon asks the registry from 80 % of the TTL on; a reader announces itself by then. */
-    head->refresh_at = head->fresh_until;
+    head->refresh_at = tick_at(fresh_until < interest_at ? fresh_until : interest_at, now);
     if (!evaluation->stale && evaluation->confirmed_at < fresh_until)
         head->refresh_at = tick_at(
             evaluation->confirmed_at + (fresh_until - evaluation->confirmed_at) / 10 * 8, now);
@@ -155,7 +156,9 @@ void publisher_publish(struct publisher *publisher, const char *name,
         publisher_withdraw(publisher, name);
         return;
     }
-    if (action == PUBLISHER_LEAVE)
+    if (action == PUBLISHER_LEAVE &&
+        (!evaluation->restored || evaluation_pending(evaluation, WIRE_UNSPEC) ||
+         view_writer_has(publisher->writer, name)))
         return;
     size = evaluation_write(evaluation, name, limit, now, sample_random, &seed, payload,
                             sizeof(payload));

@@ -55,7 +55,8 @@ void publisher_beat(struct publisher *publisher, usec_t now);
 /* ---- the rules, pure ---- */
 
 enum publisher_action {
-    PUBLISHER_LEAVE, /* nothing certain yet: what an earlier daemon said keeps its own limits */
+    PUBLISHER_LEAVE, /* nothing certain yet: what an earlier daemon published keeps its own limits;
+                      * where nothing stands, what an earlier run knew serves if this one dies */
     PUBLISHER_PUBLISH,
     PUBLISHER_WITHDRAW, /* what stands there is known to be wrong */
 };

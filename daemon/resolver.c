@@ -163,6 +163,7 @@ static void name_evaluate(struct name *name, bool asked, usec_t now)
         .chase = resolver->chase,
         .now = now,
         .stale_wait = resolver->rules.stale_wait,
+        .restored_wait = resolver->rules.lookup_timeout,
         .asked = asked,
         .depend = name_depend,
         .userdata = name,
@@ -570,12 +571,23 @@ usec_t resolver_expire(struct resolver *resolver, usec_t now)
     return next;
 }
 
+/* Its registry could not tell it again. */
+static bool is_last_known(const struct name *name)
+{
+    const struct resolver *resolver = name->resolver;
+    struct resolver_owner owner;
+
+    return name->proven && resolver->hooks.owner(resolver->hooks.userdata, name->text, &owner) &&
+           store_registry_down(resolver->store, owner.registry);
+}
+
 void resolver_sweep(struct resolver *resolver, usec_t now)
 {
     struct name *name, *next;
 
     HASH_ITER (hh, resolver->names, name, next)
-        if (!name->watchers.first && now >= usec_add(name->used_at, resolver->rules.idle))
+        if (!name->watchers.first && now >= usec_add(name->used_at, resolver->rules.idle) &&
+            !is_last_known(name))
             name_free(name);
 }
 

@@ -68,7 +68,8 @@ void resolver_run(struct resolver *resolver, usec_t now);
 /* Answers the lookups whose time is over. Returns the next deadline, or USEC_INFINITY. */
 usec_t resolver_expire(struct resolver *resolver, usec_t now);
 
-/* Forgets names that nobody asked for since IdleSec; now and then. */
+/* Forgets names that nobody asked for since IdleSec, but not while their registry is known to be
+ * down; now and then. */
 void resolver_sweep(struct resolver *resolver, usec_t now);
 
 /* A reader of the view says that the name is still wanted. Anybody can: it makes no name known. */

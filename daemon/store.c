@@ -7,6 +7,9 @@
 #define RETRY_FIRST (1 * USEC_PER_SEC)
 #define RETRY_LAST  (30 * USEC_PER_SEC)
 
+/* What was told of the ageing of a service, in the order in which it comes. */
+enum told { TOLD_NOTHING, TOLD_STALE, TOLD_HALF, TOLD_NEARLY, TOLD_EXPIRED };
+
 struct registry_state {
     bool used;
     bool down;
@@ -16,6 +19,7 @@ struct registry_state {
     struct service *services; /* by key */
     struct service *unproven; /* oldest first: those that never had data */
     unsigned unproven_count;
+    usec_t tick_at; /* none of its services has to be told of before */
 };
 
 struct service {
@@ -28,6 +32,7 @@ struct service {
     uint32_t flags;
     bool proven;
     bool in_flight; /* want or refresh was called, no report yet */
+    enum told told;
     unsigned failures;
     usec_t asked_since;
     usec_t refresh_at; /* asking registries: ask again from then on */
@@ -47,9 +52,17 @@ struct store *store_new(const struct store_hooks *hooks)
 {
     struct store *store = calloc(1, sizeof(*store));
 
-    if (store)
-        store->hooks = *hooks;
+    if (!store)
+        return NULL;
+    store->hooks = *hooks;
+    for (unsigned i = 0; i < STORE_REGISTRIES_MAX; i++)
+        store->registries[i].tick_at = USEC_INFINITY;
     return store;
+}
+
+static usec_t earlier(usec_t a, usec_t b)
+{
+    return a < b ? a : b;
 }
 
 static struct registry_state *state_of(const struct service *service)
@@ -83,10 +96,17 @@ static void service_remove(struct service *service)
     free(service);
 }
 
+static void touch(struct store *store, unsigned registry)
+{
+    if (store->hooks.touched)
+        store->hooks.touched(store->hooks.userdata, registry);
+}
+
 static void service_drop(struct service *service)
 {
     struct store *store = service->store;
 
+    touch(store, service->registry);
     store->hooks.drop(store->hooks.userdata, service->registry, service->key);
     service_remove(service);
 }
@@ -98,6 +118,7 @@ void store_registry_add(struct store *store, unsigned registry, const struct fre
         .used = true,
         .rules = *rules,
         .max_services = max_services,
+        .tick_at = USEC_INFINITY,
     };
 }
 
@@ -106,6 +127,7 @@ void store_registry_rules(struct store *store, unsigned registry,
 {
     store->registries[registry].rules = *rules;
     store->registries[registry].max_services = max_services;
+    store->registries[registry].tick_at = 0;
 }
 
 void store_registry_remove(struct store *store, unsigned registry)
@@ -114,7 +136,7 @@ void store_registry_remove(struct store *store, unsigned registry)
 
     while (state->services)
         service_remove(state->services);
-    *state = (struct registry_state){0};
+    *state = (struct registry_state){.tick_at = USEC_INFINITY};
 }
 
 struct store *store_free(struct store *store)
@@ -238,19 +260,7 @@ void store_ask(struct store *store, struct service *service, usec_t now)
         ask_registry(service, false, now);
 }
 
-void store_flush(struct store *store, struct service *service, usec_t now)
-{
-    (void)store;
-    service->freshness = (struct freshness){0};
-    service->endpoints = endpoint_set_unref(service->endpoints);
-    free(service->alias);
-    service->alias = NULL;
-    service->failures = 0;
-    ask_registry(service, false, now);
-    watch_list_notify(&service->watchers);
-}
-
-/* ---- reports ---- */
+/* ---- what is known ---- */
 
 static int set_text(char **text, const char *value)
 {
@@ -261,6 +271,23 @@ static int set_text(char **text, const char *value)
     free(*text);
     *text = copy;
     return 0;
+}
+
+static void forget(struct service *service)
+{
+    service->freshness = (struct freshness){0};
+    service->endpoints = endpoint_set_unref(service->endpoints);
+    set_text(&service->alias, NULL);
+    service->told = TOLD_NOTHING;
+}
+
+void store_flush(struct store *store, struct service *service, usec_t now)
+{
+    forget(service);
+    service->failures = 0;
+    ask_registry(service, false, now);
+    touch(store, service->registry);
+    watch_list_notify(&service->watchers);
 }
 
 static void become_proven(struct service *service)
@@ -307,6 +334,142 @@ static void apply_absent(struct service *service, const struct registry_report *
     freshness_absent(&service->freshness, &state->rules, &state->clock, report->validity, now);
 }
 
+/* ---- telling of age ---- */
+
+static void notice(struct service *service, enum store_notice what, usec_t now)
+{
+    struct store *store = service->store;
+    struct service_facts facts;
+
+    if (!store->hooks.notice)
+        return;
+    service_facts(service, now, &facts);
+    store->hooks.notice(store->hooks.userdata, what, &facts);
+}
+
+/* Does its registry fail to confirm it? A TTL that ends while nobody asks is no trouble. */
+static bool is_troubled(const struct service *service)
+{
+    return service->failures > 0 || service->freshness.suspect || state_of(service)->down;
+}
+
+static usec_t telling_at(const struct service *service, enum told told, usec_t now)
+{
+    const struct registry_state *state = state_of(service);
+    usec_t begin = freshness_confirmed_at(&service->freshness, &state->clock, now);
+    usec_t end = freshness_stale_end(&service->freshness, &state->rules, &state->clock, now);
+
+    if (told != TOLD_STALE && end == USEC_INFINITY)
+        return USEC_INFINITY;
+    switch (told) {
+    case TOLD_NOTHING:
+        return 0;
+    case TOLD_STALE:
+        return service->freshness.watched ? begin : service->freshness.fresh_until;
+    case TOLD_HALF:
+        return begin + (end - begin) / 2;
+    case TOLD_NEARLY:
+        return begin + (end - begin) / 10 * 9;
+    case TOLD_EXPIRED:
+        break;
+    }
+    return end;
+}
+
+/* When there is something to tell of this service next; USEC_INFINITY: not before a report. */
+static usec_t next_telling(const struct service *service, usec_t now)
+{
+    const struct registry_state *state = state_of(service);
+
+    if (service->freshness.content != CONTENT_DATA || service->told == TOLD_EXPIRED ||
+        !is_troubled(service) || freshness_live(&service->freshness, &state->clock))
+        return USEC_INFINITY;
+    return telling_at(service, service->told + 1, now);
+}
+
+/* Tells the worst of what came since the last time. */
+static void tell(struct service *service, usec_t now)
+{
+    static const enum store_notice notices[] = {
+        [TOLD_STALE] = STORE_NOTICE_STALE,
+        [TOLD_HALF] = STORE_NOTICE_EXPIRING,
+        [TOLD_NEARLY] = STORE_NOTICE_EXPIRING,
+        [TOLD_EXPIRED] = STORE_NOTICE_EXPIRED,
+    };
+    enum told before = service->told;
+
+    while (next_telling(service, now) <= now)
+        service->told++;
+    if (service->told > before)
+        notice(service, notices[service->told], now);
+}
+
+static void registry_tick(struct registry_state *state, usec_t now)
+{
+    struct service *service, *next;
+
+    state->tick_at = USEC_INFINITY;
+    HASH_ITER (hh, state->services, service, next) {
+        tell(service, now);
+        state->tick_at = earlier(state->tick_at, next_telling(service, now));
+    }
+}
+
+usec_t store_tick(struct store *store, usec_t now)
+{
+    usec_t next = USEC_INFINITY;
+
+    for (unsigned i = 0; i < STORE_REGISTRIES_MAX; i++) {
+        struct registry_state *state = &store->registries[i];
+
+        if (now >= state->tick_at)
+            registry_tick(state, now);
+        next = earlier(next, state->tick_at);
+    }
+    return next;
+}
+
+/* ---- reports ---- */
+
+int store_restore(struct store *store, unsigned registry, const struct store_memory *memory,
+                  usec_t now)
+{
+    struct service *service;
+
+    if (store_find(store, registry, memory->key))
+        return 0;
+    service = service_new(store, registry, memory->key, now);
+    if (!service)
+        return -ENOSPC;
+    if (set_text(&service->alias, memory->alias) < 0) {
+        service_remove(service);
+        return -ENOMEM;
+    }
+    service->endpoints = endpoint_set_ref(memory->endpoints);
+    service->flags = memory->flags;
+    become_proven(service);
+    freshness_restore(&service->freshness, earlier(memory->confirmed_at, now));
+    ask_registry(service, true, now);
+    state_of(service)->tick_at = 0;
+    return 0;
+}
+
+void store_disown(struct store *store, unsigned registry, usec_t now)
+{
+    struct service *service, *next;
+
+    HASH_ITER (hh, store->registries[registry].services, service, next) {
+        if (!service->freshness.restored)
+            continue;
+        forget(service);
+        /* A failure may have ended the asking. */
+        if (!service->in_flight)
+            ask_registry(service, false, now);
+        watch_list_notify(&service->watchers);
+    }
+    touch(store, registry);
+}
+
 /* Adds endpoints of `kept` that `extra` does not name: suspect data takes nothing away. Both are in
  * order of names. */
 static struct endpoint_set *merge_sets(struct endpoint_set *kept, struct endpoint_set *extra)
@@ -332,10 +495,12 @@ static struct endpoint_set *merge_sets(struct endpoint_set *kept, struct endpoin
 static void apply_suspect(struct service *service, const struct registry_report *report, usec_t now)
 {
     struct registry_state *state = state_of(service);
-    bool have_data = report->endpoints && report->endpoints->count > 0;
+    bool have_data = report->endpoints && report->endpoints->count > 0, suspicion = false;
     enum freshness_state before = freshness_state(&service->freshness, &state->rules, &state->clock,
                                                   now);
 
+    if (!service->freshness.suspect)
+        suspicion = true;
     freshness_suspect(&service->freshness, &state->rules, &state->clock, have_data, now);
     if (have_data && service->endpoints &&
         (before == FRESHNESS_FRESH || before == FRESHNESS_STALE)) {
@@ -349,6 +514,11 @@ static void apply_suspect(struct service *service, const struct registry_report 
         keep_data(service, report);
     }
     set_text(&service->error, report->text ? report->text : "suspect data");
+    /* Says also that it is stale. */
+    if (suspicion && service->told < TOLD_STALE)
+        service->told = TOLD_STALE;
+    if (suspicion)
+        notice(service, STORE_NOTICE_SUSPECT, now);
 }
 
 static void apply_failed(struct service *service, const struct registry_report *report, usec_t now)
@@ -364,6 +534,8 @@ static void apply_failed(struct service *service, const struct registry_report *
 static void service_report(struct service *service, const struct registry_report *report,
                            usec_t now)
 {
+    struct registry_state *state = state_of(service);
+
     service->in_flight = false;
     switch (report->kind) {
     case REPORT_FAILED:
@@ -378,10 +550,13 @@ static void service_report(struct service *service, const struct registry_report
         else
             apply_absent(service, report, now);
         service->failures = 0;
+        service->told = TOLD_NOTHING;
         set_text(&service->error, NULL);
         service->refresh_at = refresh_time(service, now);
         break;
     }
+    state->tick_at = earlier(state->tick_at, next_telling(service, now));
+    touch(service->store, service->registry);
     watch_list_notify(&service->watchers);
 }
 
@@ -401,8 +576,9 @@ static void registry_up(struct registry_state *state, usec_t now)
     }
 }
 
-static void registry_down(struct registry_state *state, usec_t now)
+static void registry_down(struct store *store, unsigned registry, usec_t now)
 {
+    struct registry_state *state = &store->registries[registry];
     struct service *service, *next;
 
     /* Times of their own for those that an earlier loss left unconfirmed: this one must not make
@@ -416,11 +592,13 @@ static void registry_down(struct registry_state *state, usec_t now)
     freshness_clock_live(&state->clock);
     freshness_clock_lost(&state->clock, now);
     state->down = true;
+    state->tick_at = 0;
     /* Nobody waits for a registry that is known to be down. Services that wait for nothing need not
      * hear of it: the clock tells their readers. */
     HASH_ITER (hh, state->services, service, next)
         if (service->in_flight)
             watch_list_notify(&service->watchers);
+    touch(store, registry);
 }
 
 void store_report(struct store *store, unsigned registry, const struct registry_report *report,
@@ -439,7 +617,7 @@ void store_report(struct store *store, unsigned registry, const struct registry_
         if (service)
             service_report(service, report, now);
         else if (!report->key && report->kind == REPORT_FAILED)
-            registry_down(state, now);
+            registry_down(store, registry, now);
         break;
     case REPORT_APPEARED:
         if (service && !service->in_flight)
@@ -450,7 +628,7 @@ void store_report(struct store *store, unsigned registry, const struct registry_
         registry_up(state, now);
         break;
     case REPORT_DOWN:
-        registry_down(state, now);
+        registry_down(store, registry, now);
         break;
     case REPORT_DOMAINS:
     case REPORT_LOCALITY:
@@ -475,6 +653,7 @@ void service_facts(const struct service *service, usec_t now, struct service_fac
         .flags = service->flags,
         .proven = service->proven,
         .asking = service->in_flight && !state->down,
+        .restored = freshness->restored,
         .asked_since = service->asked_since,
         .confirmed_at = freshness_confirmed_at(freshness, &state->clock, now),
         .until = freshness_until(freshness, &state->rules, &state->clock, now),
@@ -510,10 +689,12 @@ void store_rewant(struct store *store, unsigned registry, usec_t now)
     struct registry_state *state = &store->registries[registry];
     struct service *service, *next;
 
-    registry_down(state, now);
+    registry_down(store, registry, now);
     state->down = false;
-    HASH_ITER (hh, state->services, service, next)
+    HASH_ITER (hh, state->services, service, next) {
         ask_registry(service, true, now);
+        watch_list_notify(&service->watchers);
+    }
 }
 
 void store_sweep(struct store *store, usec_t idle, usec_t now)
@@ -521,6 +702,9 @@ void store_sweep(struct store *store, usec_t idle, usec_t now)
     for (unsigned i = 0; i < STORE_REGISTRIES_MAX; i++) {
         struct service *service, *next;
 
+        /* What a registry cannot tell again now is kept. */
+        if (store->registries[i].down)
+            continue;
         HASH_ITER (hh, store->registries[i].services, service, next)
             if (!service->watchers.first && now >= usec_add(service->used_at, idle))
                 service_drop(service);

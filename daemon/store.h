@@ -40,7 +40,8 @@ struct store_hooks {
     uint64_t (*random)(void *userdata);
     /* May be NULL. `facts` are of this moment. */
     void (*notice)(void *userdata, enum store_notice notice, const struct service_facts *facts);
-    /* What is known of this registry's services changed, or was confirmed. May be NULL. */
+    /* What is known of this registry's services changed, was confirmed, or cannot be any more. May
+     * be NULL. */
     void (*touched)(void *userdata, unsigned registry);
     void *userdata;
 };
@@ -95,8 +96,8 @@ int store_restore(struct store *store, unsigned registry, const struct store_mem
  * confirmed since is forgotten. */
 void store_disown(struct store *store, unsigned registry, usec_t now);
 
-/* Ages what has to be told of ageing (notices, protections that end). Returns when it is to be
- * called next; USEC_INFINITY: after a report. */
+/* Tells what is due of the ageing of services that their registry fails to confirm. To be called
+ * after reports, and at the time that it returns (USEC_INFINITY: none). */
 usec_t store_tick(struct store *store, usec_t now);
 
 /* A program asks for it now: keeps it in use, and asks the registry again where that is due. */
@@ -116,6 +117,7 @@ struct service_facts {
     bool proven;                    /* had data at some time: known before */
     bool asking; /* an answer of the registry is on its way, and it is not known to be down */
     usec_t asked_since;  /* since when, if asking */
+    bool restored;       /* confirmed in an earlier run only */
     usec_t confirmed_at; /* 0: never */
     usec_t until;        /* end of the present state */
     usec_t fresh_until;  /* end of validity; USEC_INFINITY: until lost */
@@ -137,5 +139,6 @@ void store_each(struct store *store, unsigned registry,
 /* The registry was started anew: what is known of its services ages, and all are wanted again. */
 void store_rewant(struct store *store, unsigned registry, usec_t now);
 
-/* Gives up services without dependents that nobody asked for since `idle`; now and then. */
+/* Gives up services without dependents that nobody asked for since `idle`, but not while their
+ * registry is known to be down; now and then. */
 void store_sweep(struct store *store, usec_t idle, usec_t now);

@@ -278,6 +278,11 @@ void view_writer_withdraw(struct view_writer *writer, const char *name)
     view_table_remove(&writer->negative, name, length);
 }
 
+bool view_writer_has(const struct view_writer *writer, const char *name)
+{
+    return view_table_find(&writer->positive, name, strlen(name)) != VIEW_ENTRY_NONE;
+}
+
 void view_writer_list_address(struct view_writer *writer, const struct address *address,
                               const char *name)
 {

@@ -65,6 +65,8 @@ void view_writer_beat(struct view_writer *writer, usec_t now);
  */
 int view_writer_publish(struct view_writer *writer, const void *payload, size_t size);
 void view_writer_withdraw(struct view_writer *writer, const char *name);
+/* Does an answer with records stand there? */
+bool view_writer_has(const struct view_writer *writer, const char *name);
 
 /* Share of the positive table in use, in percent; above 70 it is time for a larger one. */
 unsigned view_writer_load(const struct view_writer *writer);

@@ -188,6 +188,59 @@ START_TEST(what_is_carried_over_stands_until_the_registry_answers)
 }
 END_TEST
 
+/* How a living daemon's slot is served now: "now", "last", "never"; and a dead one's. */
+static const char *served(const char *name)
+{
+    static const char *const words[] = {
+        [VIEW_SERVE_NEVER] = "never", [VIEW_SERVE_LAST] = "last", [VIEW_SERVE_NOW] = "now"};
+    static char text[32];
+    uint32_t now = ticks_from_usec(world_now(w));
+    struct peek peek;
+    struct peek_found found;
+
+    open_view(&peek);
+    strcpy(text, "nothing");
+    if (peek_find(&peek, false, name, &found)) {
+        const struct answer_head *head = found.answer.head;
+        const struct view_clock *clock = head->clock == ANSWER_CLOCK_NONE
+                                             ? NULL
+                                             : &peek.header.clocks[head->clock];
+
+        snprintf(text, sizeof(text), "%s, %s", words[view_slot_serve(head, clock, true, now, now)],
+                 words[view_slot_serve(head, clock, false, now, now)]);
+    }
+    peek_close(&peek);
+    return text;
+}
+
+START_TEST(what_an_earlier_run_knew_is_served_ahead_of_no_registry_that_may_answer)
+{
+    world_restore(w, 0, "orders", "10.0.0.1", 900 * SEC);
+    resolver_recall(world_resolver(w), "orders.one", world_now(w));
+    ck_assert_str_eq(served("orders.one"), "last, now");
+    world_at(w, 1010 * SEC);
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    ck_assert_str_eq(served("orders.one"), "last, now");
+    world_report(w, 0, REPORT_DOWN, NULL);
+    ck_assert_str_eq(served("orders.one"), "now, now");
+    world_report(w, 0, REPORT_UP, NULL);
+    ck_assert_str_eq(served("orders.one"), "last, now");
+    world_report(w, 0, REPORT_ABSENT, "orders");
+    STANDS("orders.one", "absent");
+}
+END_TEST
+
+START_TEST(what_an_earlier_run_knew_is_served_at_once_until_it_is_asked_for_again)
+{
+    world_restore(w, 0, "orders", "10.0.0.1", 900 * SEC);
+    resolver_recall(world_resolver(w), "orders.one", world_now(w));
+    world_report(w, 0, REPORT_FAILED, "orders");
+    ck_assert_str_eq(served("orders.one"), "now, now");
+    world_at(w, 1020 * SEC);
+    ck_assert_str_eq(served("orders.one"), "last, now");
+}
+END_TEST
+
 START_TEST(a_daemon_killed_before_its_clocks_are_settled_loses_nothing)
 {
     struct peek peek;
@@ -317,6 +370,8 @@ static Suite *make_suite(void)
                       an_absence_that_several_watches_say_is_left_to_the_daemon);
     UNIT_CASE_FIXTURE(suite, "restart", set_up, tear_down,
                       what_is_carried_over_stands_until_the_registry_answers,
+                      what_an_earlier_run_knew_is_served_ahead_of_no_registry_that_may_answer,
+                      what_an_earlier_run_knew_is_served_at_once_until_it_is_asked_for_again,
                       a_daemon_killed_before_its_clocks_are_settled_loses_nothing,
                       what_is_carried_over_stands_while_its_host_name_is_looked_for,
                       a_name_that_is_private_now_is_not_carried_over,

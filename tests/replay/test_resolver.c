@@ -491,6 +491,196 @@ START_TEST(interest_makes_no_name_known_and_costs_little)
 }
 END_TEST
 
+/* ---- what an earlier run knew ---- */
+
+START_TEST(what_an_earlier_run_knew_waits_a_moment_for_a_registry_that_may_know_better)
+{
+    struct seen *seen;
+
+    world_restore(w, 0, "orders", "10.0.0.1 10.0.0.2", 900 * SEC);
+    ck_assert_uint_eq(world_calls(w, "want orders"), 1);
+    world_at(w, 1001 * SEC);
+    seen = world_lookup(w, "orders.one", WIRE_IPV4);
+    EXPECT(seen, "waiting");
+    world_data(w, 0, "orders", "10.0.0.2", REPORT_UNTIL_LOST, 0);
+    EXPECT(seen, "found 10.0.0.2");
+}
+END_TEST
+
+START_TEST(what_an_earlier_run_knew_is_told_when_the_registry_takes_too_long)
+{
+    struct seen *seen;
+
+    world_restore(w, 0, "orders", "10.0.0.1", 900 * SEC);
+    world_at(w, 1001 * SEC);
+    seen = world_lookup(w, "orders.one", WIRE_IPV4);
+    world_at(w, 1001 * SEC + 199 * MSEC);
+    EXPECT(seen, "waiting");
+    world_at(w, 1001 * SEC + 200 * MSEC);
+    EXPECT(seen, "found~ 10.0.0.1");
+    /* Each lookup gives it its chance, till it was silent for too long. */
+    EXPECT(world_lookup(w, "orders.one", WIRE_IPV4), "waiting");
+    world_at(w, 1002 * SEC);
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1");
+}
+END_TEST
+
+START_TEST(what_an_earlier_run_knew_is_told_at_once_where_the_registry_is_down)
+{
+    struct seen *seen;
+
+    world_restore(w, 0, "orders", "10.0.0.1", 900 * SEC);
+    seen = world_lookup(w, "orders.one", WIRE_IPV4);
+    EXPECT(seen, "waiting");
+    world_report(w, 0, REPORT_DOWN, NULL);
+    EXPECT(seen, "found~ 10.0.0.1");
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1");
+    /* It answers again, but has not spoken of this service. */
+    world_report(w, 0, REPORT_UP, NULL);
+    seen = world_lookup(w, "orders.one", WIRE_IPV4);
+    EXPECT(seen, "waiting");
+    world_report(w, 0, REPORT_ABSENT, "orders");
+    EXPECT(seen, "absent");
+}
+END_TEST
+
+START_TEST(what_an_earlier_run_knew_is_as_old_as_it_was_then)
+{
+    world_restore(w, 0, "orders", "10.0.0.1", 500 * SEC);
+    world_restore(w, 0, "old", "10.0.0.2", 1);
+    /* A clock that was set back revives nothing, and makes nothing younger than now. */
+    world_restore(w, 0, "future", "10.0.0.3", 999999 * SEC);
+    world_report(w, 0, REPORT_DOWN, NULL);
+    world_at(w, 3601 * SEC);
+    ASK("old.one", WIRE_IPV4, "undecided");
+    world_at(w, (500 + 3599) * SEC);
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1");
+    world_at(w, (500 + 3600) * SEC);
+    ASK("orders.one", WIRE_IPV4, "undecided");
+    world_at(w, (1000 + 3600) * SEC);
+    ASK("future.one", WIRE_IPV4, "undecided");
+}
+END_TEST
+
+START_TEST(what_is_known_of_this_run_is_not_restored_over)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    world_restore(w, 0, "orders", "10.0.0.9", 900 * SEC);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.1");
+    ck_assert_uint_eq(world_calls(w, "want orders"), 1);
+}
+END_TEST
+
+START_TEST(what_another_cluster_knew_is_forgotten_unless_this_one_confirmed_it)
+{
+    struct seen *seen;
+
+    world_restore(w, 0, "orders", "10.0.0.1", 900 * SEC);
+    world_restore(w, 0, "users", "10.0.0.2", 900 * SEC);
+    world_lookup(w, "users.one", WIRE_IPV4);
+    world_data(w, 0, "users", "10.0.0.2", REPORT_UNTIL_LOST, 0);
+    seen = world_lookup(w, "orders.one", WIRE_IPV4);
+    store_disown(world_store(w), 0, world_now(w));
+    world_at(w, 1001 * SEC);
+    EXPECT(seen, "waiting");
+    world_at(w, 1002 * SEC);
+    EXPECT(seen, "undecided");
+    ASK("users.one", WIRE_IPV4, "found 10.0.0.2");
+}
+END_TEST
+
+START_TEST(nothing_known_is_given_up_while_its_registry_is_down)
+{
+    world_restore(w, 0, "orders", "10.0.0.1", 1000 * SEC);
+    world_rules(w)->idle = 60 * SEC;
+    world_apply_rules(w);
+    world_report(w, 0, REPORT_DOWN, NULL);
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1");
+    world_at(w, 2000 * SEC);
+    resolver_sweep(world_resolver(w), world_now(w));
+    store_sweep(world_store(w), 60 * SEC, world_now(w));
+    ck_assert_uint_eq(world_calls(w, "drop orders"), 0);
+    ck_assert_ptr_nonnull(resolver_find(world_resolver(w), "orders.one", world_now(w)));
+    world_report(w, 0, REPORT_UP, NULL);
+    resolver_sweep(world_resolver(w), world_now(w));
+    store_sweep(world_store(w), 60 * SEC, world_now(w));
+    ck_assert_uint_eq(world_calls(w, "drop orders"), 1);
+}
+END_TEST
+
+/* ---- what is told of age ---- */
+
+START_TEST(an_outage_is_told_once_in_each_of_its_steps)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    world_at(w, 2000 * SEC);
+    ck_assert_str_eq(world_notices(w), "");
+    world_report(w, 0, REPORT_DOWN, NULL);
+    world_report(w, 0, REPORT_DOWN, NULL);
+    ck_assert_str_eq(world_notices(w), "orders stale");
+    world_at(w, (2000 + 1799) * SEC);
+    ck_assert_str_eq(world_notices(w), "");
+    world_at(w, (2000 + 1800) * SEC);
+    ck_assert_str_eq(world_notices(w), "orders expiring");
+    world_at(w, (2000 + 3240) * SEC);
+    ck_assert_str_eq(world_notices(w), "orders expiring");
+    world_at(w, (2000 + 3600) * SEC);
+    ck_assert_str_eq(world_notices(w), "orders expired");
+    world_at(w, 9000 * SEC);
+    world_report(w, 0, REPORT_UP, NULL);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    ck_assert_str_eq(world_notices(w), "");
+    world_report(w, 0, REPORT_DOWN, NULL);
+    ck_assert_str_eq(world_notices(w), "orders stale");
+}
+END_TEST
+
+START_TEST(a_healthy_store_needs_no_wake_up)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    world_lookup(w, "users.one", WIRE_IPV4);
+    world_data(w, 0, "users", "10.0.0.1", 10 * SEC, 0);
+    ck_assert_uint_eq(store_tick(world_store(w), world_now(w)), USEC_INFINITY);
+    /* A TTL that ends while nobody asks is nobody's trouble; one that cannot be renewed is. */
+    world_at(w, 1100 * SEC);
+    ck_assert_str_eq(world_notices(w), "");
+    world_lookup(w, "users.one", WIRE_IPV4);
+    world_report(w, 0, REPORT_FAILED, "users");
+    ck_assert_str_eq(world_notices(w), "users stale");
+}
+END_TEST
+
+START_TEST(suspicion_is_told_when_it_begins)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    world_suspect(w, 0, "orders", "");
+    world_suspect(w, 0, "orders", "");
+    ck_assert_str_eq(world_notices(w), "orders suspect");
+    world_at(w, 1180 * SEC);
+    ck_assert_str_eq(world_notices(w), "orders expiring, orders expiring, orders expired");
+}
+END_TEST
+
+START_TEST(what_is_known_is_said_to_have_changed_when_it_did)
+{
+    unsigned before;
+
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    before = world_touched(w);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    ck_assert_uint_eq(world_touched(w), before + 1);
+    world_report(w, 0, REPORT_DOWN, NULL);
+    ck_assert_uint_eq(world_touched(w), before + 2);
+    world_at(w, 1500 * SEC);
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    ck_assert_uint_eq(world_touched(w), before + 2);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("resolver");
@@ -517,6 +707,17 @@ static Suite *make_suite(void)
     UNIT_CASE_FIXTURE(suite, "search", set_up, tear_down, the_first_candidate_that_exists_wins,
                       a_short_name_that_no_registry_knows_stays_whole,
                       an_undecided_candidate_counts_only_if_it_was_known_before);
+    UNIT_CASE_FIXTURE(suite, "restored", set_up, tear_down,
+                      what_an_earlier_run_knew_waits_a_moment_for_a_registry_that_may_know_better,
+                      what_an_earlier_run_knew_is_told_when_the_registry_takes_too_long,
+                      what_an_earlier_run_knew_is_told_at_once_where_the_registry_is_down,
+                      what_an_earlier_run_knew_is_as_old_as_it_was_then,
+                      what_is_known_of_this_run_is_not_restored_over,
+                      what_another_cluster_knew_is_forgotten_unless_this_one_confirmed_it,
+                      nothing_known_is_given_up_while_its_registry_is_down);
+    UNIT_CASE_FIXTURE(suite, "told", set_up, tear_down, an_outage_is_told_once_in_each_of_its_steps,
+                      a_healthy_store_needs_no_wake_up, suspicion_is_told_when_it_begins,
+                      what_is_known_is_said_to_have_changed_when_it_did);
     UNIT_CASE_FIXTURE(suite, "bounds", set_up, tear_down, random_names_do_not_push_out_live_ones,
                       interest_makes_no_name_known_and_costs_little,
                       names_that_nobody_has_leave_room_for_those_that_somebody_has,

@@ -44,6 +44,9 @@ struct world {
     struct called *called;
     struct publisher *publisher;
     uint64_t random;
+    char notices[4096], notices_told[4096];
+    unsigned touched;
+    usec_t tick_at;
 };
 
 static uint64_t hook_random(void *userdata)
@@ -81,6 +84,38 @@ static void hook_drop(void *userdata, unsigned registry, const char *key)
 {
     (void)registry;
     note_call(userdata, "drop", key);
+}
+
+static void hook_notice(void *userdata, enum store_notice notice, const struct service_facts *facts)
+{
+    static const char *const words[] = {
+        [STORE_NOTICE_STALE] = "stale",     [STORE_NOTICE_EXPIRING] = "expiring",
+        [STORE_NOTICE_EXPIRED] = "expired", [STORE_NOTICE_EMPTY_PROTECTION] = "protected",
+        [STORE_NOTICE_SUSPECT] = "suspect",
+    };
+    struct world *world = userdata;
+    size_t at = strlen(world->notices);
+
+    snprintf(world->notices + at, sizeof(world->notices) - at, "%s%s %s", at ? ", " : "",
+             facts->key, words[notice]);
+}
+
+const char *world_notices(struct world *world)
+{
+    memcpy(world->notices_told, world->notices, sizeof(world->notices));
+    world->notices[0] = '\0';
+    return world->notices_told;
+}
+
+static void hook_touched(void *userdata, unsigned registry)
+{
+    (void)registry;
+    ((struct world *)userdata)->touched++;
+}
+
+unsigned world_touched(const struct world *world)
+{
+    return world->touched;
 }
 
 unsigned world_calls(const struct world *world, const char *verb_and_key)
@@ -318,6 +353,7 @@ static struct endpoint_set *parse_set(const char *text)
 static void report(struct world *world, unsigned registry, const struct registry_report *what)
 {
     store_report(world->store, registry, what, world->now);
+    world->tick_at = store_tick(world->store, world->now);
     run(world);
 }
 
@@ -360,6 +396,17 @@ void world_report(struct world *world, unsigned registry, enum registry_report_k
         world, registry,
         &(struct registry_report){
             .kind = kind, .key = key, .validity = REPORT_UNTIL_LOST, .text = "scripted failure"});
+}
+
+void world_restore(struct world *world, unsigned registry, const char *key, const char *endpoints,
+                   usec_t confirmed_at)
+{
+    struct store_memory memory = {
+        .key = key, .endpoints = parse_set(endpoints), .confirmed_at = confirmed_at};
+
+    ck_assert_int_eq(store_restore(world->store, registry, &memory, world->now), 0);
+    endpoint_set_unref(memory.endpoints);
+    world->tick_at = store_tick(world->store, world->now);
 }
 
 /* ---- lookups ---- */
@@ -463,15 +510,20 @@ usec_t world_now(const struct world *world)
 void world_at(struct world *world, usec_t t)
 {
     ck_assert_uint_ge(t, world->now);
+    run(world);
     while (world->now < t) {
         usec_t next = resolver_expire(world->resolver, world->now);
         usec_t second = (world->now / SEC + 1) * SEC;
 
         if (second < next)
             next = second;
+        if (world->tick_at < next)
+            next = world->tick_at;
         world->now = next < t ? next : t;
         if (world->now == second)
             chase_sweep(world->chase, world->now);
+        if (world->now >= world->tick_at)
+            world->tick_at = store_tick(world->store, world->now);
         resolver_expire(world->resolver, world->now);
         run(world);
     }
@@ -485,12 +537,15 @@ struct world *world_new(void)
         .refresh = hook_refresh,
         .drop = hook_drop,
         .random = hook_random,
+        .notice = hook_notice,
+        .touched = hook_touched,
         .userdata = world,
     };
     struct chase_hooks chase_hooks = {hook_query, hook_cancel, hook_now, world};
     struct chase_rules chase_rules = {1 * SEC, 60 * SEC, 5 * SEC, 3600 * SEC};
 
     world->now = 1000 * SEC;
+    world->tick_at = USEC_INFINITY;
     world->hooks = (struct resolver_hooks){
         .owner = hook_owner,
         .meaning = hook_meaning,

@@ -47,6 +47,14 @@ void world_report(struct world *world, unsigned registry, enum registry_report_k
                   const char *key);
 void world_suspect(struct world *world, unsigned registry, const char *key, const char *endpoints);
 
+/* Data of an earlier run, confirmed at this time (store_restore()). */
+void world_restore(struct world *world, unsigned registry, const char *key, const char *endpoints,
+                   usec_t confirmed_at);
+/* What the store told of since the last call: "KEY stale, KEY expiring, ...", or "". */
+const char *world_notices(struct world *world);
+/* How often the store called `touched`. */
+unsigned world_touched(const struct world *world);
+
 /* Verbs that the core has called, since the start: counts by "want KEY", "refresh KEY", "drop KEY".
  */
 unsigned world_calls(const struct world *world, const char *verb_and_key);
