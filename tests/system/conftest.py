@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the system tests share. A test asks for `world` (with a daemon of its own) or for `bare_world`."""
+import json
 import os
 import pathlib
 import sys
@@ -10,6 +11,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).parent),
                 str(pathlib.Path(__file__).parents[1] / "registries")]
 
 import debian  # noqa: E402
+import drill  # noqa: E402
 from world import SANITIZED, World  # noqa: E402
 
 
@@ -84,6 +86,17 @@ def unpacked():
 def measured(record_property):
     """Notes a figure, which ./run-tests prints beside its counts."""
     return lambda text: record_property("measured", text)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The table of the fault drill (test_drill.py), which ./run-tests shows."""
+    rows = [json.loads(value) for reports in terminalreporter.stats.values() for report in reports
+            if getattr(report, "when", None) == "call"
+            for key, value in report.user_properties if key == "drill"]
+    if rows:
+        terminalreporter.section("fault drill")
+        for line in drill.table(sorted(rows)):
+            terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -13,7 +13,7 @@ import time
 import pytest
 
 import wire
-from world import SANITIZED, TOLERANCE, instance, wait_until
+from world import SANITIZED, TOLERANCE, FakeConsul, instance, wait_until
 
 NAME = "orders.sd.internal"
 # Owned, and nobody ever asked for it: the view has no answer, so the module goes to the socket.
@@ -357,26 +357,6 @@ def test_a_view_that_is_no_file(headless, kind):
 
 
 # A registry that misbehaves
-
-class FakeConsul:
-    def __init__(self, world):
-        self.world, self.directory = world, world.directory / "fake"
-        self.directory.mkdir()
-        (self.directory / "requests").touch()
-        self.behave("good", "192.0.2.1")
-        script = pathlib.Path(__file__).parents[1] / "registries/fake_consul.py"
-        self.process = world.start("/usr/bin/python3", "-I", script, self.directory, module=False,
-                                   stderr=open(world.directory / "fake.err", "w"))
-        wait_until(lambda: (self.directory / "ready").exists(), what="the fake Consul")
-
-    def behave(self, *words):
-        temporary = self.directory / "mode.new"
-        temporary.write_text(" ".join(words))
-        temporary.rename(self.directory / "mode")
-
-    def requests(self):
-        return len((self.directory / "requests").read_text().splitlines())
-
 
 SERVICE = "orders.service.consul"
 

@@ -219,10 +219,12 @@ class World:
     def start_dnsmasq(self, *records):
         """A DNS server for all foreign names; dns_queries() tells what it was asked."""
         self.dns_log = self.directory / "dns.log"
-        self.start("dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
-                   "--listen-address=127.0.0.1", "--bind-interfaces", "--user=root", "--pid-file=",
-                   "--log-queries", *records, module=False, stderr=open(self.dns_log, "w"))
+        process = self.start("dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv",
+                             "--no-hosts", "--listen-address=127.0.0.1", "--bind-interfaces",
+                             "--user=root", "--pid-file=", "--log-queries", *records, module=False,
+                             stderr=open(self.dns_log, "w"))
         wait_until(lambda: "started" in self.dns_log.read_text(), what="dnsmasq")
+        return process
 
     def dns_queries(self):
         """The names that DNS was asked for so far."""
@@ -252,20 +254,21 @@ class Daemon:
         self.log_path = world.directory / "nss-sdd.log"
         self.process = None
 
-    def start(self, wait=True, user=None, extra=()):
+    def start(self, wait=True, user=None, extra=(), *, program=None, prefix=(), env=None):
         notify_path = self.world.directory / "notify"
         notify_path.unlink(missing_ok=True)
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(str(notify_path))
         notify_path.chmod(0o777)
-        prefix = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if user else []
+        if user:
+            prefix = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *prefix]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                self.world.command([*prefix, BUILD / "nss-sdd",
+                self.world.command([*prefix, program or BUILD / "nss-sdd",
                                     "--config-directory", self.world.config,
                                     "--runtime-directory", self.run_directory,
                                     "--state-directory", self.world.directory / "state", *extra],
-                                   {"NOTIFY_SOCKET": notify_path}),
+                                   {"NOTIFY_SOCKET": notify_path, **(env or {})}),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if wait:
             self.wait_ready()
@@ -382,3 +385,25 @@ class Client:
             self.process.wait(10)
         finally:
             _end(self.process)
+
+
+class FakeConsul:
+    """registries/fake_consul.py in a world: a Consul that misbehaves as it is told."""
+
+    def __init__(self, world, *mode):
+        self.world, self.directory = world, world.directory / "fake"
+        self.directory.mkdir()
+        (self.directory / "requests").touch()
+        self.behave(*(mode or ("good", "192.0.2.1")))
+        script = TOP / "tests/registries/fake_consul.py"
+        self.process = world.start("/usr/bin/python3", "-I", script, self.directory, module=False,
+                                   stderr=open(world.directory / "fake.err", "w"))
+        wait_until(lambda: (self.directory / "ready").exists(), what="the fake Consul")
+
+    def behave(self, *words):
+        temporary = self.directory / "mode.new"
+        temporary.write_text(" ".join(words))
+        temporary.rename(self.directory / "mode")
+
+    def requests(self):
+        return len((self.directory / "requests").read_text().splitlines())
