@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Text for a terminal: what came from outside made harmless, times in words, styles only where they
- * are wanted. Nothing here knows the daemon.
+ * Text for a terminal: what came from outside made harmless, styles only where they are
+ * wanted. Nothing here knows the daemon.
  */
 #pragma once
 
@@ -21,10 +21,6 @@ char *text_printable(const char *text);
 
 /* Columns that a printable text takes, as far as one code point is one column. */
 size_t text_width(const char *text);
-
-/* "2min 5s": the two largest units of a time span, "0" for none. */
-enum { TEXT_SPAN_SIZE = 64 };
-const char *text_span(usec_t usec, char buffer[static TEXT_SPAN_SIZE]);
 
 /* How something is meant; PLAIN where no colours are wanted. */
 enum style { STYLE_PLAIN, STYLE_HEADING, STYLE_GOOD, STYLE_DOUBTFUL, STYLE_BAD };

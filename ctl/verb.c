@@ -45,15 +45,15 @@ json_int_t member_number(const json_t *object, const char *name)
     return json_is_integer(value) ? json_integer_value(value) : -1;
 }
 
-const char *age_text(json_int_t usec, char buffer[static TEXT_SPAN_SIZE + 8])
+const char *age_text(json_int_t usec, char buffer[static SPAN_SIZE + 8])
 {
-    char span[TEXT_SPAN_SIZE];
+    char span[SPAN_SIZE];
 
     if (usec < 0)
         return "never";
     if (usec < (json_int_t)USEC_PER_MSEC)
         return "now";
-    snprintf(buffer, TEXT_SPAN_SIZE + 8, "%s ago", text_span((usec_t)usec, span));
+    snprintf(buffer, SPAN_SIZE + 8, "%s ago", span_to_string((usec_t)usec, span));
     return buffer;
 }
 
@@ -125,6 +125,10 @@ static int explain_error(const char *method, const char *error, const json_t *pa
     if (streq(error, INTERFACE "Busy"))
         return complain("nss-sdd is busy: a limit on connections, calls or instances is reached. "
                         "Try again in a moment.");
+    if (streq(error, INTERFACE "ReplyTooLarge"))
+        return complain("%s: there is more of it than fits into one reply of 32 MiB. Ask for "
+                        "less, for example for the services of one registry.",
+                        method);
     if (streq(error, STANDARD "MethodNotFound") || streq(error, STANDARD "InvalidParameter"))
         return complain("The nss-sdd that runs is of another version than this sdctl: it does not "
                         "know %s%s%s. Restart it with 'systemctl restart nss-sdd'.",

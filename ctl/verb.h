@@ -10,6 +10,7 @@
 
 #include "ctl/text.h"
 #include "daemon/endpoint.h"
+#include "daemon/span.h"
 
 /* Strings of an option that may be given more than once. */
 struct strings {
@@ -79,7 +80,7 @@ const char *member_text(const json_t *object, const char *name);
 json_int_t member_number(const json_t *object, const char *name);
 
 /* "2min 5s ago"; "never" for a negative age. */
-const char *age_text(json_int_t usec, char buffer[static TEXT_SPAN_SIZE + 8]);
+const char *age_text(json_int_t usec, char buffer[static SPAN_SIZE + 8]);
 
 /* The messages of a configuration, one line each: "file:line: error: text". */
 void messages_print(const json_t *messages);

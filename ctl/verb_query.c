@@ -87,6 +87,9 @@ static void print_endpoints(const struct options *options, const json_t *answer)
     if (table_rows(table) == 0)
         return;
     table_print(table, !options->no_legend);
+    if (member_number(answer, "endpoints_more") > 0)
+        printf("... and %lld more instances\n",
+               (long long)member_number(answer, "endpoints_more"));
     if (!options->no_legend)
         putchar('\n');
 }
@@ -120,7 +123,7 @@ static void print_origin(const json_t *answer)
 {
     const char *state = member_text(answer, "state"), *registry = member_text(answer, "registry");
     json_int_t stale_for = member_number(answer, "stale_for_usec");
-    char age[TEXT_SPAN_SIZE + 8], left[TEXT_SPAN_SIZE];
+    char age[SPAN_SIZE + 8], left[SPAN_SIZE];
     _cleanup_(freep) char *printable = text_printable(registry);
     enum style style = style_of_word(state);
 
@@ -132,7 +135,7 @@ static void print_origin(const json_t *answer)
         printf(" %s registry %s", member_number(answer, "age_usec") >= 0 ? "by" : "from",
                printable);
     if (streq(state, "stale") && stale_for >= 0)
-        printf(", served for another %s", text_span((usec_t)stale_for, left));
+        printf(", served for another %s", span_to_string((usec_t)stale_for, left));
 }
 
 static void print_error(const json_t *answer)

@@ -21,13 +21,13 @@ static void print_line(const char *label, const char *text)
 
 static void print_daemon(const json_t *status)
 {
-    char text[TEXT_SPAN_SIZE], span[TEXT_SPAN_SIZE];
+    char text[SPAN_SIZE], span[SPAN_SIZE];
     json_int_t uptime = member_number(status, "uptime_usec");
 
     print_line("Version", member_text(status, "version"));
     snprintf(text, sizeof(text), "process %lld", (long long)member_number(status, "pid"));
     print_line("Daemon", text);
-    print_line("Running for", text_span(uptime < 0 ? 0 : (usec_t)uptime, span));
+    print_line("Running for", span_to_string(uptime < 0 ? 0 : (usec_t)uptime, span));
     print_line("View", member_text(status, "view"));
     print_line("Zone", member_text(status, "zone"));
     snprintf(text, sizeof(text), "%lld, %lld connections now",
@@ -41,7 +41,7 @@ static void add_registry(struct table *table, const json_t *registry)
 {
     const char *error = member_text(registry, "last_error");
     json_int_t error_age = member_number(registry, "last_error_usec");
-    char age[TEXT_SPAN_SIZE + 8];
+    char age[SPAN_SIZE + 8];
 
     table_cell(table, STYLE_PLAIN, "%s", member_text(registry, "name"));
     table_cell(table, STYLE_PLAIN, "%s", member_text(registry, "type"));
@@ -86,7 +86,7 @@ int verb_status(const struct options *options, int argc, char **argv)
 static void add_service(struct table *table, const json_t *service)
 {
     json_int_t idle = member_number(service, "idle_usec");
-    char age[TEXT_SPAN_SIZE + 8];
+    char age[SPAN_SIZE + 8];
 
     table_cell(table, STYLE_PLAIN, "%s", member_text(service, "registry"));
     table_cell(table, STYLE_PLAIN, "%s", member_text(service, "key"));

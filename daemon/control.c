@@ -609,6 +609,7 @@ int control_server_new(struct sd_event *event, int fd, const struct control_back
         .interface = INTERFACE,
         .description = description,
         .busy = INTERFACE ".Busy",
+        .too_large = INTERFACE ".ReplyTooLarge",
         .privileged = is_privileged,
         .call = on_call,
         .userdata = server,

@@ -3,6 +3,8 @@
 
 #include <arpa/inet.h>
 
+enum { ENDPOINTS_TOLD = 1000 }; /* in one Answer */
+
 /* ---- small values ---- */
 
 static json_t *text_or_null(const char *text)
@@ -81,11 +83,13 @@ static json_t *describe_endpoint(const struct endpoint *endpoint, enum policy_ve
         verdict == VERDICT_USED, "reason", text_or_null(policy_reason(verdict, endpoint)));
 }
 
+/* At most ENDPOINTS_TOLD: a reply of tens of thousands would hold the loop up for seconds. */
 static json_t *describe_endpoints(const struct describe *describe, const char *name,
                                   const struct endpoint_set *set, const struct selector *selector)
 {
     json_t *array = json_array();
     enum policy_verdict *verdicts = calloc(set->count + 1, sizeof(*verdicts));
+    uint32_t count = set->count < ENDPOINTS_TOLD ? set->count : ENDPOINTS_TOLD;
     struct resolver_policy policy;
     size_t selected;
 
@@ -93,7 +97,7 @@ static json_t *describe_endpoints(const struct describe *describe, const char *n
         return array;
     describe->hooks->policy(describe->hooks->userdata, name, &policy);
     policy_judge(set, selector, &policy.rules, verdicts, &selected);
-    for (uint32_t i = 0; i < set->count; i++)
+    for (uint32_t i = 0; i < count; i++)
         json_array_append_new(array, describe_endpoint(&set->endpoints[i], verdicts[i]));
     free(verdicts);
     return array;
@@ -144,9 +148,13 @@ static void add_service(const struct describe *describe, const char *name, json_
         json_object_set_new(object, "fresh_for_usec", span(facts.until, describe->now));
     if (facts.state == FRESHNESS_STALE)
         json_object_set_new(object, "stale_for_usec", span(facts.until, describe->now));
-    if (facts.endpoints)
-        json_object_set_new(object, "endpoints",
-                            describe_endpoints(describe, name, facts.endpoints, &target.selector));
+    if (!facts.endpoints)
+        return;
+    json_object_set_new(object, "endpoints",
+                        describe_endpoints(describe, name, facts.endpoints, &target.selector));
+    if (facts.endpoints->count > ENDPOINTS_TOLD)
+        json_object_set_new(object, "endpoints_more",
+                            json_integer(facts.endpoints->count - ENDPOINTS_TOLD));
 }
 
 static json_t *answer_addresses(const struct answer *answer)
@@ -175,11 +183,11 @@ json_t *describe_answer(const struct describe *describe, const void *payload, si
     if (!answer_parse(payload, size, &answer))
         return NULL;
     object = json_pack(
-        "{s:s, s:n, s:n, s:n, s:n, s:n, s:s, s:s, s:n, s:n, s:n, s:i, s:o, s:[], s:n}", "name",
+        "{s:s, s:n, s:n, s:n, s:n, s:n, s:s, s:s, s:n, s:n, s:n, s:i, s:o, s:[], s:i, s:n}", "name",
         answer.name, "canonical", "registry", "key", "selector", "state", "status4",
         status_word(answer.head->status4), "status6", status_word(answer.head->status6), "age_usec",
         "fresh_for_usec", "stale_for_usec", "limit", (int)answer.head->limit, "addresses",
-        answer_addresses(&answer), "endpoints", "error");
+        answer_addresses(&answer), "endpoints", "endpoints_more", 0, "error");
     if (!object)
         return NULL;
     if (answer.canonical)

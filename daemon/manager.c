@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "daemon/backend.h"
+#include "daemon/bulletin.h"
 #include "daemon/chase.h"
 #include "daemon/config.h"
 #include "daemon/control.h"
@@ -48,6 +49,7 @@ struct manager {
     struct lookup_server *lookup_server;
     struct interest *interest;
     struct backend *backend;
+    struct bulletin *bulletin;
     struct control_server *control_server;
     sd_event_source *work;      /* resolver_run() soon */
     sd_event_source *deadlines; /* of waiting lookups */
@@ -175,6 +177,11 @@ static int hook_refresh(void *userdata, unsigned registry, const char *key)
 static void hook_drop(void *userdata, unsigned registry, const char *key)
 {
     registries_drop(((struct manager *)userdata)->registries, registry, key);
+}
+
+static void hook_notice(void *userdata, enum store_notice notice, const struct service_facts *facts)
+{
+    bulletin_notice(((struct manager *)userdata)->bulletin, notice, facts);
 }
 
 /* ---- registries ---- */
@@ -364,6 +371,7 @@ static int on_heartbeat(sd_event_source *source, uint64_t usec, void *userdata)
         manager->redrawn_at = now;
         resolver_republish(manager->resolver, true);
     }
+    bulletin_settle(manager->bulletin, now);
     if (manager->status_dirty)
         manager->status_dirty = backend_notify(manager->backend) < 0;
     sd_event_source_set_time(source, now + HEARTBEAT);
@@ -530,6 +538,7 @@ static int make_core(struct manager *manager)
         .refresh = hook_refresh,
         .drop = hook_drop,
         .random = manager_random,
+        .notice = hook_notice,
         .userdata = manager,
     };
     struct chase_hooks chase_hooks = {chase_query, chase_cancel, manager_now, manager};
@@ -565,6 +574,9 @@ static int make_core(struct manager *manager)
     manager->chase = chase_new(&chase_hooks, &chase_rules);
     manager->registries = registries_new(&registries_hooks);
     if (!manager->publisher || !manager->store || !manager->chase || !manager->registries)
+        return -ENOMEM;
+    manager->bulletin = bulletin_new(manager->registries, manager->store);
+    if (!manager->bulletin)
         return -ENOMEM;
     manager->resolver = resolver_new(&manager->resolver_hooks, manager->store, manager->chase,
                                      &resolver_rules);
@@ -690,6 +702,7 @@ struct manager *manager_free(struct manager *manager)
     registries_free(manager->registries);
     chase_free(manager->chase);
     store_free(manager->store);
+    bulletin_free(manager->bulletin);
     http_client_free(manager->http);
     dns_client_free(manager->dns);
     publisher_free(manager->publisher);

@@ -4,7 +4,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { TEXT_SIZE = 1024 };
+enum {
+    TEXT_SIZE = 1024,
+    LIMITS_MAX = 256, /* kept at one time: the one that was idle longest gives way */
+    REGISTRY_NAME_SIZE = 64,
+};
 
 /* An id is for ever: another meaning takes a new one. */
 static const struct {
@@ -13,6 +17,7 @@ static const struct {
 } messages[MESSAGE_COUNT] = {
     [MESSAGE_REGISTRY_DOWN] = {"27eeecee4f47459a924876d4f73c9a3f", LOG_WARNING},
     [MESSAGE_REGISTRY_UP] = {"13c735a5ab1543938ced321efd869488", LOG_NOTICE},
+    [MESSAGE_REGISTRY_FULL] = {"f9b7fa3ae9ba4fd295d7c6e38b5bdb47", LOG_WARNING},
     [MESSAGE_STALE] = {"7b67107fdcfa475a9e6d06af9ed07141", LOG_NOTICE},
     [MESSAGE_EXPIRING] = {"ca6c24bd7514408c8d65929e46a14db8", LOG_WARNING},
     [MESSAGE_EXPIRED] = {"6abd8fb22dbc4ecfb76a98f96bc25ce5", LOG_ERR},
@@ -23,23 +28,55 @@ static const struct {
     [MESSAGE_SNAPSHOT_FAILED] = {"4416afe103e54c02b28c2a946837d987", LOG_ERR},
 };
 
+/* Of one kind of message about one registry. */
+struct message_limit {
+    enum message message;
+    char registry[REGISTRY_NAME_SIZE];
+    struct log_limit limit; /* burst 0: free */
+    usec_t used_at;
+};
+
+static struct message_limit limits[LIMITS_MAX];
+
 const char *message_id(enum message message)
 {
     return messages[message].id;
 }
 
+/* A registry that says much leaves the others their lines. */
+static struct log_limit *limit_of(enum message message, const char *registry, usec_t now)
+{
+    struct message_limit *oldest = &limits[0];
+    char name[REGISTRY_NAME_SIZE];
+
+    snprintf(name, sizeof(name), "%s", registry ? registry : "");
+    for (size_t i = 0; i < LIMITS_MAX; i++) {
+        struct message_limit *limit = &limits[i];
+
+        if (limit->limit.burst > 0 && limit->message == message && streq(limit->registry, name)) {
+            limit->used_at = now;
+            return &limit->limit;
+        }
+        if (limit->used_at < oldest->used_at)
+            oldest = limit;
+    }
+    *oldest = (struct message_limit){
+        .message = message,
+        .limit = {.interval = MESSAGE_INTERVAL, .burst = MESSAGE_BURST},
+        .used_at = now,
+    };
+    strcpy(oldest->registry, name);
+    return &oldest->limit;
+}
+
 void message_log(enum message message, const struct log_context *context, usec_t now,
                  const char *format, ...)
 {
-    static struct log_limit limits[MESSAGE_COUNT];
-    struct log_limit *limit = &limits[message];
     struct log_context with_id = context ? *context : (struct log_context){0};
     char text[TEXT_SIZE + 1];
     va_list arguments;
 
-    if (limit->burst == 0)
-        *limit = (struct log_limit){.interval = 60 * USEC_PER_SEC, .burst = 20};
-    if (!log_limit_pass(limit, now))
+    if (!log_limit_pass(limit_of(message, with_id.registry, now), now))
         return;
     with_id.message_id = messages[message].id;
     va_start(arguments, format);

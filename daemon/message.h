@@ -11,6 +11,7 @@
 enum message {
     MESSAGE_REGISTRY_DOWN,    /* it does not answer: its data ages from now on */
     MESSAGE_REGISTRY_UP,      /* it answers (again) */
+    MESSAGE_REGISTRY_FULL,    /* more services are asked for than MaxServices= lets in */
     MESSAGE_STALE,            /* a service is served from data that nobody confirms any more */
     MESSAGE_EXPIRING,         /* such data has used up half, then nine tenths of MaxStaleSec= */
     MESSAGE_EXPIRED,          /* and all of it: lookups of the service fail until it is confirmed */
@@ -23,9 +24,13 @@ enum message {
     MESSAGE_COUNT,
 };
 
+#define MESSAGE_INTERVAL (60 * USEC_PER_SEC)
+enum { MESSAGE_BURST = 20 };
+
 /* 32 hexadecimal digits. */
 const char *message_id(enum message message);
 
-/* A line as by log_write(), at the message's own level, at most 20 of a kind in 60 s. */
+/* A line as by log_write(), at the message's own level, at most MESSAGE_BURST of a kind about one
+ * registry in MESSAGE_INTERVAL. */
 void message_log(enum message message, const struct log_context *context, usec_t now,
                  const char *format, ...) _printf_(4, 5);

@@ -13,6 +13,7 @@ struct entry {
     struct registry *registry; /* NULL: could not be started */
     char **found_domains;      /* REPORT_DOMAINS */
     enum registry_condition condition;
+    uint64_t condition_changes;
     usec_t condition_since, answered_at, error_at;
     char *error;
     char *zone;
@@ -53,6 +54,7 @@ static void note_condition(struct registries *registries, struct entry *entry,
     if (entry->condition == condition)
         return;
     entry->condition = condition;
+    entry->condition_changes++;
     entry->condition_since = registries->hooks.now(registries->hooks.userdata);
 }
 
@@ -526,6 +528,7 @@ void registries_facts(const struct registries *registries, unsigned index,
         .registry = entry->registry,
         .config = entry->config,
         .condition = entry->condition,
+        .condition_changes = entry->condition_changes,
         .condition_since = entry->condition_since,
         .answered_at = entry->answered_at,
         .error = entry->error ? entry->error : "",

@@ -71,6 +71,7 @@ struct registry_facts {
     struct registry *registry; /* NULL while it is not running */
     const struct registry_config *config;
     enum registry_condition condition;
+    uint64_t condition_changes; /* since it is configured */
     usec_t condition_since;
     usec_t answered_at; /* 0: never */
     const char *error;  /* last one, or "" */

@@ -20,6 +20,7 @@ struct registry_state {
     struct service *unproven; /* oldest first: those that never had data */
     unsigned unproven_count;
     usec_t tick_at; /* none of its services has to be told of before */
+    struct store_counters counters;
 };
 
 struct service {
@@ -107,6 +108,7 @@ static void service_drop(struct service *service)
     struct store *store = service->store;
 
     touch(store, service->registry);
+    state_of(service)->counters.drops++;
     store->hooks.drop(store->hooks.userdata, service->registry, service->key);
     service_remove(service);
 }
@@ -160,7 +162,9 @@ static void ask_registry(struct service *service, bool first, usec_t now)
 {
     struct store *store = service->store;
     int (*verb)(void *, unsigned, const char *) = first ? store->hooks.want : store->hooks.refresh;
+    struct store_counters *counters = &state_of(service)->counters;
 
+    *(first ? &counters->wants : &counters->refreshes) += 1;
     service->in_flight = true;
     service->asked_since = now;
     if (verb(store->hooks.userdata, service->registry, service->key) < 0)
@@ -223,8 +227,10 @@ static struct service *service_new(struct store *store, unsigned registry, const
 
     if ((state->unproven_count >= STORE_UNPROVEN_MAX ||
          state->service_count >= state->max_services) &&
-        !make_room(state))
+        !make_room(state)) {
+        state->counters.refused++;
         return NULL;
+    }
     service = calloc(1, sizeof(*service) + length + 1);
     if (!service)
         return NULL;
@@ -609,6 +615,9 @@ void store_report(struct store *store, unsigned registry, const struct registry_
 
     if (!state->used)
         return;
+    state->counters.reports[report->kind]++;
+    if (report->kind == REPORT_FAILED)
+        state->counters.failures[report->failure]++;
     switch (report->kind) {
     case REPORT_DATA:
     case REPORT_ABSENT:
@@ -635,6 +644,11 @@ void store_report(struct store *store, unsigned registry, const struct registry_
     case REPORT_IDENTITY:
         break;
     }
+}
+
+const struct store_counters *store_counters(const struct store *store, unsigned registry)
+{
+    return &store->registries[registry].counters;
 }
 
 /* ---- reading ---- */

@@ -46,6 +46,14 @@ struct store_hooks {
     void *userdata;
 };
 
+/* What happened with a registry since it was added. */
+struct store_counters {
+    uint64_t wants, refreshes, drops; /* verbs called */
+    uint64_t reports[REPORT_KINDS];   /* by enum registry_report_kind */
+    uint64_t failures[FAILURE_KINDS]; /* REPORT_FAILED by enum registry_failure */
+    uint64_t refused;                 /* services that it had no room for (max_services) */
+};
+
 struct store;
 struct service;
 
@@ -64,6 +72,8 @@ void store_registry_rules(struct store *store, unsigned registry,
 /* Applies a report of the first nine kinds; the others are not the store's. */
 void store_report(struct store *store, unsigned registry, const struct registry_report *report,
                   usec_t now);
+
+const struct store_counters *store_counters(const struct store *store, unsigned registry);
 
 /* Is the registry known not to answer? Then nobody waits for it. */
 bool store_registry_down(const struct store *store, unsigned registry);

@@ -283,15 +283,30 @@ void varlink_call_defer(struct varlink_call *call, void (*gone)(void *userdata),
     call->userdata = userdata;
 }
 
+/* What goes out instead of a reply over the limit; NULL: that too is over it. */
+static char *too_large_text(const struct varlink_server *server, size_t size)
+{
+    char *text;
+
+    log_warning("A Varlink reply of %zu bytes is too large to be sent (at most %zu)", size,
+                server->limits.reply);
+    if (asprintf(&text, "{\"error\":\"%s\",\"parameters\":{}}", server->service->too_large) < 0)
+        return NULL;
+    if (strlen(text) < server->limits.reply)
+        return text;
+    free(text);
+    return NULL;
+}
+
 static void connection_reply(struct connection *connection, json_t *reply)
 {
     char *text = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
+    size_t size = text ? strlen(text) : 0;
 
     json_decref(reply);
-    if (text && strlen(text) >= connection->server->limits.reply) {
-        log_warning("A Varlink reply of %zu bytes is too large to be sent", strlen(text));
+    if (size >= connection->server->limits.reply) {
         free(text);
-        text = NULL;
+        text = too_large_text(connection->server, size);
     }
     connection->output = text;
     connection->output_size = text ? strlen(text) + 1 : 0;

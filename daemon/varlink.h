@@ -38,7 +38,8 @@ struct varlink_service {
     const char *vendor, *product, *version, *url; /* for GetInfo */
     const char *interface;                        /* "io.nss-sd.Control" */
     const char *description;                      /* the interface in Varlink's own language */
-    const char *busy; /* error of a call over a limit, without parameters */
+    const char *busy;      /* error of a call over a limit, without parameters */
+    const char *too_large; /* error in place of a reply over its limit, likewise */
     struct varlink_limits limits;
 
     /* May this peer do everything? Asked once a connection. */

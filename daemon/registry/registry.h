@@ -93,6 +93,9 @@ enum {
     REPORT_IPV6_UNDECIDED = 1u << 3,
 };
 
+/* How many there are. */
+enum { REPORT_KINDS = REPORT_IDENTITY + 1, FAILURE_KINDS = FAILURE_CONFIG + 1 };
+
 /* `validity` of a report by a watch: good until `down` or `failed` says otherwise. */
 #define REPORT_UNTIL_LOST USEC_INFINITY
 

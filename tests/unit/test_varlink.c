@@ -76,6 +76,7 @@ static void start(struct varlink_limits limits)
         .interface = "org.example.Test",
         .description = "interface org.example.Test\n",
         .busy = "org.example.Test.Busy",
+        .too_large = "org.example.Test.TooLarge",
         .limits = limits,
         .privileged = is_privileged,
         .call = on_call,
@@ -489,16 +490,14 @@ START_TEST(drops_a_client_that_reads_nothing)
 }
 END_TEST
 
-START_TEST(drops_a_reply_that_is_too_large)
+START_TEST(says_that_a_reply_is_too_large)
 {
     int fd;
 
     start((struct varlink_limits){.reply = 1000});
     fd = client();
     call(fd, "{\"method\":\"org.example.Test.Big\",\"parameters\":{\"size\":1000}}");
-    ck_assert(world_closed(fd));
-    close(fd);
-    fd = client();
+    ck_assert_str_eq(reply(fd), "{\"error\":\"org.example.Test.TooLarge\",\"parameters\":{}}");
     call(fd, "{\"method\":\"org.example.Test.Big\",\"parameters\":{\"size\":900}}");
     ck_assert_uint_eq(strlen(reply(fd)), 900 + sizeof("{\"parameters\":{\"text\":\"\"}}") - 1);
     close(fd);
@@ -506,7 +505,7 @@ START_TEST(drops_a_reply_that_is_too_large)
 }
 END_TEST
 
-START_TEST(drops_a_late_reply_that_is_too_large)
+START_TEST(drops_a_client_that_cannot_even_be_told)
 {
     int fd;
 
@@ -701,8 +700,8 @@ static Suite *make_suite(void)
               tells_a_waiting_call_that_its_client_went,
               answers_a_client_that_only_listens_any_more);
     UNIT_CASE(suite, "bounds", waits_for_a_slow_reader_and_takes_no_call_meanwhile,
-              drops_a_client_that_reads_nothing, drops_a_reply_that_is_too_large,
-              drops_a_late_reply_that_is_too_large, drops_a_call_that_does_not_end,
+              drops_a_client_that_reads_nothing, says_that_a_reply_is_too_large,
+              drops_a_client_that_cannot_even_be_told, drops_a_call_that_does_not_end,
               drops_an_idle_client_but_not_one_that_waits, bounds_the_connections_of_a_user,
               keeps_connections_for_the_privileged, bounds_the_calls_of_a_user_on_all_connections,
               survives_a_full_descriptor_table);
