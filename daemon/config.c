@@ -24,6 +24,7 @@ const struct config_item config_resolve_items[] = {
     {"IdleSec", config_parse_duration, RESOLVE(idle), 10 * USEC_PER_SEC, 0, "30min"},
     {"Answers", config_parse_unsigned, RESOLVE(answers), 1, 16, "8"},
     {"Zone", config_parse_string, RESOLVE(zone)},
+    {"Upstream", config_parse_servers, RESOLVE(upstream), 0, 0, "system"},
     {NULL},
 };
 
@@ -169,6 +170,7 @@ struct config *config_free(struct config *config)
     free(config->registries);
     free(config->policies);
     config_strings_free(config->resolve.search);
+    config_strings_free(config->resolve.upstream);
     free(config->resolve.zone);
     free(config->resolve.control_group);
     free(config);

@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "daemon/net/dns.h"
 #include "nss-sd/name.h"
 
 enum {
@@ -490,4 +491,47 @@ static int take_url(const struct config_value *value, const char *item, size_t l
 int config_parse_urls(const struct config_item *item, const struct config_value *value, void *field)
 {
     return parse_list(item, value, field, take_url);
+}
+
+/* ---- DNS servers ---- */
+
+static int take_server(const struct config_value *value, const char *item, size_t length,
+                       char ***list)
+{
+    _cleanup_(freep) char *server = strndup(item, length);
+    bool is_system, after_system = *list && streq(**list, "system");
+
+    if (!server)
+        return -ENOMEM;
+    is_system = streq(server, "system");
+    if (after_system || (is_system && *list))
+        return refuse(value, "takes either addresses of DNS servers or the one word system");
+    if (!is_system && dns_servers_check(server) < 0)
+        return refuse(value,
+                      "takes DNS servers like 192.0.2.1, 192.0.2.1:8600 or [2001:db8::1]:53, not "
+                      "'%s'",
+                      server);
+    return strings_add(list, server, length);
+}
+
+int config_parse_servers(const struct config_item *item, const struct config_value *value,
+                         void *field)
+{
+    return parse_list(item, value, field, take_server);
+}
+
+int config_servers_join(char *const *servers, char **ret_servers)
+{
+    size_t size = 1;
+    char *end;
+
+    *ret_servers = NULL;
+    if (!servers || !servers[0] || streq(servers[0], "system"))
+        return 0;
+    for (size_t i = 0; servers[i]; i++)
+        size += strlen(servers[i]) + 1;
+    *ret_servers = end = malloc(size);
+    for (size_t i = 0; end && servers[i]; i++)
+        end += sprintf(end, "%s%s", i > 0 ? "," : "", servers[i]);
+    return *ret_servers ? 0 : -ENOMEM;
 }

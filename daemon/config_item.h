@@ -58,6 +58,7 @@ int config_parse_bool(const struct config_item *, const struct config_value *, v
 int config_parse_unsigned(const struct config_item *, const struct config_value *, void *); /* unsigned */
 int config_parse_duration(const struct config_item *, const struct config_value *, void *); /* usec_t; "infinity" */
 int config_parse_word(const struct config_item *, const struct config_value *, void *);     /* unsigned: index into words */
+int config_parse_servers(const struct config_item *, const struct config_value *, void *); /* char **: DNS servers "IP[:PORT]", "[IP6]:PORT"; or one word, "system" */
 int config_parse_urls(const struct config_item *, const struct config_value *, void *);     /* char **; http, https, unix */
 
 /* "30s", "5min", "1h 30min", "250ms", a bare number is seconds, "infinity". 0 or -EINVAL. */
@@ -70,6 +71,9 @@ void config_duration_to_string(usec_t usec, char ret_text[static CONFIG_DURATION
 /* Lists as the parsers make them; both take NULL, free returns it. */
 size_t config_strings_count(char *const *strings);
 char **config_strings_free(char **strings);
+
+/* Such servers as net/dns.h takes them; *ret_servers is NULL for the system's. 0 or -ENOMEM. */
+int config_servers_join(char *const *servers, char **ret_servers);
 
 /* The word of `words` (or key of a table) nearest to `text`, or NULL when none is near. */
 const char *config_nearest_word(const char *text, const char *const *words);

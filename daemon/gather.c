@@ -274,6 +274,15 @@ static bool is_worth_waiting(const struct gather *gather, const struct service_f
     return gather->now < usec_add(facts->asked_since, wait);
 }
 
+/* A family that could not be learned is not absent. */
+static void note_undecided(const struct service_facts *facts, struct outcome *outcome)
+{
+    if (facts->flags & REPORT_IPV4_UNDECIDED && outcome->status4 != ANSWER_FOUND)
+        outcome->status4 = ANSWER_UNDECIDED;
+    if (facts->flags & REPORT_IPV6_UNDECIDED && outcome->status6 != ANSWER_FOUND)
+        outcome->status6 = ANSWER_UNDECIDED;
+}
+
 static void gather_data(struct walk walk, const char *name, const struct service_facts *facts,
                         const struct selector *selector, struct outcome *ret_outcome)
 {
@@ -281,17 +290,16 @@ static void gather_data(struct walk walk, const char *name, const struct service
     bool stale = facts->state == FRESHNESS_STALE;
 
     note_service(evaluation, facts);
-    if (facts->alias) {
+    if (facts->alias && (!facts->endpoints || facts->endpoints->count == 0)) {
         gather_host(walk, facts->alias, ret_outcome);
     } else {
+        if (facts->alias && walk.whole)
+            evaluation_set_canonical(evaluation, facts->alias);
         gather_endpoints(walk, name, facts, selector, ret_outcome);
         if (walk.whole && (facts->flags & REPORT_ALL_ANSWERS))
             evaluation->all_answers = true;
     }
-    if (facts->flags & REPORT_IPV4_UNDECIDED && ret_outcome->status4 != ANSWER_FOUND)
-        ret_outcome->status4 = ANSWER_UNDECIDED;
-    if (facts->flags & REPORT_IPV6_UNDECIDED && ret_outcome->status6 != ANSWER_FOUND)
-        ret_outcome->status6 = ANSWER_UNDECIDED;
+    note_undecided(facts, ret_outcome);
     /* A fresher answer is on its way: worth a short wait. */
     if (stale && facts->asking) {
         evaluation->restored |= facts->restored;
@@ -318,6 +326,7 @@ static void gather_service(struct walk walk, const char *name, struct service *s
     case FRESHNESS_EMPTY:
         *ret_outcome = outcome_of(facts.flags & REPORT_EMPTY_IS_ABSENT ? ANSWER_ABSENT
                                                                        : ANSWER_NO_DATA);
+        note_undecided(&facts, ret_outcome);
         break;
     case FRESHNESS_ABSENT:
         *ret_outcome = outcome_of(ANSWER_ABSENT);

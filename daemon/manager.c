@@ -321,6 +321,16 @@ static int load_config(struct manager *manager, struct config_messages *messages
     return 0;
 }
 
+/* Who is asked for host names that no registry owns. */
+static void apply_upstream(struct manager *manager)
+{
+    _cleanup_(freep) char *servers = NULL;
+
+    if (config_servers_join(manager->config->resolve.upstream, &servers) < 0 ||
+        dns_client_set_servers(manager->dns, servers) < 0)
+        log_error("Upstream= is not in force: out of memory");
+}
+
 static int manager_reload(void *userdata, struct config_messages *messages)
 {
     struct manager *manager = userdata;
@@ -335,6 +345,7 @@ static int manager_reload(void *userdata, struct config_messages *messages)
         return r;
     }
     manager->config = config;
+    apply_upstream(manager);
     registries_apply(manager->registries, config);
     resolver_rules = rules_resolver(&config->resolve);
     resolver_set_rules(manager->resolver, &resolver_rules);
@@ -666,6 +677,7 @@ static int manager_start(struct manager *manager)
         r = make_servers(manager);
     if (r < 0)
         return r;
+    apply_upstream(manager);
     registries_apply(manager->registries, manager->config);
     publish_header(manager);
     return sd_event_set_watchdog(manager->event, true);

@@ -36,6 +36,17 @@ const char *registry_address_refusal(const struct registry_config *config, bool 
     return address_refusal(address, loopback);
 }
 
+bool registry_prefixes_equal(const struct registry_config *a, const struct registry_config *b)
+{
+    if (a->allow_address_count != b->allow_address_count)
+        return false;
+    for (size_t i = 0; i < a->allow_address_count; i++)
+        if (a->allow_addresses[i].length != b->allow_addresses[i].length ||
+            address_compare(&a->allow_addresses[i].address, &b->allow_addresses[i].address) != 0)
+            return false;
+    return true;
+}
+
 void env_log(struct registry_env *env, int level, const char *service, const char *format, ...)
 {
     char text[1024]; /* what log.h cuts a line to */

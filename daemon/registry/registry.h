@@ -104,7 +104,8 @@ struct registry_report {
     enum registry_report_kind kind;
     const char *key;                /* NULL: the registry as a whole */
     struct endpoint_set *endpoints; /* DATA, SUSPECT */
-    const char *alias;              /* DATA: host name that the service is another name of; or NULL */
+    const char *alias;              /* DATA: host name that the service is another name of; or NULL. With
+                                       endpoints they are its own, and it is not followed */
     usec_t validity;                /* DATA, ABSENT: REPORT_UNTIL_LOST, or a duration (a TTL) */
     uint32_t flags;                 /* REPORT_* above */
     enum registry_failure failure;  /* FAILED */
@@ -136,6 +137,9 @@ struct registry_config {
  */
 const char *registry_address_refusal(const struct registry_config *config, bool loopback,
                                      const struct address *address);
+
+/* AllowAddresses= is the same in both: what was learned under one may be handed out under the other. */
+bool registry_prefixes_equal(const struct registry_config *a, const struct registry_config *b);
 
 /* Base of every registry; a type embeds it as its first member. */
 struct registry {

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The registry types of this build: the one list, from which everything else finds them. */
 #include "daemon/registry/consul/consul.h"
+#include "daemon/registry/dns/dns.h"
 #include "daemon/registry/local.h"
 #include "daemon/registry/registry.h"
 
 const struct registry_type *const registry_types[] = {
     &registry_type_consul,
+    &registry_type_dns,
     &registry_type_local,
     NULL,
 };

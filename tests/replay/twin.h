@@ -155,7 +155,7 @@ void twin_http_end(struct http_call *call);
 /* Any outcome but HTTP_DONE; `text` as for people. */
 void twin_http_fail(struct http_call *call, enum http_outcome outcome, const char *text);
 
-/* ---- DNS: likewise; an unanswered question fails after its time-out ---- */
+/* ---- DNS: likewise; an unanswered question fails after its time-out. `name` NULL: any ---- */
 
 struct dns_call *twin_expect_dns(struct twin *twin, enum dns_type type, const char *name);
 void twin_expect_no_dns(struct twin *twin);

@@ -30,8 +30,8 @@ static const char *report_lacks(const struct registry_report *report)
 {
     switch (report->kind) {
     case REPORT_DATA:
-        if (!report->endpoints == !report->alias)
-            return "either endpoints or an alias";
+        if (!report->endpoints && !report->alias)
+            return "endpoints or an alias";
         return report->validity == 0 ? "a validity" : report->key ? NULL : "a key";
     case REPORT_ABSENT:
         return report->validity == 0 ? "a validity" : report->key ? NULL : "a key";

@@ -98,23 +98,12 @@ static void stop(struct registry *registry)
     consul_agents_done(&consul->agents);
 }
 
-static bool prefixes_equal(const struct registry_config *a, const struct registry_config *b)
-{
-    if (a->allow_address_count != b->allow_address_count)
-        return false;
-    for (size_t i = 0; i < a->allow_address_count; i++)
-        if (a->allow_addresses[i].length != b->allow_addresses[i].length ||
-            address_compare(&a->allow_addresses[i].address, &b->allow_addresses[i].address) != 0)
-            return false;
-    return true;
-}
-
 /* All that a key changes here changes what was asked or learned: only the same can be taken over.
  */
 static int reload(struct registry *registry, const struct registry_config *config)
 {
     if (!consul_settings_equal(consul_settings_of(registry->config), consul_settings_of(config)) ||
-        !prefixes_equal(registry->config, config))
+        !registry_prefixes_equal(registry->config, config))
         return -EOPNOTSUPP;
     registry->config = config;
     return 0;
