@@ -267,3 +267,16 @@ usec_t chase_sweep(struct chase *chase, usec_t now)
     }
     return again;
 }
+
+void chase_kick(struct chase *chase, usec_t now)
+{
+    struct chase_link *link, *next;
+
+    HASH_ITER (hh, chase->links, link, next)
+        for (size_t i = 0; i < ELEMENTS(link->halves); i++)
+            if (link->halves[i].failures > 0) {
+                link->halves[i].failures = 0;
+                link->halves[i].ask_at = now;
+            }
+    chase_sweep(chase, now);
+}

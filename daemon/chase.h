@@ -64,3 +64,6 @@ struct watch_list *chase_watchers(struct chase_link *link);
 
 /* Asks again what is due, forgets links without dependents. Returns when to come again. */
 usec_t chase_sweep(struct chase *chase, usec_t now);
+
+/* Asks again at once what failed: the network is another one now. */
+void chase_kick(struct chase *chase, usec_t now);

@@ -325,6 +325,12 @@ int dns_client_set_servers(struct dns_client *client, const char *servers)
     return 0;
 }
 
+void dns_client_renew(struct dns_client *client)
+{
+    client->resolv_checked = 0;
+    channels_retire(client, "");
+}
+
 static int call_new(struct dns_client *client, const struct dns_question *question,
                     struct dns_call **ret_call)
 {

@@ -75,6 +75,9 @@ struct dns_client *dns_client_free(struct dns_client *client);
  */
 int dns_client_set_servers(struct dns_client *client, const char *servers);
 
+/* resolv.conf is read again for the next question, and its servers are asked from other sockets. */
+void dns_client_renew(struct dns_client *client);
+
 /* -EINVAL: bad name or server list. */
 int dns_start(struct dns_client *client, const struct dns_question *question,
               struct dns_call **ret_call);

@@ -267,3 +267,11 @@ void host_cache_cancel(struct host_cache *cache, struct host_waiter *waiter)
     DL_DELETE(waiter->host->waiters, waiter);
     free(waiter);
 }
+
+void host_cache_expire(struct host_cache *cache)
+{
+    struct host *host;
+
+    DL_FOREACH (cache->hosts, host)
+        host->expires = 0;
+}

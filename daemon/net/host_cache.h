@@ -31,3 +31,6 @@ bool host_cache_find(struct host_cache *cache, const char *name, host_known_t kn
 int host_cache_ask(struct host_cache *cache, const char *name, host_known_t known, void *userdata,
                    struct host_waiter **ret_waiter);
 void host_cache_cancel(struct host_cache *cache, struct host_waiter *waiter); /* takes NULL */
+
+/* Whatever is asked for next is resolved anew; should DNS fail, what is known stays in use. */
+void host_cache_expire(struct host_cache *cache);

@@ -33,6 +33,7 @@ struct http_call {
     struct host_waiter *waiter;
     bool resolves; /* the host is a name */
     bool connect_only;
+    bool doomed; /* http_client_reset() is about to end it */
     struct http_head head;
     size_t max_body, received;
     char *body;
@@ -49,6 +50,7 @@ struct http_client {
     struct http_multi *multi;
     sd_event_source *begin;
     struct http_call *queued, *active, *cancelled;
+    usec_t renewed_at; /* older connections are not used again; 0: any are */
 };
 
 const char *http_outcome_to_string(enum http_outcome outcome)
@@ -316,9 +318,26 @@ static long call_left_msec(const struct http_call *call, usec_t timeout)
     return timeout > INT32_MAX ? INT32_MAX : (long)timeout;
 }
 
+/* Keeps it off connections that are older than the network. libcurl counts in seconds, 0 is none.
+ */
+static void call_set_lifetime(struct http_call *call)
+{
+    usec_t renewed_at = call->client->renewed_at;
+    usec_t seconds = (client_now(call->client) - renewed_at) / USEC_PER_SEC;
+
+    if (renewed_at == 0 || seconds > INT32_MAX)
+        return;
+    if (seconds == 0)
+        curl_easy_setopt(call->setup.easy, CURLOPT_FRESH_CONNECT, 1L);
+    else
+        curl_easy_setopt(call->setup.easy, CURLOPT_MAXLIFETIME_CONN, (long)seconds);
+}
+
 static void call_run(struct http_call *call)
 {
     CURL *easy = call->setup.easy;
+
+    call_set_lifetime(call);
 
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, call_left_msec(call, call->connect_timeout));
     if (call->timeout > 0)
@@ -469,6 +488,28 @@ void http_cancel(struct http_client *client, struct http_call *call)
     }
     call_detach(call);
     call_free(call);
+}
+
+void http_client_renew(struct http_client *client)
+{
+    client->renewed_at = client_now(client);
+    host_cache_expire(client->hosts);
+}
+
+void http_client_reset(struct http_client *client, const char *why)
+{
+    struct http_call *call;
+
+    http_client_renew(client);
+    DL_FOREACH (client->active, call)
+        call->doomed = true;
+    /* From the start each time: callbacks cancel what they like, and start what is not doomed. */
+    for (;;) {
+        DL_SEARCH_SCALAR(client->active, call, doomed, true);
+        if (!call)
+            return;
+        call_end(call, HTTP_BROKEN, why);
+    }
 }
 
 int http_client_new(struct sd_event *event, struct dns_client *dns, struct http_client **ret_client)

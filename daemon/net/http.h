@@ -3,8 +3,9 @@
  * HTTP on the event loop: libcurl's multi interface on sd_event, and nothing of any registry.
  *
  * Rules for every call (reference: libcurl settings): no signals, only http and https, no redirects (a
- * token must not follow one), no proxy from the environment, keep-alive probes, separate connect
- * time-out, decoded bytes and headers capped. Host names in URLs are resolved through net/dns, never by
+ * token must not follow one), no proxy from the environment, separate connect time-out, keep-alive
+ * probes (a peer that vanished without a word ends even a call without time-outs within 30 s:
+ * HTTP_TIMEOUT), decoded bytes and headers capped. Host names in URLs are resolved through net/dns, never by
  * libcurl, so the daemon never resolves through itself. TLS verifies by default.
  *
  * No callback runs inside http_start(). After on_done() or http_cancel() the call is gone. Any callback
@@ -97,6 +98,15 @@ struct dns_client;
 int http_client_new(struct sd_event *event, struct dns_client *dns, struct http_client **ret_client);
 /* Cancels all calls; not from within a callback. Takes NULL, returns NULL. */
 struct http_client *http_client_free(struct http_client *client);
+
+/*
+ * The network is another one now: what is asked from here on goes over connections made from here
+ * on (to the second), to addresses resolved anew. Calls under way go on.
+ */
+void http_client_renew(struct http_client *client);
+/* The machine slept: likewise, and every call that had begun ends with HTTP_BROKEN and `why`. Not
+ * from within a callback. */
+void http_client_reset(struct http_client *client, const char *why);
 
 int http_start(struct http_client *client, const struct http_request *request,
                struct http_call **ret_call);

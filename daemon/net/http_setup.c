@@ -6,9 +6,13 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-/* A dead peer is noticed within IDLE + COUNT * INTERVAL seconds, without a wake-up of ours. */
-enum { KEEPALIVE_IDLE = 15, KEEPALIVE_INTERVAL = 5, KEEPALIVE_COUNT = 3 };
-enum { UNACKNOWLEDGED_MSEC = 30 * 1000 };
+/*
+ * A dead peer is noticed within IDLE + COUNT * INTERVAL seconds, without a wake-up of ours. With
+ * TCP_USER_TIMEOUT Linux goes by that instead of the count, and looks when a probe is due: a second
+ * less lets the last look find it passed. It holds for data of ours that is not acknowledged too.
+ */
+enum { KEEPALIVE_IDLE = 10, KEEPALIVE_INTERVAL = 4, KEEPALIVE_COUNT = 3 };
+enum { UNACKNOWLEDGED_MSEC = (KEEPALIVE_IDLE + KEEPALIVE_COUNT * KEEPALIVE_INTERVAL - 1) * 1000 };
 
 /* libcurl's options return CURLE_OK, which is 0; the first error stays. */
 #define SET(bad, easy, option, value)                                                              \
