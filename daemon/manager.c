@@ -21,13 +21,16 @@
 #include "daemon/lookup_server.h"
 #include "daemon/net/dns.h"
 #include "daemon/net/http.h"
+#include "daemon/network_watch.h"
 #include "daemon/publisher.h"
 #include "daemon/registries.h"
 #include "daemon/resolver.h"
 #include "daemon/rules.h"
+#include "daemon/sleep_watch.h"
 #include "daemon/sockets.h"
 #include "daemon/store.h"
 
+#define RESOLV_CONF    "/etc/resolv.conf"
 #define HEARTBEAT      (1 * USEC_PER_SEC)
 #define SWEEP_INTERVAL (60 * USEC_PER_SEC)
 /* Samples of services that are too large for a slot are drawn anew. */
@@ -55,6 +58,8 @@ struct manager {
     sd_event_source *deadlines; /* of waiting lookups */
     sd_event_source *ageing;    /* store_tick() */
     sd_event_source *heartbeat;
+    struct network_watch *network_watch;
+    struct sleep_watch sleep_watch;
     usec_t started_at, swept_at, redrawn_at;
     bool status_dirty;
     uint64_t random_pool[64];
@@ -360,6 +365,50 @@ static int manager_reload(void *userdata, struct config_messages *messages)
     return 0;
 }
 
+/* ---- another network, a long sleep ---- */
+
+static void try_again(struct manager *manager)
+{
+    dns_client_renew(manager->dns);
+    http_client_renew(manager->http);
+    chase_kick(manager->chase, manager_now(manager));
+    registries_kick(manager->registries);
+    manager_wake(manager);
+}
+
+static void network_changed(void *userdata)
+{
+    log_info("the network has changed; trying again what failed");
+    try_again(userdata);
+}
+
+/* Whatever happened while we slept, no connection would have told. What is known is served on as of
+ * `since`. */
+static void doubt_all(struct manager *manager, usec_t since)
+{
+    usec_t now = manager_now(manager);
+
+    log_notice("this program did not run for %llu s; asking the registries again",
+               (unsigned long long)((now - since) / USEC_PER_SEC));
+    for (unsigned i = 0; i < REGISTRIES_MAX; i++)
+        if (store_doubt(manager->store, i, since, now)) {
+            publisher_lost(manager->publisher, i, since);
+            publisher_live(manager->publisher, i);
+        }
+    http_client_reset(manager->http, "the connection is from before a sleep");
+    try_again(manager);
+}
+
+static void notice_sleep(struct manager *manager)
+{
+    usec_t monotonic, since;
+
+    sd_event_now(manager->event, CLOCK_MONOTONIC, &monotonic);
+    since = sleep_watch_look(&manager->sleep_watch, manager_now(manager), monotonic);
+    if (since > 0)
+        doubt_all(manager, since);
+}
+
 /* ---- every second ---- */
 
 static int on_heartbeat(sd_event_source *source, uint64_t usec, void *userdata)
@@ -368,6 +417,8 @@ static int on_heartbeat(sd_event_source *source, uint64_t usec, void *userdata)
     usec_t now = manager_now(manager);
 
     (void)usec;
+    /* Before the beat, which lets readers believe what the clocks say. */
+    notice_sleep(manager);
     publisher_beat(manager->publisher, now);
     /* A view that was full when it was too young to grow. */
     manager_wake(manager);
@@ -537,9 +588,17 @@ static int make_sources(struct manager *manager)
     if (r < 0)
         return r;
     sd_event_source_set_enabled(manager->ageing, SD_EVENT_OFF);
-    return sd_event_add_time(manager->event, &manager->heartbeat, CLOCK_BOOTTIME,
-                             manager->started_at + HEARTBEAT, 100 * USEC_PER_MSEC, on_heartbeat,
-                             manager);
+    r = sd_event_add_time(manager->event, &manager->heartbeat, CLOCK_BOOTTIME,
+                          manager->started_at + HEARTBEAT, 100 * USEC_PER_MSEC, on_heartbeat,
+                          manager);
+    if (r < 0)
+        return r;
+    /* First after a sleep, before anybody is told that what is known is fresh. */
+    r = sd_event_source_set_priority(manager->heartbeat, SD_EVENT_PRIORITY_IMPORTANT);
+    if (r < 0)
+        return r;
+    return network_watch_new(manager->event, RESOLV_CONF, network_changed, manager,
+                             &manager->network_watch);
 }
 
 static int make_core(struct manager *manager)
@@ -718,6 +777,7 @@ struct manager *manager_free(struct manager *manager)
     http_client_free(manager->http);
     dns_client_free(manager->dns);
     publisher_free(manager->publisher);
+    network_watch_free(manager->network_watch);
     sd_event_source_disable_unref(manager->work);
     sd_event_source_disable_unref(manager->deadlines);
     sd_event_source_disable_unref(manager->ageing);

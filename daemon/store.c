@@ -711,6 +711,22 @@ void store_rewant(struct store *store, unsigned registry, usec_t now)
     }
 }
 
+bool store_doubt(struct store *store, unsigned registry, usec_t since, usec_t now)
+{
+    struct registry_state *state = &store->registries[registry];
+    struct service *service, *next;
+
+    if (!state->used || !state->clock.live)
+        return false;
+    registry_down(store, registry, since);
+    /* A validity of its own is not in doubt: its clock went on. */
+    HASH_ITER (hh, state->services, service, next)
+        if (service->freshness.watched)
+            ask_registry(service, false, now);
+    registry_up(state, now);
+    return true;
+}
+
 void store_sweep(struct store *store, usec_t idle, usec_t now)
 {
     for (unsigned i = 0; i < STORE_REGISTRIES_MAX; i++) {

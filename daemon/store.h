@@ -149,6 +149,12 @@ void store_each(struct store *store, unsigned registry,
 /* The registry was started anew: what is known of its services ages, and all are wanted again. */
 void store_rewant(struct store *store, unsigned registry, usec_t now);
 
+/*
+ * This program did not run since `since`: what the registry's watches held is stale since then, till
+ * the registry, which is asked for all of it, confirms it. False: its watches held nothing.
+ */
+bool store_doubt(struct store *store, unsigned registry, usec_t since, usec_t now);
+
 /* Gives up services without dependents that nobody asked for since `idle`, but not while their
  * registry is known to be down; now and then. */
 void store_sweep(struct store *store, usec_t idle, usec_t now);

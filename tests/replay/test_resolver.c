@@ -131,6 +131,63 @@ START_TEST(grammar_decides_what_cannot_exist)
 }
 END_TEST
 
+START_TEST(after_a_sleep_a_watch_is_believed_once_the_registry_says_so)
+{
+    usec_t slept_at = 1010 * SEC, awake = slept_at + 8 * 3600 * SEC;
+    struct service_facts facts;
+    struct seen *seen;
+
+    world_freshness(w, 0)->max_stale = 72 * 3600 * SEC;
+    store_registry_rules(world_store(w), 0, world_freshness(w, 0), 100);
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_report(w, 0, REPORT_UP, NULL);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    world_at(w, awake);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.1");
+    ck_assert(store_doubt(world_store(w), 0, slept_at, awake));
+    ck_assert_uint_eq(world_calls(w, "refresh orders"), 1);
+    /* After StaleWaitSec= for the registry to say better; as old as it is: from before the sleep. */
+    seen = world_lookup(w, "orders.one", WIRE_IPV4);
+    world_at(w, awake + SEC);
+    EXPECT(seen, "found~ 10.0.0.1");
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1");
+    service_facts(store_find(world_store(w), 0, "orders"), awake, &facts);
+    ck_assert_uint_eq(facts.confirmed_at, slept_at);
+    ck_assert(!facts.live);
+    world_data(w, 0, "orders", "10.0.0.2", REPORT_UNTIL_LOST, 0);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.2");
+    service_facts(store_find(world_store(w), 0, "orders"), awake, &facts);
+    ck_assert(facts.live);
+}
+END_TEST
+
+START_TEST(a_sleep_longer_than_the_stale_limit_leaves_nothing_to_serve)
+{
+    usec_t slept_at = 1010 * SEC, awake = slept_at + 96 * 3600 * SEC;
+
+    world_freshness(w, 0)->max_stale = 72 * 3600 * SEC;
+    store_registry_rules(world_store(w), 0, world_freshness(w, 0), 100);
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_report(w, 0, REPORT_UP, NULL);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    world_at(w, awake);
+    store_doubt(world_store(w), 0, slept_at, awake);
+    EXPECT(world_lookup(w, "orders.one", WIRE_IPV4), "waiting");
+}
+END_TEST
+
+START_TEST(a_sleep_changes_nothing_for_a_registry_that_was_down)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_report(w, 0, REPORT_UP, NULL);
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    world_report(w, 0, REPORT_DOWN, NULL);
+    world_at(w, 5000 * SEC);
+    ck_assert(!store_doubt(world_store(w), 0, 2000 * SEC, 5000 * SEC));
+    ck_assert(store_registry_down(world_store(w), 0));
+}
+END_TEST
+
 START_TEST(stale_answers_outlive_the_registry_but_not_for_ever)
 {
     world_lookup(w, "orders.one", WIRE_IPV4);
@@ -693,7 +750,10 @@ static Suite *make_suite(void)
                       unhealthy_endpoints_are_not_handed_out, tags_share_the_watch_of_their_service,
                       families_are_told_apart, grammar_decides_what_cannot_exist);
     UNIT_CASE_FIXTURE(
-        suite, "time", set_up, tear_down, stale_answers_outlive_the_registry_but_not_for_ever,
+        suite, "time", set_up, tear_down,
+        after_a_sleep_a_watch_is_believed_once_the_registry_says_so,
+        a_sleep_longer_than_the_stale_limit_leaves_nothing_to_serve,
+        a_sleep_changes_nothing_for_a_registry_that_was_down, stale_answers_outlive_the_registry_but_not_for_ever,
         an_absence_is_told_for_five_seconds_after_the_registry_is_lost,
         a_ttl_that_runs_out_is_refreshed_before_and_waited_for_briefly_after,
         a_registry_that_fails_is_asked_again_with_growing_pauses, suspect_data_takes_nothing_away,
