@@ -399,6 +399,125 @@ START_TEST(trap_2_an_index_that_goes_back_starts_over_and_zero_counts_as_one)
 }
 END_TEST
 
+/* ---- servers that have just started ---- */
+
+/* An answer of a server that has no leader yet, as Consul gives it to a stale read. */
+static void reply_without_leader(struct http_call *call, const char *body)
+{
+    twin_http_reply(call, 200, "X-Consul-Index: 1\nX-Consul-KnownLeader: false", body);
+}
+
+START_TEST(a_server_without_a_leader_cannot_empty_a_service)
+{
+    struct twin *twin = begin("orders");
+    struct http_call *call = orders_parked(twin);
+    const struct registry_report *report;
+
+    expect(twin, "/v1/catalog/services");
+    reply_without_leader(call, "[]");
+    report = twin_expect_report(twin, REPORT_SUSPECT, "service/orders");
+    ck_assert_str_eq(twin_endpoints(twin, report->endpoints), "10.0.0.1");
+    /* It is asked again soon, and does not wait for a change. */
+    pass(twin, 2 SECONDS);
+    call = expect(twin, "/v1/health/service/orders");
+    expect_url(call, "http://127.0.0.1:8500/v1/health/service/orders?stale");
+    reply_without_leader(call, "[]");
+    twin_expect_no_report(twin);
+    pass(twin, 2 SECONDS);
+    reply(expect(twin, "/v1/health/service/orders?stale"), "100", instances("a=10.0.0.1"));
+    twin_expect_data(twin, "service/orders", "10.0.0.1");
+    expect(twin, "/v1/health/service/orders?stale&index=100");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(what_was_removed_while_a_server_started_is_gone_once_it_has_a_leader)
+{
+    struct twin *twin = begin("orders");
+    struct http_call *call = orders_parked(twin);
+
+    reply_without_leader(call, "[]");
+    twin_expect_report(twin, REPORT_SUSPECT, "service/orders");
+    pass(twin, 2 SECONDS);
+    twin_http_reply(expect(twin, "/v1/health/service/orders?stale"), 200,
+                    "X-Consul-Index: 101\nX-Consul-KnownLeader: true", "[]");
+    twin_expect_data(twin, "service/orders", "");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(a_server_that_lost_its_memory_is_believed_only_after_a_while)
+{
+    struct twin *twin = begin("orders");
+    struct http_call *call = orders_parked(twin);
+    usec_t since = twin_now(twin);
+
+    expect(twin, "/v1/catalog/services");
+    reply(call, "7", "[]");
+    twin_expect_report(twin, REPORT_SUSPECT, "service/orders");
+    for (;;) {
+        pass(twin, 2 SECONDS);
+        reply(expect(twin, "/v1/health/service/orders?stale"), "7", "[]");
+        if (twin_now(twin) >= since + 180 SECONDS)
+            break;
+        twin_expect_no_report(twin);
+    }
+    twin_expect_data(twin, "service/orders", "");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(an_instance_that_registers_anew_ends_the_doubt)
+{
+    struct twin *twin = begin("orders");
+    struct http_call *call = orders_parked(twin);
+
+    reply(call, "7", "[]");
+    twin_expect_report(twin, REPORT_SUSPECT, "service/orders");
+    pass(twin, 2 SECONDS);
+    reply(expect(twin, "/v1/health/service/orders?stale"), "8", instances("b=10.0.0.2"));
+    twin_expect_data(twin, "service/orders", "10.0.0.2");
+    /* From here on that server's index counts: an instance removed is gone at once. */
+    reply(expect(twin, "/v1/health/service/orders?stale&index=8"), "9", "[]");
+    twin_expect_data(twin, "service/orders", "");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(a_server_without_a_leader_cannot_tell_absence)
+{
+    struct twin *twin = begin("orders");
+
+    reply_without_leader(expect(twin, "/v1/catalog/services"), "{}");
+    twin_want(twin, "service/orders");
+    reply_without_leader(expect(twin, "/v1/health/service/orders"), "[]");
+    twin_expect_report(twin, REPORT_FAILED, "service/orders");
+    pass(twin, 2 SECONDS);
+    reply(expect(twin, "/v1/health/service/orders"), "100", instances("a=10.0.0.1"));
+    twin_expect_data(twin, "service/orders", "10.0.0.1");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(another_agent_is_asked_instead_of_one_without_a_leader)
+{
+    struct twin *twin = begin_with((const char *const[]){"ProbeSec", "infinity", "WaitSec", "300s",
+                                                         "URL", "http://one:1 http://two:1", NULL},
+                                   "orders");
+    struct http_call *call = orders_parked(twin);
+
+    expect_url(call, "http://one:1/v1/health/service/orders?stale&index=100&wait=300000ms");
+    reply_without_leader(call, "[]");
+    twin_expect_report(twin, REPORT_SUSPECT, "service/orders");
+    pass(twin, 2 SECONDS);
+    call = expect(twin, "/v1/health/service/orders");
+    expect_url(call, "http://two:1/v1/health/service/orders?stale");
+    reply(call, "100", instances("a=10.0.0.1"));
+    twin_expect_data(twin, "service/orders", "10.0.0.1");
+    twin_free(twin);
+}
+END_TEST
+
 START_TEST(trap_3_streaming_answers_without_leader_are_not_degraded)
 {
     struct twin *twin = begin("orders");
@@ -1427,6 +1546,12 @@ static Suite *make_suite(void)
               nodes_queries_and_addresses_are_answered, other_places_are_asked_with_their_words,
               the_wan_address_counts_as_soon_as_the_own_datacentre_is_known,
               an_absent_service_elsewhere_is_asked_for_again_now_and_then);
+    UNIT_CASE(suite, "just started", a_server_without_a_leader_cannot_empty_a_service,
+              what_was_removed_while_a_server_started_is_gone_once_it_has_a_leader,
+              a_server_that_lost_its_memory_is_believed_only_after_a_while,
+              an_instance_that_registers_anew_ends_the_doubt,
+              a_server_without_a_leader_cannot_tell_absence,
+              another_agent_is_asked_instead_of_one_without_a_leader);
     UNIT_CASE(suite, "traps", trap_1_an_error_with_an_index_changes_nothing,
               trap_2_an_index_that_goes_back_starts_over_and_zero_counts_as_one,
               trap_3_streaming_answers_without_leader_are_not_degraded,

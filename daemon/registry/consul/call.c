@@ -292,6 +292,7 @@ int consul_call_start(struct consul_call *call, const struct consul_request *req
                            .timeout = timeout_of(agents, call, request),
                            .max_body = request->max_body,
                            .multiplex = true,
+                           .fresh = request->fresh,
                            .handler = &call_handler,
                            .userdata = call,
                        },

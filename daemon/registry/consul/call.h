@@ -53,6 +53,7 @@ struct consul_request {
     uint64_t index;               /* block until it is passed; 0: answer at once */
     unsigned attempt;             /* tries that failed before: each goes to another agent */
     int agent;                    /* this very one, for probes; -1: any */
+    bool fresh;                   /* over a connection of its own */
     size_t max_body;
 };
 

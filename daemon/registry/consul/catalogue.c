@@ -148,11 +148,23 @@ static void taken(struct consul_catalogue *catalogue, struct consul_catalogue_na
     decide(catalogue);
 }
 
+/* Is a name gone? */
+static bool names_lost(const struct consul_catalogue_name *before,
+                       const struct consul_catalogue_name *now)
+{
+    for (; before; before = before->hh.next)
+        if (!names_find(now, before->text))
+            return true;
+    return !now;
+}
+
 static void answered(struct consul_call *call, const struct consul_answer *answer)
 {
     struct consul_catalogue *catalogue = call->owner;
     struct consul_catalogue_name *names;
     struct consul_answer broken = {.failure = FAILURE_TRANSIENT, .text = "not a list of services"};
+    struct consul_answer early = {.failure = FAILURE_TRANSIENT,
+                                  .text = "a server without a leader shows fewer services"};
     json_t *services;
     int r;
 
@@ -165,10 +177,16 @@ static void answered(struct consul_call *call, const struct consul_answer *answe
         r = names_of(services, &names);
         json_decref(services);
     }
-    if (r < 0)
+    if (r < 0) {
         failed(catalogue, &broken);
-    else
+    } else if (answer->degraded && names_lost(catalogue->names, names)) {
+        /* It has just started, and does not know yet what it wrote down (watch.c). */
+        names_free(names);
+        early.elsewhere = consul_agents_has_another(&call->consul->agents, call->agent);
+        failed(catalogue, &early);
+    } else {
         taken(catalogue, names, answer);
+    }
 }
 
 /* ---- life ---- */

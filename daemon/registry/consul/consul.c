@@ -148,7 +148,7 @@ static void kick(struct registry *registry)
     struct consul *consul = consul_of(registry);
 
     consul_agents_kick(&consul->agents);
-    consul_probe_now(&consul->probe);
+    consul_probe_again(&consul->probe);
     if (consul->agents.down)
         return;
     if (!consul->catalogue.live)

@@ -56,9 +56,11 @@ static void fire(struct env_timer *timer)
     struct consul_request request = {
         .path = "/v1/status/leader",
         .agent = (int)choose(probe),
+        .fresh = probe->doubted,
         .max_body = LEADER_MAX,
     };
 
+    probe->doubted = false;
     consul_agents_retry_token(&probe->call.consul->agents);
     if (consul_call_start(&probe->call, &request) < 0)
         plan(probe);
@@ -81,6 +83,15 @@ void consul_probe_done(struct consul_probe *probe)
 
 void consul_probe_now(struct consul_probe *probe)
 {
-    if (!probe->call.http)
-        env_defer(probe->call.consul->registry.env, &probe->timer);
+    if (probe->call.http)
+        return;
+    probe->doubted = true;
+    env_defer(probe->call.consul->registry.env, &probe->timer);
+}
+
+void consul_probe_again(struct consul_probe *probe)
+{
+    consul_call_cancel(&probe->call);
+    probe->misses = 0;
+    consul_probe_now(probe);
 }

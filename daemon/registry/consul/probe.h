@@ -16,9 +16,12 @@ struct consul_probe {
     struct env_timer timer;
     unsigned turn;
     unsigned misses; /* while down: probes in a row */
+    bool doubted; /* asked for: the connections that are open may be why */
     bool has_leader, leader_known;
 };
 
 void consul_probe_init(struct consul_probe *probe, struct consul *consul);
 void consul_probe_done(struct consul_probe *probe);
 void consul_probe_now(struct consul_probe *probe);
+/* Likewise, and gives up one that is under way: it may wait for a network that is gone. */
+void consul_probe_again(struct consul_probe *probe);

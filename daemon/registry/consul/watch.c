@@ -14,6 +14,9 @@ enum { SERVICE_MAX = 16 << 20 }; /* bytes of one answer */
 #define ABSENT_RECHECK  (30 * USEC_PER_SEC) /* where the catalogue tells nothing */
 #define QUERY_TTL       (10 * USEC_PER_SEC)
 #define STATIC_TTL      (3600 * USEC_PER_SEC)
+/* So long a server may take to know again what it knew before its restart; EmptyHoldSec's default.
+ */
+#define RESTART_TIME (180 * USEC_PER_SEC)
 
 static struct consul *consul_of(const struct consul_watch *watch)
 {
@@ -56,6 +59,7 @@ void consul_watch_restart(struct consul_watch *watch, usec_t delay)
 static void report_data(struct consul_watch *watch, struct endpoint_set *set, usec_t validity)
 {
     watch->owed = watch->absent = watch->suspect = false;
+    watch->distrusted_since = watch->distrusts = 0;
     watch->confirmed = validity == REPORT_UNTIL_LOST;
     if (watch->endpoints != set) {
         endpoint_set_unref(watch->endpoints);
@@ -78,6 +82,7 @@ static void report_data(struct consul_watch *watch, struct endpoint_set *set, us
 static void report_absent(struct consul_watch *watch, usec_t validity)
 {
     watch->owed = watch->suspect = false;
+    watch->distrusted_since = watch->distrusts = 0;
     watch->absent = true;
     watch->confirmed = validity == REPORT_UNTIL_LOST;
     watch->endpoints = endpoint_set_unref(watch->endpoints);
@@ -100,7 +105,8 @@ static void report_suspect(struct consul_watch *watch, const char *text)
 {
     watch->owed = watch->confirmed = false;
     watch->suspect = true;
-    env_log(env_of(watch), LOG_WARNING, watch->key, "%s; keeping what was known", text);
+    if (log_limit_pass(&watch->watches->log_limit, env_now(env_of(watch))))
+        env_log(env_of(watch), LOG_WARNING, watch->key, "%s; keeping what was known", text);
     env_report(env_of(watch), &(struct registry_report){.kind = REPORT_SUSPECT,
                                                         .key = watch->key,
                                                         .endpoints = watch->endpoints,
@@ -151,6 +157,7 @@ static void watch_failed_text(struct consul_watch *watch, enum registry_failure 
     struct consul_answer answer = {.verdict = CONSUL_FAILED, .failure = failure};
 
     snprintf(answer.text, sizeof(answer.text), "%s", text);
+    answer.elsewhere = consul_agents_has_another(&consul_of(watch)->agents, watch->call.agent);
     watch_failed(watch, &answer);
 }
 
@@ -231,6 +238,41 @@ static void watch_filtered(struct consul_watch *watch)
         report_suspect(watch, "the token's rights hide all instances");
 }
 
+/*
+ * Why an answer without instances proves nothing; NULL: it does. A server that has just started
+ * answers stale reads before it has a leader, and so before it knows what it wrote down. One whose
+ * index is behind the one that the instances came with has lost them, or is not there yet; on a
+ * healthy one a removal moves the index on. What it still says after a while has to be believed.
+ */
+static const char *why_distrusted(const struct consul_watch *watch,
+                                  const struct consul_answer *answer, uint64_t index)
+{
+    if (answer->degraded)
+        return "a server without a leader shows no instances";
+    if (watch->endpoints && watch->endpoints->count > 0 && watch->kind != CONSUL_QUERY &&
+        index < watch->seen &&
+        (watch->distrusted_since == 0 ||
+         env_now(env_of(watch)) < usec_add(watch->distrusted_since, RESTART_TIME)))
+        return "a server that has started anew shows no instances";
+    return NULL;
+}
+
+/* Asks again soon: a parked call would wait for a change that perhaps was long before. */
+static void watch_distrust(struct consul_watch *watch, const char *text)
+{
+    if (!watch->endpoints || watch->endpoints->count == 0) {
+        watch_failed_text(watch, FAILURE_TRANSIENT, text);
+        return;
+    }
+    if (watch->distrusts++ == 0)
+        watch->distrusted_since = env_now(env_of(watch));
+    watch->index = 0;
+    consul_watch_plan(watch,
+                      env_jitter(env_of(watch), consul_watches_recheck_period(watch->watches), 20));
+    if (!watch->suspect || watch->owed)
+        report_suspect(watch, text);
+}
+
 static int parse(const struct consul_watch *watch, const struct consul_answer *answer,
                  struct consul_document *ret_document)
 {
@@ -252,8 +294,10 @@ static void watch_answered(struct consul_watch *watch, const struct consul_answe
     _cleanup_(consul_document_done) struct consul_document document;
     const char *index = http_response_header(answer->response, "X-Consul-Index");
     int r = parse(watch, answer, &document);
+    uint64_t now_at = consul_index_next(0, index);
     enum consul_presence presence;
     struct consul_key key;
+    const char *distrusted;
     bool news;
 
     consul_key_parse(watch->key, &key);
@@ -268,6 +312,12 @@ static void watch_answered(struct consul_watch *watch, const struct consul_answe
     if (!consul_key_is_elsewhere(&key) && watch->kind != CONSUL_QUERY)
         consul_learn_datacenter(consul_of(watch), document.datacenter);
     log_skipped(watch, &document);
+    if (document.entries > 0) {
+        watch->seen = now_at;
+    } else if (!answer->filtered && (distrusted = why_distrusted(watch, answer, now_at))) {
+        watch_distrust(watch, distrusted);
+        return;
+    }
     if (watch->kind != CONSUL_SERVICE || document.entries > 0) {
         if (r == -ENOENT)
             watch_absent(watch, CONSUL_UNTOLD);
@@ -324,7 +374,7 @@ static void watch_ask(struct consul_watch *watch, const struct consul_key *key)
                                             .path = path,
                                             .key = key,
                                             .index = blocks ? watch->index : 0,
-                                            .attempt = watch->pace.failures,
+                                            .attempt = watch->pace.failures + watch->distrusts,
                                             .agent = -1,
                                             .max_body = SERVICE_MAX,
                                         });

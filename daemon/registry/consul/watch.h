@@ -37,6 +37,9 @@ struct consul_watch {
     usec_t planned;
     struct consul_pace pace;
     uint64_t index;
+    uint64_t seen;                  /* index of the last answer with instances */
+    usec_t distrusted_since;        /* an emptiness that such an answer cannot prove; 0: none */
+    unsigned distrusts;             /* such answers in a row: each time another agent is asked */
     struct endpoint_set *endpoints; /* reported last as data; NULL: none was, or absent */
     bool owed;                      /* a report is due, with or without news: want, refresh */
     bool confirmed;                 /* what was reported holds until lost */

@@ -7,12 +7,13 @@
 #include "daemon/registry/consul/consul.h"
 #include "daemon/registry/consul/watch.h"
 
-enum { READS_SPARE = 16 };                /* calls beyond the slots, for reads that do not block */
-#define SPREAD_EACH (20 * USEC_PER_MSEC)  /* a watch, when many start again */
-#define POLL_PERIOD (10 * USEC_PER_SEC)   /* at least */
-#define POLL_EACH   (100 * USEC_PER_MSEC) /* a polled watch: ten reads a second in all */
-#define ASK_AGAIN   USEC_PER_SEC          /* of a key that failed, for who asks for it */
-#define UNUSED_TIME (1200 * USEC_PER_SEC) /* the core refreshes what is used more often */
+enum { READS_SPARE = 16 };                 /* calls beyond the slots, for reads that do not block */
+#define SPREAD_EACH  (20 * USEC_PER_MSEC)  /* a watch, when many start again */
+#define POLL_PERIOD  (10 * USEC_PER_SEC)   /* at least */
+#define POLL_EACH    (100 * USEC_PER_MSEC) /* a polled watch: ten reads a second in all */
+#define RECHECK_EACH (5 * USEC_PER_MSEC)   /* a watch, when a server knows nothing: 200 a second */
+#define ASK_AGAIN    USEC_PER_SEC          /* of a key that failed, for who asks for it */
+#define UNUSED_TIME  (1200 * USEC_PER_SEC) /* the core refreshes what is used more often */
 
 static usec_t now_of(const struct consul_watches *watches)
 {
@@ -59,6 +60,11 @@ usec_t consul_watches_poll_period(const struct consul_watches *watches)
     usec_t all = (HASH_COUNT(watches->table) - watches->parking) * POLL_EACH;
 
     return all > POLL_PERIOD ? all : POLL_PERIOD;
+}
+
+usec_t consul_watches_recheck_period(const struct consul_watches *watches)
+{
+    return USEC_PER_SEC + HASH_COUNT(watches->table) * RECHECK_EACH;
 }
 
 void consul_watches_settle(struct consul_watch *watch, bool asked)

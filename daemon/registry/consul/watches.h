@@ -60,4 +60,7 @@ void consul_watches_release(struct consul_watch *watch);
 /* How often each watch without a slot reads. */
 usec_t consul_watches_poll_period(const struct consul_watches *watches);
 
+/* How often each watch reads whose last answer is not trusted. */
+usec_t consul_watches_recheck_period(const struct consul_watches *watches);
+
 void consul_watches_describe(const struct consul_watches *watches, json_t *object);
