@@ -6,6 +6,7 @@
 #include <nss.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sysexits.h>
 
 #include "daemon/base.h"
 #include "daemon/log.h"
@@ -108,5 +109,7 @@ int main(int argc, char *argv[])
         log_error("nss-sdd cannot start: %s",
                   r == -EBADMSG ? "the configuration has errors" : strerror(-r));
     manager_free(manager);
+    if (r == -EBADMSG)
+        return EX_CONFIG; /* the service manager need not try again */
     return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
