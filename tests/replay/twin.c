@@ -4,6 +4,7 @@
  * twin_report.c, HTTP and DNS in twin_net.c.
  */
 #include "tests/replay/twin_internal.h"
+#include "tests/unit/unit.h"
 
 #include "daemon/config.h"
 
@@ -40,20 +41,41 @@ const char *twin_take_violation(struct twin *twin)
     return violation ? twin_keep(twin, violation) : NULL;
 }
 
-void *twin_keep(struct twin *twin, void *memory)
+void *twin_keep_in(struct twin_kept **list, void *memory)
 {
     struct twin_kept *kept = malloc(sizeof(*kept));
 
-    ck_assert_ptr_nonnull(memory);
-    ck_assert_ptr_nonnull(kept);
+    UNIT_HOLDS(memory);
+    UNIT_HOLDS(kept);
     kept->memory = memory;
-    LL_PREPEND(twin->kept, kept);
+    LL_PREPEND(*list, kept);
     return memory;
+}
+
+char *twin_strdup_in(struct twin_kept **list, const char *text)
+{
+    return text ? twin_keep_in(list, strdup(text)) : NULL;
+}
+
+void twin_kept_free(struct twin_kept **list)
+{
+    struct twin_kept *kept, *next;
+
+    LL_FOREACH_SAFE (*list, kept, next) {
+        free(kept->memory);
+        free(kept);
+    }
+    *list = NULL;
+}
+
+void *twin_keep(struct twin *twin, void *memory)
+{
+    return twin_keep_in(&twin->kept, memory);
 }
 
 char *twin_strdup(struct twin *twin, const char *text)
 {
-    return text ? twin_keep(twin, strdup(text)) : NULL;
+    return twin_strdup_in(&twin->kept, text);
 }
 
 void twin_forbid(struct twin *twin, const char *secret)
@@ -88,7 +110,7 @@ static usec_t now(struct registry_env *env)
 
 static usec_t now_realtime(struct registry_env *env)
 {
-    return twin_of(env)->now + REALTIME_AHEAD;
+    return twin_of(env)->now + (usec_t)twin_of(env)->realtime_ahead;
 }
 
 /* splitmix64 */
@@ -118,7 +140,7 @@ static void timer_set(struct twin *twin, struct env_timer *timer, usec_t at, boo
         DL_DELETE(twin->timers, entry);
     else
         entry = calloc(1, sizeof(*entry));
-    ck_assert_ptr_nonnull(entry);
+    UNIT_HOLDS(entry);
     entry->timer = timer;
     entry->at = at > twin->now ? at : twin->now;
     entry->sequence = twin->sequence++;
@@ -162,7 +184,9 @@ static void run_until(struct twin *twin, usec_t end)
 
         if (twin->timers->at > twin->now)
             firings = 0;
-        twin->now = twin->timers->at;
+        /* After a jump of the clock it is late. */
+        if (twin->timers->at > twin->now)
+            twin->now = twin->timers->at;
         if (++firings > FIRINGS_MAX) {
             twin_violated(twin, "timers fire without end at one instant");
             break;
@@ -170,7 +194,8 @@ static void run_until(struct twin *twin, usec_t end)
         twin_timer_off(&twin->env, timer);
         timer->fire(timer);
     }
-    twin->now = end;
+    if (end > twin->now)
+        twin->now = end;
 }
 
 void twin_run(struct twin *twin)
@@ -194,6 +219,21 @@ void twin_advance(struct twin *twin, usec_t duration)
     run_until(twin, twin->now + duration);
 }
 
+usec_t twin_due(const struct twin *twin)
+{
+    return twin->timers ? twin->timers->at : USEC_INFINITY;
+}
+
+void twin_set_now(struct twin *twin, usec_t now)
+{
+    twin->now = now;
+}
+
+void twin_set_realtime_ahead(struct twin *twin, int64_t ahead)
+{
+    twin->realtime_ahead = ahead;
+}
+
 usec_t twin_next_timer(const struct twin *twin)
 {
     const struct twin_timer *entry;
@@ -213,8 +253,8 @@ static int path_watch(struct registry_env *env, const char *path, void (*changed
     struct env_path_watch *watch = calloc(1, sizeof(*watch));
 
     twin_check_impure(twin, "a path is watched");
-    ck_assert_ptr_nonnull(watch);
-    ck_assert_ptr_nonnull(changed);
+    UNIT_HOLDS(watch);
+    UNIT_HOLDS(changed);
     watch->path = twin_strdup(twin, path);
     watch->changed = changed;
     watch->userdata = userdata;
@@ -252,8 +292,19 @@ void twin_path_changed(struct twin *twin, const char *path)
             found = true;
             watch->changed(watch->userdata);
         }
-    ck_assert_msg(found, "nobody watches %s", path);
+    UNIT_HOLDS_MSG(found, "nobody watches %s", path);
     twin_run(twin);
+}
+
+void twin_path_touched(struct twin *twin, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char directory[4096];
+
+    snprintf(directory, sizeof(directory), "%.*s", slash ? (int)(slash - path) : 0, path);
+    for (struct env_path_watch *watch = twin->watches; watch; watch = watch->next)
+        if (watch->open && (streq(watch->path, path) || streq(watch->path, directory)))
+            watch->changed(watch->userdata);
 }
 
 unsigned twin_path_watches(const struct twin *twin)
@@ -274,7 +325,7 @@ static void log_line(struct registry_env *env, int level, const char *service, c
     struct twin_line *line = calloc(1, sizeof(*line));
 
     (void)service;
-    ck_assert_ptr_nonnull(line);
+    UNIT_HOLDS(line);
     if (strchr(text, '\n'))
         twin_violated(twin, "a log line of more than one line: %s", text);
     twin_check_secrets(twin, "a log line", text);
@@ -371,14 +422,14 @@ static void settings_parse(const struct registry_type *type, const char *key, co
 
     while (item && item->key && !streq(item->key, key))
         item++;
-    ck_assert_msg(item && item->key, "type %s has no key %s", type->name, key);
+    UNIT_HOLDS_MSG(item && item->key, "type %s has no key %s", type->name, key);
     item->parse(item, &value, (char *)config->settings + item->offset);
 }
 
 static void config_check(const struct config_messages *messages)
 {
     for (size_t i = 0; i < messages->count; i++)
-        ck_assert_msg(messages->items[i].warning, "settings: %s", messages->items[i].text);
+        UNIT_HOLDS_MSG(messages->items[i].warning, "settings: %s", messages->items[i].text);
 }
 
 static char **domains_copy(struct twin *twin, const char *const *domains)
@@ -403,7 +454,7 @@ static struct registry_config *config_new(struct twin *twin, const struct regist
     struct registry_config *config = calloc(1, sizeof(*config));
     struct config_messages messages = {0};
 
-    ck_assert_ptr_nonnull(config);
+    UNIT_HOLDS(config);
     *config = (struct registry_config){
         .name = twin_strdup(twin, options->name ?: type->name),
         .type = type,
@@ -419,7 +470,7 @@ static struct registry_config *config_new(struct twin *twin, const struct regist
         .settings = calloc(1, type->settings_size + 1),
         .file = twin_strdup(twin, "twin.registry"),
     };
-    ck_assert_ptr_nonnull(config->settings);
+    UNIT_HOLDS(config->settings);
     for (const struct config_item *item = type->items; item && item->key; item++)
         if (item->fallback)
             settings_parse(type, item->key, item->fallback, config, &messages);
@@ -427,7 +478,7 @@ static struct registry_config *config_new(struct twin *twin, const struct regist
         settings_parse(type, settings[0], settings[1], config, &messages);
     config_check(&messages);
     if (type->verify)
-        ck_assert_int_eq(type->verify(config, &messages), 0);
+        UNIT_HOLDS(type->verify(config, &messages) == 0);
     config_check(&messages);
     config_messages_done(&messages);
     return config;
@@ -443,28 +494,65 @@ static void config_drop(struct registry_config *config)
 
 /* ---- life ---- */
 
-struct twin *twin_new(const struct registry_type *type, const struct twin_options *options)
+static void env_init(struct twin *twin)
 {
-    struct twin *twin = calloc(1, sizeof(*twin));
-
-    ck_assert_ptr_nonnull(twin);
-    ck_assert_uint_ge(type->size, sizeof(struct registry));
-    twin->options = options ? *options : (struct twin_options){0};
-    twin->now = START_BOOTTIME;
-    twin->random = twin->options.seed;
-    twin->registry = calloc(1, type->size);
-    ck_assert_ptr_nonnull(twin->registry);
-    twin->registry->type = type;
-    twin->config = config_new(twin, type, twin->options.settings);
-    twin->registry->config = twin->config;
-    twin->registry->env = &twin->env;
     twin->env = (struct registry_env){
         .ops = &twin_ops,
         .registry = twin->registry,
         .state_directory = twin_strdup(twin, twin->options.state_directory ?: ""),
         .config_directory = twin_strdup(twin, twin->options.config_directory ?: "/nonexistent"),
     };
+}
+
+struct twin *twin_new(const struct registry_type *type, const struct twin_options *options)
+{
+    struct twin *twin = calloc(1, sizeof(*twin));
+
+    UNIT_HOLDS(twin);
+    UNIT_HOLDS(type->size >= sizeof(struct registry));
+    twin->options = options ? *options : (struct twin_options){0};
+    twin->now = START_BOOTTIME;
+    twin->realtime_ahead = REALTIME_AHEAD;
+    twin->random = twin->options.seed;
+    twin->registry = calloc(1, type->size);
+    UNIT_HOLDS(twin->registry);
+    twin->registry->type = type;
+    twin->config = config_new(twin, type, twin->options.settings);
+    twin->registry->config = twin->config;
+    twin->registry->env = &twin->env;
+    env_init(twin);
     return twin;
+}
+
+struct twin *twin_attach(struct registry *registry, const struct twin_options *options,
+                         const struct twin_observer *observer, usec_t now)
+{
+    struct twin *twin = calloc(1, sizeof(*twin));
+
+    UNIT_HOLDS(twin);
+    twin->options = *options;
+    twin->observer = *observer;
+    twin->now = now;
+    twin->realtime_ahead = REALTIME_AHEAD;
+    twin->random = options->seed;
+    twin->registry = registry;
+    twin->attached = twin->running = true;
+    env_init(twin);
+    return twin;
+}
+
+struct registry_env *twin_env(struct twin *twin)
+{
+    return &twin->env;
+}
+
+struct twin *twin_detach(struct twin *twin)
+{
+    if (!twin)
+        return NULL;
+    twin->running = false;
+    twin_check_released(twin);
+    return twin_free(twin);
 }
 
 struct registry *twin_registry(struct twin *twin)
@@ -484,7 +572,6 @@ static void wanted_clear(struct twin *twin)
 
 struct twin *twin_free(struct twin *twin)
 {
-    struct twin_kept *kept, *next_kept;
     struct twin_line *line, *next_line;
     struct env_path_watch *watch, *next_watch;
 
@@ -501,14 +588,13 @@ struct twin *twin_free(struct twin *twin)
         free(line);
     DL_FOREACH_SAFE (twin->watches, watch, next_watch)
         free(watch);
-    config_drop(twin->config);
-    LL_FOREACH_SAFE (twin->kept, kept, next_kept) {
-        free(kept->memory);
-        free(kept);
+    if (!twin->attached) {
+        config_drop(twin->config);
+        free(twin->registry);
     }
+    twin_kept_free(&twin->kept);
     json_decref(twin->description);
     free(twin->violation);
-    free(twin->registry);
     free(twin);
     return NULL;
 }
@@ -517,7 +603,7 @@ struct twin *twin_free(struct twin *twin)
 
 static void enter(struct twin *twin, const char *verb, bool quiet, bool pure)
 {
-    ck_assert_msg(twin->running || streq(verb, "start"), "%s of a registry that is stopped", verb);
+    UNIT_HOLDS_MSG(twin->running || streq(verb, "start"), "%s of a registry that is stopped", verb);
     twin->inside = verb;
     twin->inside_quiet = quiet;
     twin->inside_pure = pure;
@@ -534,7 +620,7 @@ int twin_start(struct twin *twin)
 {
     int r;
 
-    ck_assert_msg(!twin->running, "started twice");
+    UNIT_HOLDS_MSG(!twin->running, "started twice");
     enter(twin, "start", false, false);
     twin->running = true;
     r = twin->registry->type->start(twin->registry);
@@ -543,12 +629,8 @@ int twin_start(struct twin *twin)
     return r;
 }
 
-void twin_stop(struct twin *twin)
+void twin_check_released(struct twin *twin)
 {
-    enter(twin, "stop", true, false);
-    twin->registry->type->stop(twin->registry);
-    twin->inside = NULL;
-    twin->inside_quiet = twin->running = false;
     if (twin_next_timer(twin) != USEC_INFINITY)
         twin_violated(twin, "a timer is still set after stop");
     if (twin_http_open(twin) > 0)
@@ -557,24 +639,50 @@ void twin_stop(struct twin *twin)
         twin_violated(twin, "%u DNS questions are still open after stop", twin_dns_open(twin));
     if (twin_path_watches(twin) > 0)
         twin_violated(twin, "%u paths are still watched after stop", twin_path_watches(twin));
+}
+
+void twin_stop(struct twin *twin)
+{
+    enter(twin, "stop", true, false);
+    twin->registry->type->stop(twin->registry);
+    twin->inside = NULL;
+    twin->inside_quiet = twin->running = false;
+    twin_check_released(twin);
     wanted_clear(twin);
+}
+static void wanted_add(struct twin *twin, const char *key)
+{
+    struct twin_key *entry;
+
+    UNIT_HOLDS(strlen(key) <= REGISTRY_KEY_MAX);
+    HASH_FIND_STR(twin->wanted, key, entry);
+    if (entry)
+        return;
+    entry = calloc(1, sizeof(*entry));
+    UNIT_HOLDS(entry);
+    strcpy(entry->key, key);
+    HASH_ADD_STR(twin->wanted, key, entry);
+}
+
+static void wanted_remove(struct twin *twin, const char *key)
+{
+    struct twin_key *entry;
+
+    HASH_FIND_STR(twin->wanted, key, entry);
+    if (!entry)
+        return;
+    HASH_DEL(twin->wanted, entry);
+    free(entry);
 }
 
 int twin_want(struct twin *twin, const char *key)
 {
-    struct twin_key *entry;
     int r;
 
-    ck_assert_uint_le(strlen(key), REGISTRY_KEY_MAX);
-    HASH_FIND_STR(twin->wanted, key, entry);
     enter(twin, "want", true, false);
     r = twin->registry->type->want(twin->registry, key);
-    if (r >= 0 && !entry) {
-        entry = calloc(1, sizeof(*entry));
-        ck_assert_ptr_nonnull(entry);
-        strcpy(entry->key, key);
-        HASH_ADD_STR(twin->wanted, key, entry);
-    }
+    if (r >= 0)
+        wanted_add(twin, key);
     leave(twin);
     return r;
 }
@@ -591,16 +699,25 @@ int twin_refresh(struct twin *twin, const char *key)
 
 void twin_drop(struct twin *twin, const char *key)
 {
-    struct twin_key *entry;
-
-    HASH_FIND_STR(twin->wanted, key, entry);
-    if (entry) {
-        HASH_DEL(twin->wanted, entry);
-        free(entry);
-    }
+    wanted_remove(twin, key);
     enter(twin, "drop", false, false);
     twin->registry->type->drop(twin->registry, key);
     leave(twin);
+}
+
+void twin_enter_verb(struct twin *twin, const char *verb, const char *key)
+{
+    enter(twin, verb, streq(verb, "want") || streq(verb, "refresh"), false);
+    if (streq(verb, "want"))
+        wanted_add(twin, key);
+    else if (streq(verb, "drop"))
+        wanted_remove(twin, key);
+}
+
+void twin_leave_verb(struct twin *twin)
+{
+    twin->inside = NULL;
+    twin->inside_quiet = twin->inside_pure = false;
 }
 
 void twin_kick(struct twin *twin)
@@ -621,9 +738,9 @@ static void restart(struct twin *twin, struct registry_config *config)
     memset(twin->registry, 0, config->type->size);
     *twin->registry = (struct registry){.type = config->type, .config = config, .env = &twin->env};
     twin->config = config;
-    ck_assert_int_ge(twin_start(twin), 0);
+    UNIT_HOLDS(twin_start(twin) >= 0);
     HASH_ITER (hh, wanted, entry, next) {
-        ck_assert_int_ge(twin_want(twin, entry->key), 0);
+        UNIT_HOLDS(twin_want(twin, entry->key) >= 0);
         HASH_DEL(wanted, entry);
         free(entry);
     }
@@ -674,7 +791,7 @@ const char *twin_resolve_key(struct twin *twin, const char *name)
 {
     struct registry_target target;
 
-    ck_assert_msg(twin_resolve(twin, name, &target) == REGISTRY_TARGET, "%s has no target", name);
+    UNIT_HOLDS_MSG(twin_resolve(twin, name, &target) == REGISTRY_TARGET, "%s has no target", name);
     return twin_strdup(twin, target.key);
 }
 
@@ -684,13 +801,13 @@ const char *twin_reverse(struct twin *twin, const char *address)
     char name[NAME_SIZE];
     int r;
 
-    ck_assert_int_eq(address_from_string(address, &parsed), 0);
+    UNIT_HOLDS(address_from_string(address, &parsed) == 0);
     if (!twin->registry->type->reverse)
         return NULL;
     enter(twin, "reverse", true, true);
     r = twin->registry->type->reverse(twin->registry, &parsed, name);
     leave(twin);
-    ck_assert(r == 0 || r == -ENOENT);
+    UNIT_HOLDS(r == 0 || r == -ENOENT);
     return r == 0 ? twin_strdup(twin, name) : NULL;
 }
 
@@ -699,7 +816,7 @@ const json_t *twin_describe(struct twin *twin)
     json_t *object = json_object();
     char *text;
 
-    ck_assert_ptr_nonnull(object);
+    UNIT_HOLDS(object);
     enter(twin, "describe", true, true);
     twin->registry->type->describe(twin->registry, object);
     leave(twin);

@@ -34,6 +34,9 @@
  *
  * Everything that the twin returns belongs to it and lives until twin_free(), but for calls, which
  * are gone once answered, failed or cancelled. The grpc verbs return -EOPNOTSUPP.
+ *
+ * Several registries that the core runs live on one clock: each has a twin attached (the end of
+ * this header), whose observer hears of calls and reports instead of keeping them.
  */
 #pragma once
 
@@ -187,3 +190,42 @@ void twin_forbid(struct twin *twin, const char *secret);
 
 /* Only with collect_violations: what was found first since the last call, or NULL. */
 const char *twin_take_violation(struct twin *twin);
+
+/* ---- attached: around a registry that somebody else makes, starts and stops ---- */
+
+struct twin_observer {
+    /* A call was made: answer it later, by its verbs above. */
+    void (*http)(void *userdata, struct http_call *call);
+    void (*dns)(void *userdata, struct dns_call *call);
+    /* It is gone: answered, failed, timed out or cancelled. */
+    void (*http_gone)(void *userdata, struct http_call *call);
+    void (*dns_gone)(void *userdata, struct dns_call *call);
+    /* After it was checked. */
+    void (*report)(void *userdata, struct registry *registry, const struct registry_report *report);
+    void *userdata;
+};
+
+/*
+ * A twin whose env `registry` is to use; its config must be set. Of the options the directories,
+ * the seed and collect_violations count. `now`: the clock to begin with.
+ */
+struct twin *twin_attach(struct registry *registry, const struct twin_options *options,
+                         const struct twin_observer *observer, usec_t now);
+struct registry_env *twin_env(struct twin *twin);
+/* After stop(): checks that everything was released, frees. Takes NULL. */
+struct twin *twin_detach(struct twin *twin);
+
+/* Around the verbs of the type that whoever runs the registry calls: what may be done inside. */
+void twin_enter_verb(struct twin *twin, const char *verb, const char *key);
+void twin_leave_verb(struct twin *twin);
+
+/* When something of it falls due (timers, time-outs); USEC_INFINITY: nothing. */
+usec_t twin_due(const struct twin *twin);
+/* Moves the clock without running anything: as after a suspend. */
+void twin_set_now(struct twin *twin, usec_t now);
+/* What date it is, as a distance from the clock: it may jump. */
+void twin_set_realtime_ahead(struct twin *twin, int64_t ahead);
+/* Tells those who watch this file, or its directory. */
+void twin_path_touched(struct twin *twin, const char *path);
+/* Frees calls that are gone; nobody may hold on to one. */
+void twin_prune(struct twin *twin);

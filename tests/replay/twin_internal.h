@@ -53,9 +53,12 @@ struct twin {
     struct registry *registry;
     struct registry_config *config;
     struct twin_options options;
+    struct twin_observer observer;
     usec_t now;
+    int64_t realtime_ahead;
     uint64_t random, sequence;
     bool running, held;
+    bool attached;                  /* registry and config are somebody else's */
     const char *inside;             /* the verb that runs, or NULL */
     bool inside_pure, inside_quiet; /* it may not use the env; it may not report */
     struct twin_timer *timers;      /* in the order of firing */
@@ -76,10 +79,16 @@ void twin_violated(struct twin *twin, const char *format, ...) _printf_(2, 3);
 /* `memory` (of malloc) lives as long as the twin. Aborts the test on NULL. */
 void *twin_keep(struct twin *twin, void *memory);
 char *twin_strdup(struct twin *twin, const char *text); /* NULL stays NULL */
+/* The same, for what lives shorter. */
+void *twin_keep_in(struct twin_kept **kept, void *memory);
+char *twin_strdup_in(struct twin_kept **kept, const char *text);
+void twin_kept_free(struct twin_kept **kept);
 void twin_check_secrets(struct twin *twin, const char *where, const char *text);
 void twin_check_impure(struct twin *twin, const char *what);
 /* Runs what is due now, unless held. */
 void twin_run(struct twin *twin);
+/* What a registry must have released by the end of stop(). */
+void twin_check_released(struct twin *twin);
 
 int twin_timer_set(struct registry_env *env, struct env_timer *timer, usec_t at);
 void twin_timer_off(struct registry_env *env, struct env_timer *timer);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The twin's network: HTTP calls and DNS questions that wait for the test's answer. */
 #include "tests/replay/twin_internal.h"
+#include "tests/unit/unit.h"
 
 #include <stdio.h>
 #include <strings.h>
@@ -23,6 +24,7 @@ struct http_call {
     char *body; /* collected, where the registry does not stream */
     size_t size;
     struct env_timer total, silence;
+    struct twin_kept *kept;
     struct http_call *prev, *next;
 };
 
@@ -31,52 +33,53 @@ struct dns_call {
     struct dns_question question;
     bool open, expected;
     struct env_timer timeout;
+    struct twin_kept *kept;
     struct dns_call *prev, *next;
 };
 
 /* ---- HTTP: the registry's side ---- */
 
-static void *copy_bytes(struct twin *twin, const void *data, size_t size)
+static void *copy_bytes(struct twin_kept **kept, const void *data, size_t size)
 {
     char *copy;
 
     if (!data)
         return NULL;
-    copy = twin_keep(twin, malloc(size + 1));
+    copy = twin_keep_in(kept, malloc(size + 1));
     memcpy(copy, data, size);
     copy[size] = '\0';
     return copy;
 }
 
-static const struct http_header *headers_copy(struct twin *twin, const struct http_header *headers,
-                                              size_t count)
+static const struct http_header *headers_copy(struct twin_kept **kept,
+                                              const struct http_header *headers, size_t count)
 {
     struct http_header *copy;
 
     if (count == 0)
         return NULL;
-    copy = twin_keep(twin, calloc(count, sizeof(*copy)));
+    copy = twin_keep_in(kept, calloc(count, sizeof(*copy)));
     for (size_t i = 0; i < count; i++)
-        copy[i] = (struct http_header){twin_strdup(twin, headers[i].name),
-                                       twin_strdup(twin, headers[i].value)};
+        copy[i] = (struct http_header){twin_strdup_in(kept, headers[i].name),
+                                       twin_strdup_in(kept, headers[i].value)};
     return copy;
 }
 
-static const struct http_tls *tls_copy(struct twin *twin, const struct http_tls *tls)
+static const struct http_tls *tls_copy(struct twin_kept **kept, const struct http_tls *tls)
 {
     struct http_tls *copy;
 
     if (!tls)
         return NULL;
-    copy = copy_bytes(twin, tls, sizeof(*tls));
-    copy->ca_file = twin_strdup(twin, tls->ca_file);
-    copy->ca_path = twin_strdup(twin, tls->ca_path);
-    copy->cert_file = twin_strdup(twin, tls->cert_file);
-    copy->key_file = twin_strdup(twin, tls->key_file);
-    copy->ca_pem = copy_bytes(twin, tls->ca_pem, tls->ca_pem_size);
-    copy->cert_pem = copy_bytes(twin, tls->cert_pem, tls->cert_pem_size);
-    copy->key_pem = copy_bytes(twin, tls->key_pem, tls->key_pem_size);
-    copy->server_name = twin_strdup(twin, tls->server_name);
+    copy = copy_bytes(kept, tls, sizeof(*tls));
+    copy->ca_file = twin_strdup_in(kept, tls->ca_file);
+    copy->ca_path = twin_strdup_in(kept, tls->ca_path);
+    copy->cert_file = twin_strdup_in(kept, tls->cert_file);
+    copy->key_file = twin_strdup_in(kept, tls->key_file);
+    copy->ca_pem = copy_bytes(kept, tls->ca_pem, tls->ca_pem_size);
+    copy->cert_pem = copy_bytes(kept, tls->cert_pem, tls->cert_pem_size);
+    copy->key_pem = copy_bytes(kept, tls->key_pem, tls->key_pem_size);
+    copy->server_name = twin_strdup_in(kept, tls->server_name);
     return copy;
 }
 
@@ -85,6 +88,8 @@ static void http_close(struct http_call *call)
     call->open = false;
     twin_timer_off(&call->twin->env, &call->total);
     twin_timer_off(&call->twin->env, &call->silence);
+    if (call->twin->attached)
+        call->twin->observer.http_gone(call->twin->observer.userdata, call);
 }
 
 static struct http_response http_response(const struct http_call *call)
@@ -120,21 +125,21 @@ int twin_http_start(struct registry_env *env, const struct http_request *request
     struct twin *twin = twin_of(env);
     struct http_call *call = calloc(1, sizeof(*call));
 
-    ck_assert_ptr_nonnull(call);
+    UNIT_HOLDS(call);
     twin_check_impure(twin, "an HTTP call is started");
     if (!request->url || !request->handler || !request->handler->on_done)
         twin_violated(twin, "an HTTP call without URL or on_done");
     call->twin = twin;
     call->open = true;
     call->request = *request;
-    call->request.method = twin_strdup(twin, request->method ?: "GET");
-    call->request.url = twin_strdup(twin, request->url);
-    call->request.unix_socket = twin_strdup(twin, request->unix_socket);
-    call->request.headers = headers_copy(twin, request->headers, request->header_count);
-    call->request.body = copy_bytes(twin, request->body, request->body_size);
-    call->request.username = twin_strdup(twin, request->username);
-    call->request.password = twin_strdup(twin, request->password);
-    call->request.tls = tls_copy(twin, request->tls);
+    call->request.method = twin_strdup_in(&call->kept, request->method ?: "GET");
+    call->request.url = twin_strdup_in(&call->kept, request->url);
+    call->request.unix_socket = twin_strdup_in(&call->kept, request->unix_socket);
+    call->request.headers = headers_copy(&call->kept, request->headers, request->header_count);
+    call->request.body = copy_bytes(&call->kept, request->body, request->body_size);
+    call->request.username = twin_strdup_in(&call->kept, request->username);
+    call->request.password = twin_strdup_in(&call->kept, request->password);
+    call->request.tls = tls_copy(&call->kept, request->tls);
     call->total = (struct env_timer){.fire = http_timed_out, .owner = call};
     call->silence = (struct env_timer){.fire = http_timed_out, .owner = call};
     if (request->timeout > 0 && request->timeout != USEC_INFINITY)
@@ -142,6 +147,8 @@ int twin_http_start(struct registry_env *env, const struct http_request *request
     http_heard(call);
     DL_APPEND(twin->http_calls, call);
     *ret_call = call;
+    if (twin->attached)
+        twin->observer.http(twin->observer.userdata, call);
     return 0;
 }
 
@@ -185,8 +192,8 @@ void twin_expect_no_http(struct twin *twin)
     struct http_call *call;
 
     DL_FOREACH (twin->http_calls, call)
-        ck_assert_msg(!call->open || call->expected, "unexpected call %s %s", call->request.method,
-                      call->request.url);
+        UNIT_HOLDS_MSG(!call->open || call->expected, "unexpected call %s %s", call->request.method,
+                       call->request.url);
 }
 
 unsigned twin_http_open(const struct twin *twin)
@@ -221,14 +228,14 @@ const char *twin_http_request_header(const struct http_call *call, const char *n
 /* Splits "Name: value\nName: value". */
 static void headers_parse(struct http_call *call, const char *headers)
 {
-    char *rest = twin_strdup(call->twin, headers), *line, *colon;
+    char *rest = twin_strdup_in(&call->kept, headers), *line, *colon;
 
     while ((line = rest ? strsep(&rest, "\n") : NULL)) {
         if (*line == '\0')
             continue;
         colon = strchr(line, ':');
-        ck_assert_msg(colon, "header '%s'", line);
-        ck_assert_uint_lt(call->header_count, HEADERS_MAX);
+        UNIT_HOLDS_MSG(colon, "header '%s'", line);
+        UNIT_HOLDS(call->header_count < HEADERS_MAX);
         *colon = '\0';
         call->headers[call->header_count++] = (struct http_header){
             line, colon + 1 + strspn(colon + 1, " ")};
@@ -240,8 +247,8 @@ static void http_take_head(struct http_call *call, int status, const char *heade
     const struct http_handler *handler = call->request.handler;
     struct http_response response;
 
-    ck_assert_msg(call->open, "a call is answered that is gone");
-    ck_assert_msg(!call->headed, "a call has two heads");
+    UNIT_HOLDS_MSG(call->open, "a call is answered that is gone");
+    UNIT_HOLDS_MSG(!call->headed, "a call has two heads");
     call->headed = true;
     call->status = status;
     headers_parse(call, headers);
@@ -256,7 +263,7 @@ static void http_take_body(struct http_call *call, const void *data, size_t size
     const struct http_handler *handler = call->request.handler;
     size_t maximum = call->request.max_body ?: MAX_BODY_DEFAULT;
 
-    ck_assert_msg(call->headed, "a body without head");
+    UNIT_HOLDS_MSG(call->headed, "a body without head");
     http_heard(call);
     if (size > maximum - call->size) {
         http_finish(call, HTTP_TOO_LARGE, "the body is too large");
@@ -264,7 +271,7 @@ static void http_take_body(struct http_call *call, const void *data, size_t size
     }
     if (!handler->on_body) {
         call->body = realloc(call->body, call->size + size + 1);
-        ck_assert_ptr_nonnull(call->body);
+        UNIT_HOLDS(call->body);
         memcpy(call->body + call->size, data, size);
         call->body[call->size + size] = '\0';
     }
@@ -281,14 +288,14 @@ void twin_http_head(struct http_call *call, int status, const char *headers)
 
 void twin_http_chunk(struct http_call *call, const void *data, size_t size)
 {
-    ck_assert_msg(call->open, "a call is answered that is gone");
+    UNIT_HOLDS_MSG(call->open, "a call is answered that is gone");
     http_take_body(call, data, size);
     twin_run(call->twin);
 }
 
 void twin_http_end(struct http_call *call)
 {
-    ck_assert_msg(call->open, "a call is answered that is gone");
+    UNIT_HOLDS_MSG(call->open, "a call is answered that is gone");
     http_finish(call, HTTP_DONE, "");
     twin_run(call->twin);
 }
@@ -313,20 +320,27 @@ void twin_http_reply(struct http_call *call, int status, const char *headers, co
 
 void twin_http_fail(struct http_call *call, enum http_outcome outcome, const char *text)
 {
-    ck_assert_msg(call->open, "a call fails that is gone");
-    ck_assert_msg(outcome != HTTP_DONE && *text, "twin_http_fail() is for failures");
+    UNIT_HOLDS_MSG(call->open, "a call fails that is gone");
+    UNIT_HOLDS_MSG(outcome != HTTP_DONE && *text, "twin_http_fail() is for failures");
     http_finish(call, outcome, text);
     twin_run(call->twin);
 }
 
 /* ---- DNS: the registry's side ---- */
 
+static void dns_close(struct dns_call *call)
+{
+    call->open = false;
+    twin_timer_off(&call->twin->env, &call->timeout);
+    if (call->twin->attached)
+        call->twin->observer.dns_gone(call->twin->observer.userdata, call);
+}
+
 static void dns_finish(struct dns_call *call, const struct dns_result *result)
 {
     struct dns_result whole = *result;
 
-    call->open = false;
-    twin_timer_off(&call->twin->env, &call->timeout);
+    dns_close(call);
     if (!whole.canonical)
         whole.canonical = call->question.name;
     call->question.done(call->question.userdata, &whole);
@@ -350,17 +364,19 @@ int twin_dns_start(struct registry_env *env, const struct dns_question *question
     if (!question->name || name_fold(question->name, SIZE_MAX, name, NULL) == 0)
         return -EINVAL;
     call = calloc(1, sizeof(*call));
-    ck_assert_ptr_nonnull(call);
+    UNIT_HOLDS(call);
     call->twin = twin;
     call->open = true;
     call->question = *question;
-    call->question.name = twin_strdup(twin, question->name);
-    call->question.servers = twin_strdup(twin, question->servers);
+    call->question.name = twin_strdup_in(&call->kept, question->name);
+    call->question.servers = twin_strdup_in(&call->kept, question->servers);
     call->timeout = (struct env_timer){.fire = dns_timed_out, .owner = call};
     twin_timer_set_own(twin, &call->timeout,
                        usec_add(twin->now, question->timeout ?: DNS_TIMEOUT_DEFAULT));
     DL_APPEND(twin->dns_calls, call);
     *ret_call = call;
+    if (twin->attached)
+        twin->observer.dns(twin->observer.userdata, call);
     return 0;
 }
 
@@ -374,8 +390,7 @@ void twin_dns_cancel(struct registry_env *env, struct dns_call *call)
         return;
     DL_FOREACH (twin->dns_calls, known)
         if (known == call && known->open) {
-            call->open = false;
-            twin_timer_off(env, &call->timeout);
+            dns_close(call);
             return;
         }
     twin_violated(twin, "a DNS question is cancelled that is not open");
@@ -405,8 +420,8 @@ void twin_expect_no_dns(struct twin *twin)
     struct dns_call *call;
 
     DL_FOREACH (twin->dns_calls, call)
-        ck_assert_msg(!call->open || call->expected, "unexpected question for %s",
-                      call->question.name);
+        UNIT_HOLDS_MSG(!call->open || call->expected, "unexpected question for %s",
+                       call->question.name);
 }
 
 unsigned twin_dns_open(const struct twin *twin)
@@ -426,7 +441,7 @@ const struct dns_question *twin_dns_question(const struct dns_call *call)
 
 void twin_dns_reply(struct dns_call *call, const struct dns_result *result)
 {
-    ck_assert_msg(call->open, "a question is answered that is gone");
+    UNIT_HOLDS_MSG(call->open, "a question is answered that is gone");
     dns_finish(call, result);
     twin_run(call->twin);
 }
@@ -435,11 +450,11 @@ void twin_dns_reply_addresses(struct dns_call *call, usec_t ttl, const char *add
 {
     struct address list[64];
     size_t count = 0;
-    char *rest = twin_strdup(call->twin, addresses), *word;
+    char *rest = twin_strdup_in(&call->kept, addresses), *word;
 
     while ((word = rest ? strsep(&rest, " ") : NULL)) {
-        ck_assert_uint_lt(count, ELEMENTS(list));
-        ck_assert_msg(address_from_string(word, &list[count++]) == 0, "address '%s'", word);
+        UNIT_HOLDS(count < ELEMENTS(list));
+        UNIT_HOLDS_MSG(address_from_string(word, &list[count++]) == 0, "address '%s'", word);
     }
     twin_dns_reply(call,
                    &(struct dns_result){
@@ -450,15 +465,15 @@ void twin_dns_reply_services(struct dns_call *call, usec_t ttl, const char *serv
 {
     struct dns_srv list[64];
     size_t count = 0;
-    char *rest = twin_strdup(call->twin, services), *word;
+    char *rest = twin_strdup_in(&call->kept, services), *word;
 
     while ((word = rest ? strsep(&rest, ",") : NULL)) {
         struct dns_srv *srv = &list[count++];
 
-        ck_assert_uint_le(count, ELEMENTS(list));
-        ck_assert_msg(sscanf(word, " %hu %hu %hu %253s", &srv->priority, &srv->weight, &srv->port,
-                             srv->target) == 4,
-                      "service '%s'", word);
+        UNIT_HOLDS(count <= ELEMENTS(list));
+        UNIT_HOLDS_MSG(sscanf(word, " %hu %hu %hu %253s", &srv->priority, &srv->weight, &srv->port,
+                              srv->target) == 4,
+                       "service '%s'", word);
         if (streq(srv->target, "."))
             srv->target[0] = '\0';
     }
@@ -469,19 +484,38 @@ void twin_dns_reply_services(struct dns_call *call, usec_t ttl, const char *serv
 
 void twin_dns_fail(struct dns_call *call, enum dns_outcome outcome, usec_t ttl, const char *text)
 {
-    ck_assert_msg(outcome != DNS_DATA, "twin_dns_fail() is for what is no data");
+    UNIT_HOLDS_MSG(outcome != DNS_DATA, "twin_dns_fail() is for what is no data");
     twin_dns_reply(call, &(struct dns_result){.outcome = outcome, .ttl = ttl, .text = text ?: ""});
 }
 
-void twin_calls_free(struct twin *twin)
+static void calls_free(struct twin *twin, bool all)
 {
     struct http_call *http, *next_http;
     struct dns_call *dns, *next_dns;
 
     DL_FOREACH_SAFE (twin->http_calls, http, next_http) {
+        if (!all && http->open)
+            continue;
+        DL_DELETE(twin->http_calls, http);
+        twin_kept_free(&http->kept);
         free(http->body);
         free(http);
     }
-    DL_FOREACH_SAFE (twin->dns_calls, dns, next_dns)
+    DL_FOREACH_SAFE (twin->dns_calls, dns, next_dns) {
+        if (!all && dns->open)
+            continue;
+        DL_DELETE(twin->dns_calls, dns);
+        twin_kept_free(&dns->kept);
         free(dns);
+    }
+}
+
+void twin_calls_free(struct twin *twin)
+{
+    calls_free(twin, true);
+}
+
+void twin_prune(struct twin *twin)
+{
+    calls_free(twin, false);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The twin's reports: checked against the contract, kept as deep copies, matched by the test. */
 #include "tests/replay/twin_internal.h"
+#include "tests/unit/unit.h"
 
 #include <stdio.h>
 
@@ -99,10 +100,15 @@ static const char *const *list_copy(struct twin *twin, const char *const *list)
 void twin_report_record(struct registry_env *env, const struct registry_report *report)
 {
     struct twin *twin = twin_of(env);
-    struct twin_report *copy = calloc(1, sizeof(*copy));
+    struct twin_report *copy;
 
-    ck_assert_ptr_nonnull(copy);
     report_check(twin, report);
+    if (twin->attached) {
+        twin->observer.report(twin->observer.userdata, twin->registry, report);
+        return;
+    }
+    copy = calloc(1, sizeof(*copy));
+    UNIT_HOLDS(copy);
     copy->report = *report;
     copy->report.key = twin_strdup(twin, report->key);
     copy->report.endpoints = endpoint_set_ref(report->endpoints);
@@ -151,10 +157,10 @@ const struct registry_report *twin_expect_report(struct twin *twin, enum registr
 {
     const struct registry_report *report = twin_take_report(twin);
 
-    ck_assert_msg(report, "no report, expected %s of %s", kind_to_string(kind), key ?: "-");
-    ck_assert_msg(report_matches(report, kind, key), "report %s of %s (%s), expected %s of %s",
-                  kind_to_string(report->kind), report->key ?: "-", report->text ?: "",
-                  kind_to_string(kind), key ?: "-");
+    UNIT_HOLDS_MSG(report, "no report, expected %s of %s", kind_to_string(kind), key ?: "-");
+    UNIT_HOLDS_MSG(report_matches(report, kind, key), "report %s of %s (%s), expected %s of %s",
+                   kind_to_string(report->kind), report->key ?: "-", report->text ?: "",
+                   kind_to_string(kind), key ?: "-");
     return report;
 }
 
@@ -176,7 +182,7 @@ const struct registry_report *twin_expect_data(struct twin *twin, const char *ke
 {
     const struct registry_report *report = twin_expect_report(twin, REPORT_DATA, key);
 
-    ck_assert_msg(report->endpoints, "data of %s is an alias", key);
+    UNIT_HOLDS_MSG(report->endpoints, "data of %s is an alias", key);
     ck_assert_str_eq(twin_endpoints(twin, report->endpoints), endpoints);
     return report;
 }
@@ -185,8 +191,8 @@ void twin_expect_no_report(struct twin *twin)
 {
     const struct registry_report *report = twin_take_report(twin);
 
-    ck_assert_msg(!report, "unexpected report %s of %s (%s)", kind_to_string(report->kind),
-                  report->key ?: "-", report->text ?: "");
+    UNIT_HOLDS_MSG(!report, "unexpected report %s of %s (%s)", kind_to_string(report->kind),
+                   report->key ?: "-", report->text ?: "");
 }
 
 void twin_skip_reports(struct twin *twin)
@@ -222,7 +228,7 @@ const char *twin_endpoints(struct twin *twin, const struct endpoint_set *endpoin
     size_t size;
     FILE *out = open_memstream(&text, &size);
 
-    ck_assert_ptr_nonnull(out);
+    UNIT_HOLDS(out);
     for (uint32_t i = 0; i < endpoints->count; i++) {
         fputs(i == 0 ? "" : " ", out);
         show_endpoint(out, &endpoints->endpoints[i]);

@@ -12,6 +12,12 @@
             ck_abort_msg("%s", #condition);                                                        \
     } while (0)
 
+#define UNIT_HOLDS_MSG(condition, ...)                                                             \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            ck_abort_msg(__VA_ARGS__);                                                             \
+    } while (0)
+
 /* Runs the suite; -1 or CK_FORK as usual from the environment. */
 #define UNIT_MAIN(make_suite)                                                                      \
     int main(void)                                                                                 \
