@@ -28,18 +28,33 @@ static const struct verb verbs[] = {
      "  sdctl query 10.0.0.5\n",
      verb_query},
     {"status", "", 0, 0, OPTION_TABLE, "Show the daemon and the state of every registry",
-     "Shows the daemon and, for each configured registry, whether it is up, when it last\n"
-     "answered, how many services are known from it, and its last error.",
+     "Shows the daemon and, for each configured registry, whether it is up and since when, when\n"
+     "it last answered, how many services are known from it, how many of them are stale (served\n"
+     "although nobody confirms them) and since when, when the first of these expires, and the\n"
+     "registry's last error.",
      "  sdctl status\n"
      "  sdctl status --json | jq '.registries[] | select(.state != \"up\")'\n",
      verb_status},
-    {"services", "[REGISTRY]", 0, 1, OPTION_TABLE, "List the services that the daemon knows",
+    {"services", "[REGISTRY]", 0, 1, OPTION_TABLE | OPTION_STALE,
+     "List the services that the daemon knows",
      "Lists the services that the daemon holds now (of one REGISTRY if given): their state, how\n"
-     "many of their instances are usable, when the registry last confirmed them and when a\n"
-     "program last asked. A service appears when it is first asked for.",
+     "many of their instances are usable, when the registry last confirmed them, for how much\n"
+     "longer they are served if it does not, and when a program last asked. A service appears\n"
+     "when it is first asked for.",
      "  sdctl services\n"
-     "  sdctl services consul\n",
+     "  sdctl services consul\n"
+     "  sdctl services --stale\n",
      verb_services},
+    {"statistics", "", 0, 0, OPTION_TABLE | OPTION_RESET, "Show what was counted",
+     "Shows what the daemon counted since its start, or since --reset: lookups that reached it\n"
+     "by what came out and how, how many waited for one name at a time, what readers of the view\n"
+     "announced, and what every registry was asked and said. Lookups that the view answers are\n"
+     "not counted: they cost no system call, so nobody sees them.\n"
+     "--reset is for root and the members of ControlGroup=.",
+     "  sdctl statistics\n"
+     "  sdctl statistics --json | jq .lookups.timed_out\n"
+     "  sdctl statistics --reset\n",
+     verb_statistics},
     {"register", "NAME", 1, 1, OPTION_ID | OPTION_INSTANCE, "Add an instance to the local registry",
      "Adds an instance of the service NAME to the local registry, or replaces the one of the\n"
      "same --id; from the next lookup on programs reach it as NAME.sd.internal (or the domain\n"
@@ -108,6 +123,8 @@ enum {
     ARG_TAG,
     ARG_WEIGHT,
     ARG_ZONE,
+    ARG_STALE,
+    ARG_RESET,
 };
 
 /* One option: how it is given, to which verbs it belongs (0: to all), what help says of it. */
@@ -130,6 +147,8 @@ static const struct option_text {
     {"zone", ARG_ZONE, "ZONE", OPTION_INSTANCE, "where it runs; near instances are preferred"},
     {"config-directory", ARG_CONFIG_DIRECTORY, "DIR", OPTION_CONFIG_DIRECTORY,
      "instead of /etc, /run and /usr/lib/nss-sd"},
+    {"stale", ARG_STALE, NULL, OPTION_STALE, "only services that are stale or expired"},
+    {"reset", ARG_RESET, NULL, OPTION_RESET, "count anew, and show nothing"},
     {"no-legend", ARG_NO_LEGEND, NULL, OPTION_TABLE, "neither headings nor hints"},
     {"json", ARG_JSON, NULL, 0, "the daemon's reply as JSON, for programs"},
     {"runtime-directory", ARG_RUNTIME_DIRECTORY, "DIR", 0,
@@ -269,6 +288,12 @@ static int parse_option(struct command *command, int value, const char *text)
         break;
     case ARG_TARGET:
         options->target = text;
+        break;
+    case ARG_STALE:
+        options->stale = true;
+        break;
+    case ARG_RESET:
+        options->reset = true;
         break;
     case ARG_ZONE:
         options->zone = text;

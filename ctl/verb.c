@@ -57,6 +57,14 @@ const char *age_text(json_int_t usec, char buffer[static SPAN_SIZE + 8])
     return buffer;
 }
 
+void print_word(const char *word)
+{
+    _cleanup_(freep) char *printable = text_printable(word);
+    enum style style = style_of_word(word);
+
+    printf("%s%s%s", style_begin(style), printable, style_end(style));
+}
+
 void messages_print(const json_t *messages)
 {
     size_t index;

@@ -22,6 +22,8 @@ struct options {
     const char *runtime_directory;
     bool json;
     bool no_legend;
+    bool stale; /* only what is stale */
+    bool reset;
     int family; /* 0 both, 4, 6 */
     const char *config_directory;
     const char *id, *zone, *target;
@@ -37,6 +39,8 @@ enum {
     OPTION_ID = 1u << 2,
     OPTION_INSTANCE = 1u << 3, /* what describes an instance */
     OPTION_TABLE = 1u << 4,
+    OPTION_STALE = 1u << 5,
+    OPTION_RESET = 1u << 6,
 };
 
 struct verb {
@@ -53,6 +57,7 @@ struct verb {
 int verb_query(const struct options *options, int argc, char **argv);
 int verb_status(const struct options *options, int argc, char **argv);
 int verb_services(const struct options *options, int argc, char **argv);
+int verb_statistics(const struct options *options, int argc, char **argv);
 int verb_register(const struct options *options, int argc, char **argv);
 int verb_deregister(const struct options *options, int argc, char **argv);
 int verb_flush(const struct options *options, int argc, char **argv);
@@ -81,6 +86,9 @@ json_int_t member_number(const json_t *object, const char *name);
 
 /* "2min 5s ago"; "never" for a negative age. */
 const char *age_text(json_int_t usec, char buffer[static SPAN_SIZE + 8]);
+
+/* A word of the daemon's in its style: sequences and word are printed. */
+void print_word(const char *word);
 
 /* The messages of a configuration, one line each: "file:line: error: text". */
 void messages_print(const json_t *messages);

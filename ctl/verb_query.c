@@ -88,8 +88,7 @@ static void print_endpoints(const struct options *options, const json_t *answer)
         return;
     table_print(table, !options->no_legend);
     if (member_number(answer, "endpoints_more") > 0)
-        printf("... and %lld more instances\n",
-               (long long)member_number(answer, "endpoints_more"));
+        printf("... and %lld more instances\n", (long long)member_number(answer, "endpoints_more"));
     if (!options->no_legend)
         putchar('\n');
 }
@@ -118,24 +117,48 @@ static size_t addresses_count(const json_t *answer, int family)
     return count;
 }
 
-/* ", fresh, confirmed 2s ago by registry consul" and what else there is to say. */
+/* " (down for 5min)": a registry that is not up explains the rest. */
+static void print_registry_state(const json_t *answer)
+{
+    const char *state = member_text(answer, "registry_state");
+    json_int_t since = member_number(answer, "registry_state_for_usec");
+    char span[SPAN_SIZE];
+
+    if (!*state || streq(state, "up"))
+        return;
+    printf(" (");
+    print_word(state);
+    if (since >= 0)
+        printf(" for %s", span_to_string((usec_t)since, span));
+    putchar(')');
+}
+
+/* ", stale for 5min, confirmed 6min ago by registry consul" and what else there is to say. */
 static void print_origin(const json_t *answer)
 {
     const char *state = member_text(answer, "state"), *registry = member_text(answer, "registry");
-    json_int_t stale_for = member_number(answer, "stale_for_usec");
-    char age[SPAN_SIZE + 8], left[SPAN_SIZE];
+    json_int_t stale_for = member_number(answer, "stale_for_usec"),
+               stale_since = member_number(answer, "stale_since_usec");
+    char age[SPAN_SIZE + 8], span[SPAN_SIZE];
     _cleanup_(freep) char *printable = text_printable(registry);
-    enum style style = style_of_word(state);
 
-    if (*state)
-        printf(", %s%s%s", style_begin(style), state, style_end(style));
+    if (*state) {
+        printf(", ");
+        print_word(state);
+    }
+    if (stale_since >= 0)
+        printf(" for %s", span_to_string((usec_t)stale_since, span));
     if (member_number(answer, "age_usec") >= 0)
         printf(", confirmed %s", age_text(member_number(answer, "age_usec"), age));
     if (*registry)
         printf(" %s registry %s", member_number(answer, "age_usec") >= 0 ? "by" : "from",
                printable);
+    if (*registry)
+        print_registry_state(answer);
+    if (json_is_true(json_object_get(answer, "restored")))
+        printf(", read from disk");
     if (streq(state, "stale") && stale_for >= 0)
-        printf(", served for another %s", span_to_string((usec_t)stale_for, left));
+        printf(", served for another %s", span_to_string((usec_t)stale_for, span));
 }
 
 static void print_error(const json_t *answer)

@@ -37,28 +37,69 @@ static void print_daemon(const json_t *status)
     print_line("Log level", member_text(status, "log_level"));
 }
 
+/* "3 for 2h": how many are stale or expired, and since when the first of them. */
+static void add_stale(struct table *table, const json_t *registry)
+{
+    json_int_t stale = member_number(registry, "stale"),
+               expired = member_number(registry, "expired"),
+               since = member_number(registry, "stale_since_usec");
+    char span[SPAN_SIZE];
+
+    if (stale + expired > 0 && since >= 0)
+        table_cell(table, expired > 0 ? STYLE_BAD : STYLE_DOUBTFUL, "%lld for %s",
+                   (long long)(stale + expired), span_to_string((usec_t)since, span));
+    else
+        table_cell(table, STYLE_PLAIN, "%s", stale == 0 && expired == 0 ? "0" : "");
+}
+
 static void add_registry(struct table *table, const json_t *registry)
 {
-    const char *error = member_text(registry, "last_error");
-    json_int_t error_age = member_number(registry, "last_error_usec");
-    char age[SPAN_SIZE + 8];
+    const char *error = member_text(registry, "last_error"),
+               *state = member_text(registry, "state");
+    json_int_t error_age = member_number(registry, "last_error_usec"),
+               since = member_number(registry, "state_for_usec");
+    char age[SPAN_SIZE + 8], span[SPAN_SIZE];
 
     table_cell(table, STYLE_PLAIN, "%s", member_text(registry, "name"));
     table_cell(table, STYLE_PLAIN, "%s", member_text(registry, "type"));
-    table_word(table, member_text(registry, "state"));
+    table_cell(table, style_of_word(state), "%s%s%s", state, since >= 0 ? " for " : "",
+               since >= 0 ? span_to_string((usec_t)since, span) : "");
     table_cell(table, STYLE_PLAIN, "%s",
                age_text(member_number(registry, "last_answer_usec"), age));
     table_cell(table, STYLE_PLAIN, "%lld", (long long)member_number(registry, "services"));
+    add_stale(table, registry);
     if (*error && error_age >= 0)
         table_cell(table, STYLE_PLAIN, "%s (%s)", error, age_text(error_age, age));
     else
         table_cell(table, STYLE_PLAIN, "%s", error);
 }
 
+/* One sentence a registry whose services are not confirmed: what to expect when. */
+static void print_outlook(const json_t *registry)
+{
+    _cleanup_(freep) char *name = text_printable(member_text(registry, "name"));
+    json_int_t stale = member_number(registry, "stale"),
+               expired = member_number(registry, "expired"),
+               end = member_number(registry, "first_expires_usec");
+    char span[SPAN_SIZE];
+
+    if (stale > 0)
+        printf("%s: %lld service%s served stale, ", name, (long long)stale,
+               stale == 1 ? " is" : "s are");
+    if (stale > 0 && end >= 0)
+        printf("%s expires in %s.\n", stale == 1 ? "which" : "the first",
+               span_to_string((usec_t)end, span));
+    else if (stale > 0)
+        printf("without an end.\n");
+    if (expired > 0)
+        printf("%s: %lld service%s expired: lookups of %s fail.\n", name, (long long)expired,
+               expired == 1 ? " has" : "s have", expired == 1 ? "it" : "them");
+}
+
 int verb_status(const struct options *options, int argc, char **argv)
 {
-    static const char *const headings[] = {"NAME",      "TYPE",       "STATE", "LAST ANSWER",
-                                           ">SERVICES", "LAST ERROR", NULL};
+    static const char *const headings[] = {"NAME",      "TYPE",  "STATE",      "LAST ANSWER",
+                                           ">SERVICES", "STALE", "LAST ERROR", NULL};
     _cleanup_(table_freep) struct table *table = table_new(headings);
     _cleanup_(json_decrefp) json_t *status = NULL;
     int r = control_call(options, "Status", json_object(), &status);
@@ -78,43 +119,64 @@ int verb_status(const struct options *options, int argc, char **argv)
     if (table_rows(table) > 0)
         table_print(table, !options->no_legend);
     print_count(options, table_rows(table), "registry", "registries");
+    if (!options->no_legend)
+        json_array_foreach (json_object_get(status, "registries"), index, registry)
+            print_outlook(registry);
     return EXIT_SUCCESS;
 }
 
 /* ---- services ---- */
 
+/* "stale for 2h", "fresh" */
+static void add_state(struct table *table, const json_t *service)
+{
+    const char *state = member_text(service, "state");
+    json_int_t since = member_number(service, "stale_since_usec");
+    char span[SPAN_SIZE];
+
+    table_cell(table, style_of_word(state), "%s%s%s", state, since >= 0 ? " for " : "",
+               since >= 0 ? span_to_string((usec_t)since, span) : "");
+}
+
 static void add_service(struct table *table, const json_t *service)
 {
-    json_int_t idle = member_number(service, "idle_usec");
-    char age[SPAN_SIZE + 8];
+    json_int_t idle = member_number(service, "idle_usec"),
+               left = member_number(service, "stale_for_usec");
+    char age[SPAN_SIZE + 8], span[SPAN_SIZE];
 
     table_cell(table, STYLE_PLAIN, "%s", member_text(service, "registry"));
     table_cell(table, STYLE_PLAIN, "%s", member_text(service, "key"));
-    table_word(table, member_text(service, "state"));
+    add_state(table, service);
     table_cell(table, STYLE_PLAIN, "%lld of %lld", (long long)member_number(service, "usable"),
                (long long)member_number(service, "endpoints"));
-    table_cell(table, STYLE_PLAIN, "%s", age_text(member_number(service, "age_usec"), age));
+    table_cell(table, STYLE_PLAIN, "%s%s", age_text(member_number(service, "age_usec"), age),
+               json_is_true(json_object_get(service, "restored")) ? ", from disk" : "");
+    table_cell(table, STYLE_PLAIN, "%s", left >= 0 ? span_to_string((usec_t)left, span) : "");
     table_cell(table, STYLE_PLAIN, "%s", age_text(idle, age));
     table_cell(table, STYLE_PLAIN, "%s", member_text(service, "error"));
 }
 
 int verb_services(const struct options *options, int argc, char **argv)
 {
-    static const char *const headings[] = {"REGISTRY",  "SERVICE",    "STATE",      ">USABLE",
-                                           "CONFIRMED", "LAST ASKED", "LAST ERROR", NULL};
+    static const char *const headings[] = {"REGISTRY",   "SERVICE",    "STATE",
+                                           ">USABLE",    "CONFIRMED",  "EXPIRES IN",
+                                           "LAST ASKED", "LAST ERROR", NULL};
     _cleanup_(table_freep) struct table *table = table_new(headings);
     _cleanup_(json_decrefp) json_t *reply = NULL;
-    int r = control_call(options, "Services",
-                         json_pack("{s:s*}", "registry", argc > 0 ? argv[0] : NULL), &reply);
+    json_t *parameters = json_pack("{s:s*}", "registry", argc > 0 ? argv[0] : NULL), *service;
     size_t index;
-    json_t *service;
+    int r;
 
+    if (options->stale)
+        json_object_set_new(parameters, "stale", json_true());
+    r = control_call(options, "Services", parameters, &reply);
     if (r != EXIT_SUCCESS || options->json)
         return r;
     json_array_foreach (json_object_get(reply, "services"), index, service)
         add_service(table, service);
     if (table_rows(table) > 0)
         table_print(table, !options->no_legend);
-    print_count(options, table_rows(table), "service", "services");
+    print_count(options, table_rows(table), options->stale ? "service is stale" : "service",
+                options->stale ? "services are stale" : "services");
     return EXIT_SUCCESS;
 }

@@ -9,6 +9,7 @@
 #include "daemon/log.h"
 #include "daemon/notify.h"
 #include "daemon/registry/local.h"
+#include "daemon/statistics.h"
 #include "nss-sd/wire.h"
 #include <config.h>
 
@@ -26,7 +27,8 @@ struct query {
 struct backend {
     struct backend_parts parts;
     struct query *queries;
-    char status[256]; /* as the service manager knows it */
+    usec_t counted_since; /* the counters */
+    char status[256];     /* as the service manager knows it */
 };
 
 static usec_t backend_now(const struct backend *backend)
@@ -160,13 +162,13 @@ static json_t *backend_status(void *userdata)
     return json_pack(
         "{s:s, s:i, s:I, s:s, s:I, s:I, s:o, s:s, s:o}", "version", PACKAGE_VERSION, "pid",
         (int)getpid(), "uptime_usec", (json_int_t)(describe.now - parts->started_at), "view", view,
-        "lookups", (json_int_t)lookup_server_requests(parts->lookup_server), "connections",
-        (json_int_t)lookup_server_connections(parts->lookup_server), "zone",
+        "lookups", (json_int_t)lookup_server_counters(parts->lookup_server)->requests,
+        "connections", (json_int_t)lookup_server_connections(parts->lookup_server), "zone",
         *zone ? json_string(zone) : json_null(), "log_level", log_level_to_string(log_get_level()),
         "registries", describe_registries(&describe));
 }
 
-static json_t *backend_services(void *userdata, const char *registry)
+static json_t *backend_services(void *userdata, const char *registry, bool stale)
 {
     struct backend *backend = userdata;
     struct describe describe = describe_of(backend);
@@ -174,7 +176,39 @@ static json_t *backend_services(void *userdata, const char *registry)
 
     if (registry)
         index = registries_find(backend->parts.registries, registry);
-    return index < 0 ? NULL : describe_services(&describe, (unsigned)index);
+    return index < 0 ? NULL : describe_services(&describe, (unsigned)index, stale);
+}
+
+static struct statistics_parts statistics_of(const struct backend *backend)
+{
+    const struct backend_parts *parts = &backend->parts;
+
+    return (struct statistics_parts){
+        .lookup_server = parts->lookup_server,
+        .resolver = parts->resolver,
+        .interest = parts->interest,
+        .publisher = parts->publisher,
+        .store = parts->store,
+        .registries = parts->registries,
+    };
+}
+
+static json_t *backend_statistics(void *userdata)
+{
+    struct backend *backend = userdata;
+    struct statistics_parts parts = statistics_of(backend);
+    usec_t now = backend_now(backend);
+
+    return statistics_to_json(&parts, now - backend->counted_since, now);
+}
+
+static void backend_statistics_reset(void *userdata)
+{
+    struct backend *backend = userdata;
+    struct statistics_parts parts = statistics_of(backend);
+
+    statistics_reset(&parts);
+    backend->counted_since = backend_now(backend);
 }
 
 /* ---- Register, Deregister ---- */
@@ -270,8 +304,10 @@ struct backend *backend_new(const struct backend_parts *parts)
 {
     struct backend *backend = calloc(1, sizeof(*backend));
 
-    if (backend)
-        backend->parts = *parts;
+    if (!backend)
+        return NULL;
+    backend->parts = *parts;
+    backend->counted_since = parts->started_at;
     return backend;
 }
 
@@ -294,6 +330,8 @@ void backend_fill(struct backend *backend, struct control_backend *ret_control)
         .query_address = backend_query_address,
         .status = backend_status,
         .services = backend_services,
+        .statistics = backend_statistics,
+        .statistics_reset = backend_statistics_reset,
         .register_instance = backend_register,
         .deregister_instance = backend_deregister,
         .flush = backend_flush,

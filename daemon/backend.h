@@ -6,7 +6,9 @@
 #pragma once
 
 #include "daemon/control.h"
+#include "daemon/interest.h"
 #include "daemon/lookup_server.h"
+#include "daemon/publisher.h"
 #include "daemon/registries.h"
 #include "daemon/resolver.h"
 
@@ -22,6 +24,8 @@ struct backend_parts {
     struct resolver *resolver;
     const struct resolver_hooks *hooks;
     struct lookup_server *lookup_server;
+    struct interest *interest;
+    struct publisher *publisher;
     const char *runtime_directory;
     usec_t started_at;
     int (*reload)(void *userdata, struct config_messages *messages);

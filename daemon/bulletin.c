@@ -235,38 +235,20 @@ static void heap_say(const struct chapter *chapter, enum store_notice notice, st
 
 /* ---- registries ---- */
 
-struct stale_count {
-    usec_t now, first_end;
-    unsigned stale;
-};
-
-static void count_stale(void *userdata, struct service *service)
-{
-    struct stale_count *count = userdata;
-    struct service_facts facts;
-
-    service_facts(service, count->now, &facts);
-    if (facts.state != FRESHNESS_STALE)
-        return;
-    count->stale++;
-    if (facts.until < count->first_end)
-        count->first_end = facts.until;
-}
-
 /* "; 12 services are served stale, the first for another 2d 3h" */
 static void stale_text(const struct bulletin *bulletin, unsigned index, usec_t now,
                        char text[static TEXT_SIZE])
 {
-    struct stale_count count = {.now = now, .first_end = USEC_INFINITY};
+    struct store_summary summary;
     char left[SPAN_SIZE + 16];
 
-    store_each(bulletin->store, index, count_stale, &count);
-    if (count.stale == 0)
+    store_summarize(bulletin->store, index, now, &summary);
+    if (summary.stale == 0)
         snprintf(text, TEXT_SIZE, "; none of its services is served stale");
     else
-        snprintf(text, TEXT_SIZE, "; %u of its services %s served stale, %s%s", count.stale,
-                 count.stale == 1 ? "is" : "are", count.stale == 1 ? "" : "the first ",
-                 left_text(count.first_end, now, left));
+        snprintf(text, TEXT_SIZE, "; %zu of its services %s served stale, %s%s", summary.stale,
+                 summary.stale == 1 ? "is" : "are", summary.stale == 1 ? "" : "the first ",
+                 left_text(summary.first_expires, now, left));
 }
 
 static void condition_say(const struct bulletin *bulletin, unsigned index, struct chapter *chapter,
@@ -313,6 +295,8 @@ static void full_settle(const struct bulletin *bulletin, unsigned index, struct 
     struct log_context context = {.registry = facts->name};
     uint64_t refused = store_counters(bulletin->store, index)->refused;
 
+    if (refused < chapter->refused) /* somebody set the counters to zero */
+        chapter->refused = 0;
     if (refused == chapter->refused ||
         (chapter->full_said_at > 0 && now < chapter->full_said_at + QUIET))
         return;

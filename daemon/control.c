@@ -30,6 +30,7 @@ struct control_server {
     uid_t own_uid;
     gid_t group;
     bool has_group;
+    uint64_t calls; /* of our methods, since the start or the last reset */
 };
 
 /* A call that the backend answers later. */
@@ -40,7 +41,7 @@ struct control_reply {
 
 /* ---- parameters ---- */
 
-enum kind { STRING = 1, INTEGER, STRINGS };
+enum kind { STRING = 1, INTEGER, STRINGS, BOOLEAN };
 
 struct parameter {
     const char *name;
@@ -83,6 +84,8 @@ static bool kind_ok(const json_t *value, enum kind kind)
         return json_is_integer(value);
     case STRINGS:
         return strings_ok(value);
+    case BOOLEAN:
+        return json_is_boolean(value);
     }
     return false;
 }
@@ -264,12 +267,23 @@ static void method_status(struct request *request)
 static void method_services(struct request *request)
 {
     const char *registry = request_text(request, "registry");
-    json_t *services = request->backend->services(request->backend->userdata, registry);
+    bool stale = json_is_true(json_object_get(request->parameters, "stale"));
+    json_t *services = request->backend->services(request->backend->userdata, registry, stale);
 
     if (!services && registry)
         invalid_value(request, "registry", "there is no registry of this name");
     else
         reply_or_busy(request, services ? json_pack("{s:o}", "services", services) : NULL);
+}
+
+static void method_statistics(struct request *request)
+{
+    json_t *statistics = request->backend->statistics(request->backend->userdata);
+
+    if (statistics)
+        json_object_set_new(statistics, "control_calls",
+                            json_integer((json_int_t)request->server->calls));
+    reply_or_busy(request, statistics);
 }
 
 static void method_log_level(struct request *request)
@@ -508,6 +522,14 @@ json_t *control_messages_to_json(const struct config_messages *messages)
     return array;
 }
 
+static void method_reset_statistics(struct request *request)
+{
+    request->backend->statistics_reset(request->backend->userdata);
+    request->server->calls = 0;
+    log_change(request, "Statistics reset", "", "");
+    varlink_reply(request->call, NULL);
+}
+
 static void method_reload(struct request *request)
 {
     struct config_messages messages = {0};
@@ -529,7 +551,9 @@ static const struct method methods[] = {
     {"Query", method_query, false, {{"name", STRING, true}, {"family", INTEGER}}},
     {"QueryAddress", method_query_address, false, {{"address", STRING, true}}},
     {"Status", method_status, false, {{0}}},
-    {"Services", method_services, false, {{"registry", STRING}}},
+    {"Services", method_services, false, {{"registry", STRING}, {"stale", BOOLEAN}}},
+    {"Statistics", method_statistics, false, {{0}}},
+    {"ResetStatistics", method_reset_statistics, true, {{0}}},
     {"Register",
      method_register,
      true,
@@ -558,6 +582,7 @@ static bool on_call(void *userdata, struct varlink_call *call, const char *name,
 
         if (!streq(methods[i].name, name))
             continue;
+        server->calls++;
         wrong = parameters_check(&methods[i], parameters);
         if (methods[i].privileged && !varlink_call_privileged(call))
             varlink_permission_denied(call);

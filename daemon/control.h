@@ -41,7 +41,10 @@ struct control_backend {
     int (*query_address)(void *userdata, const struct address *address, char **ret_name,
                          char **ret_registry); /* -ENOENT */
     json_t *(*status)(void *userdata);
-    json_t *(*services)(void *userdata, const char *registry); /* array; NULL: no such registry */
+    /* Array; `stale`: only those that are stale or expired. NULL: no such registry. */
+    json_t *(*services)(void *userdata, const char *registry, bool stale);
+    json_t *(*statistics)(void *userdata);
+    void (*statistics_reset)(void *userdata);
     /* -ENOENT: no local registry; -EINVAL; -EROFS: stands in a file; -ENOSPC: its limit. `ret_id`
      * is the caller's to free. */
     int (*register_instance)(void *userdata, const struct control_registration *registration,

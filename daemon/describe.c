@@ -120,6 +120,19 @@ static json_t *selector_text(const struct selector *selector)
     return json_sprintf("%s %s", words[selector->kind], selector->value);
 }
 
+/* How it stands with the confirmation: the same words of a service and of an answer. */
+static void add_freshness(json_t *object, const struct service_facts *facts, usec_t now)
+{
+    json_object_set_new(object, "state", json_string(freshness_state_to_string(facts->state)));
+    json_object_set_new(object, "age_usec", age(facts->confirmed_at, now));
+    json_object_set_new(object, "stale_since_usec", age(facts->stale_since, now));
+    json_object_set_new(object, "restored", json_boolean(facts->restored));
+    if (facts->state == FRESHNESS_FRESH)
+        json_object_set_new(object, "fresh_for_usec", span(facts->until, now));
+    if (facts->state == FRESHNESS_STALE)
+        json_object_set_new(object, "stale_for_usec", span(facts->until, now));
+}
+
 /* What the name rests on: registry, service, its state and endpoints. */
 static void add_service(const struct describe *describe, const char *name, json_t *object)
 {
@@ -133,6 +146,10 @@ static void add_service(const struct describe *describe, const char *name, json_
         return;
     registries_facts(describe->registries, owner.registry, &registry);
     json_object_set_new(object, "registry", json_string(registry.name));
+    json_object_set_new(object, "registry_state",
+                        json_string(registry_condition_to_string(registry.condition)));
+    json_object_set_new(object, "registry_state_for_usec",
+                        age(registry.condition_since, describe->now));
     if (registries_meaning(describe->registries, &owner, name, &target) != REGISTRY_TARGET)
         return;
     json_object_set_new(object, "key", json_string(target.key));
@@ -141,13 +158,8 @@ static void add_service(const struct describe *describe, const char *name, json_
     if (!service)
         return;
     service_facts(service, describe->now, &facts);
-    json_object_set_new(object, "state", json_string(freshness_state_to_string(facts.state)));
-    json_object_set_new(object, "age_usec", age(facts.confirmed_at, describe->now));
+    add_freshness(object, &facts, describe->now);
     json_object_set_new(object, "error", text_or_null(facts.error));
-    if (facts.state == FRESHNESS_FRESH)
-        json_object_set_new(object, "fresh_for_usec", span(facts.until, describe->now));
-    if (facts.state == FRESHNESS_STALE)
-        json_object_set_new(object, "stale_for_usec", span(facts.until, describe->now));
     if (!facts.endpoints)
         return;
     json_object_set_new(object, "endpoints",
@@ -183,10 +195,12 @@ json_t *describe_answer(const struct describe *describe, const void *payload, si
     if (!answer_parse(payload, size, &answer))
         return NULL;
     object = json_pack(
-        "{s:s, s:n, s:n, s:n, s:n, s:n, s:s, s:s, s:n, s:n, s:n, s:i, s:o, s:[], s:i, s:n}", "name",
-        answer.name, "canonical", "registry", "key", "selector", "state", "status4",
-        status_word(answer.head->status4), "status6", status_word(answer.head->status6), "age_usec",
-        "fresh_for_usec", "stale_for_usec", "limit", (int)answer.head->limit, "addresses",
+        "{s:s, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:s, s:s, s:n, s:n, s:n, s:n, s:b, s:i, s:o, "
+        "s:[], s:i, s:n}",
+        "name", answer.name, "canonical", "registry", "registry_state", "registry_state_for_usec",
+        "key", "selector", "state", "status4", status_word(answer.head->status4), "status6",
+        status_word(answer.head->status6), "age_usec", "fresh_for_usec", "stale_for_usec",
+        "stale_since_usec", "restored", 0, "limit", (int)answer.head->limit, "addresses",
         answer_addresses(&answer), "endpoints", "endpoints_more", 0, "error");
     if (!object)
         return NULL;
@@ -202,6 +216,7 @@ json_t *describe_answer(const struct describe *describe, const void *payload, si
 
 struct service_list {
     const struct describe *describe;
+    bool stale;
     json_t *array;
 };
 
@@ -220,51 +235,53 @@ static void list_service(void *userdata, struct service *service)
     struct registry_facts registry;
     struct service_facts facts;
     usec_t now = list->describe->now;
+    json_t *object;
 
     service_facts(service, now, &facts);
+    if (list->stale && facts.stale_since == 0)
+        return;
     registries_facts(list->describe->registries, facts.registry, &registry);
-    json_array_append_new(
-        list->array,
-        json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:o, s:o}", "registry",
-                  registry.name ? registry.name : "", "key", facts.key, "state",
-                  freshness_state_to_string(facts.state), "age_usec", age(facts.confirmed_at, now),
-                  "endpoints", (json_int_t)(facts.endpoints ? facts.endpoints->count : 0), "usable",
-                  (json_int_t)count_usable(facts.endpoints), "idle_usec", age(facts.used_at, now),
-                  "error", text_or_null(facts.error)));
+    object = json_pack("{s:s, s:s, s:n, s:n, s:I, s:I, s:o, s:o}", "registry",
+                       registry.name ? registry.name : "", "key", facts.key, "fresh_for_usec",
+                       "stale_for_usec", "endpoints",
+                       (json_int_t)(facts.endpoints ? facts.endpoints->count : 0), "usable",
+                       (json_int_t)count_usable(facts.endpoints), "idle_usec",
+                       age(facts.used_at, now), "error", text_or_null(facts.error));
+    add_freshness(object, &facts, now);
+    json_array_append_new(list->array, object);
 }
 
-json_t *describe_services(const struct describe *describe, unsigned registry)
+json_t *describe_services(const struct describe *describe, unsigned registry, bool stale)
 {
-    struct service_list list = {.describe = describe, .array = json_array()};
+    struct service_list list = {.describe = describe, .stale = stale, .array = json_array()};
 
     store_each(describe->store, registry, list_service, &list);
     return list.array;
-}
-
-static void count_service(void *userdata, struct service *service)
-{
-    (void)service;
-    ++*(json_int_t *)userdata;
 }
 
 static json_t *describe_registry(const struct describe *describe, unsigned index,
                                  const struct registry_facts *facts)
 {
     json_t *domains = json_array(), *details = json_object();
-    json_int_t services = 0;
+    struct store_summary summary;
 
     for (size_t i = 0; facts->config->domains && facts->config->domains[i]; i++)
         json_array_append_new(domains, json_string(facts->config->domains[i]));
     if (facts->registry)
         facts->registry->type->describe(facts->registry, details);
-    store_each(describe->store, index, count_service, &services);
-    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:I, s:o}", "name", facts->name,
-                     "type", facts->type, "domains", domains, "state",
+    store_summarize(describe->store, index, describe->now, &summary);
+    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:o}",
+                     "name", facts->name, "type", facts->type, "domains", domains, "state",
                      registry_condition_to_string(facts->condition), "state_for_usec",
                      age(facts->condition_since, describe->now), "last_answer_usec",
                      age(facts->answered_at, describe->now), "last_error",
                      text_or_null(facts->error), "last_error_usec",
-                     age(facts->error_at, describe->now), "services", services, "details", details);
+                     age(facts->error_at, describe->now), "services", (json_int_t)summary.services,
+                     "stale", (json_int_t)summary.stale, "expired", (json_int_t)summary.expired,
+                     "stale_since_usec", age(summary.stale_since, describe->now),
+                     "first_expires_usec",
+                     summary.stale > 0 ? span(summary.first_expires, describe->now) : json_null(),
+                     "details", details);
 }
 
 json_t *describe_registries(const struct describe *describe)

@@ -24,5 +24,6 @@ json_t *describe_answer(const struct describe *describe, const void *payload, si
 /* Array of Registry. */
 json_t *describe_registries(const struct describe *describe);
 
-/* Array of Service, of one registry or of all (STORE_REGISTRIES_MAX). */
-json_t *describe_services(const struct describe *describe, unsigned registry);
+/* Array of Service, of one registry or of all (STORE_REGISTRIES_MAX); `stale`: only those that are
+ * stale or expired. */
+json_t *describe_services(const struct describe *describe, unsigned registry, bool stale);

@@ -19,6 +19,7 @@ struct interest {
     int fd;
     usec_t second; /* that the count is of */
     unsigned count;
+    struct interest_counters counters;
     struct log_limit junk_log;
 };
 
@@ -36,11 +37,17 @@ static void take(struct interest *interest, const void *data, size_t size, usec_
 {
     const struct wire_interest *message = data;
 
-    if (!within_rate(interest, now))
+    interest->counters.received++;
+    if (!within_rate(interest, now)) {
+        interest->counters.ignored++;
         return;
-    if (wire_interest_check(data, size))
+    }
+    if (wire_interest_check(data, size)) {
         resolver_touch(interest->resolver, message->name, now);
-    else if (log_limit_pass(&interest->junk_log, now))
+        return;
+    }
+    interest->counters.malformed++;
+    if (log_limit_pass(&interest->junk_log, now))
         log_notice("refresh socket: a malformed datagram of %zu bytes was ignored", size);
 }
 
@@ -96,4 +103,9 @@ struct interest *interest_free(struct interest *interest)
     close(interest->fd);
     free(interest);
     return NULL;
+}
+
+struct interest_counters *interest_counters(struct interest *interest)
+{
+    return &interest->counters;
 }

@@ -17,3 +17,12 @@ struct sd_event;
 int interest_new(struct sd_event *event, int fd, struct resolver *resolver,
                  struct interest **ret_interest);
 struct interest *interest_free(struct interest *interest);
+
+/* Datagrams since the start. */
+struct interest_counters {
+    uint64_t received;
+    uint64_t ignored; /* over the limit, unread */
+    uint64_t malformed;
+};
+/* To read, and to set to zero. */
+struct interest_counters *interest_counters(struct interest *interest);

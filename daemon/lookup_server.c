@@ -40,7 +40,7 @@ struct lookup_server {
     struct lookup_limits limits;
     struct connection *connections;
     unsigned connection_count;
-    uint64_t requests;
+    struct lookup_counters counters;
     struct user *users;
     struct log_limit overload_log, accept_log;
     uint32_t reply[WIRE_REPLY_MAX / sizeof(uint32_t)];
@@ -122,6 +122,7 @@ static void connection_request(struct connection *connection, const struct wire_
     struct lookup *lookup;
 
     if (request->op == WIRE_REVERSE) {
+        connection->server->counters.reverse++;
         memcpy(address.bytes, request->data, request->length);
         resolver_reverse(resolver, &address, connection_answer, connection);
         return;
@@ -160,9 +161,10 @@ static void connection_read(struct connection *connection)
         return;
     }
     connection->asked = true;
-    server->requests++;
+    server->counters.requests++;
     error = wire_request_check(&buffer, (size_t)size);
     if (error != WIRE_OK) {
+        server->counters.malformed++;
         send_reply(server, connection->fd, error, NULL, 0);
         connection_free(connection);
         return;
@@ -213,6 +215,7 @@ static void refuse(struct lookup_server *server, int fd, uid_t uid, usec_t now)
 {
     send_reply(server, fd, WIRE_ERROR_OVERLOAD, NULL, 0);
     close(fd);
+    server->counters.refused++;
     if (log_limit_pass(&server->overload_log, now))
         log_warning("lookup socket: connection of uid %u refused: %u of %u connections are open "
                     "(MaxConnections=, MaxConnectionsPerUser=%u)",
@@ -359,7 +362,7 @@ unsigned lookup_server_connections(const struct lookup_server *server)
     return server->connection_count;
 }
 
-uint64_t lookup_server_requests(const struct lookup_server *server)
+struct lookup_counters *lookup_server_counters(struct lookup_server *server)
 {
-    return server->requests;
+    return &server->counters;
 }

@@ -28,6 +28,14 @@ void lookup_server_sweep(struct lookup_server *server, usec_t now);
 /* After a reload. */
 void lookup_server_set_limits(struct lookup_server *server, const struct lookup_limits *limits);
 
-/* For status: connections open now, requests since the start. */
+/* Since the start. */
+struct lookup_counters {
+    uint64_t requests, reverse; /* reverse: those for the name of an address */
+    uint64_t malformed;
+    uint64_t refused; /* connections over a limit */
+};
+/* To read, and to set to zero. */
+struct lookup_counters *lookup_server_counters(struct lookup_server *server);
+
+/* Connections open now. */
 unsigned lookup_server_connections(const struct lookup_server *server);
-uint64_t lookup_server_requests(const struct lookup_server *server);

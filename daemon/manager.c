@@ -686,6 +686,8 @@ static int make_servers(struct manager *manager)
         .resolver = manager->resolver,
         .hooks = &manager->resolver_hooks,
         .lookup_server = manager->lookup_server,
+        .interest = manager->interest,
+        .publisher = manager->publisher,
         .runtime_directory = manager->runtime_directory,
         .started_at = manager->started_at,
         .reload = manager_reload,

@@ -33,6 +33,7 @@ struct publisher {
     usec_t opened_at;
     bool full; /* something did not fit */
     struct clock_note clocks[VIEW_CLOCKS_MAX];
+    struct publisher_counters counters;
 };
 
 static uint32_t tick_at(usec_t at, usec_t now)
@@ -135,8 +136,10 @@ static void list_addresses(struct publisher *publisher, const char *name,
 
 void publisher_withdraw(struct publisher *publisher, const char *name)
 {
-    if (publisher->writer)
-        view_writer_withdraw(publisher->writer, name);
+    if (!publisher->writer)
+        return;
+    publisher->counters.withdrawn++;
+    view_writer_withdraw(publisher->writer, name);
 }
 
 void publisher_publish(struct publisher *publisher, const char *name,
@@ -163,9 +166,13 @@ void publisher_publish(struct publisher *publisher, const char *name,
     size = evaluation_write(evaluation, name, limit, now, sample_random, &seed, payload,
                             sizeof(payload));
     publisher_set_times(evaluation, interest_at, now, (struct answer_head *)payload);
-    if (view_writer_publish(publisher->writer, payload, size) < 0)
+    if (view_writer_publish(publisher->writer, payload, size) < 0) {
         publisher->full = true;
-    else if (evaluation->count > 0)
+        publisher->counters.full++;
+        return;
+    }
+    publisher->counters.published++;
+    if (evaluation->count > 0)
         list_addresses(publisher, name, evaluation);
 }
 
@@ -289,6 +296,7 @@ int publisher_open(struct publisher *publisher, const struct view_spec *spec, si
     view_writer_close(publisher->writer);
     publisher->writer = writer;
     publisher->opened_at = now;
+    publisher->counters.files++;
     for (unsigned i = 0; i < VIEW_CLOCKS_MAX; i++)
         show_clock(publisher, i);
     return 1;
@@ -298,4 +306,9 @@ void publisher_beat(struct publisher *publisher, usec_t now)
 {
     if (publisher->writer)
         view_writer_beat(publisher->writer, now);
+}
+
+struct publisher_counters *publisher_counters(struct publisher *publisher)
+{
+    return &publisher->counters;
 }

@@ -52,6 +52,16 @@ bool publisher_settle(struct publisher *publisher, usec_t now);
 
 void publisher_beat(struct publisher *publisher, usec_t now);
 
+/* Since the start. */
+struct publisher_counters {
+    uint64_t published; /* answers handed to the view, those that it holds already included */
+    uint64_t withdrawn;
+    uint64_t full;  /* answers that did not fit */
+    uint64_t files; /* views made: the first one, and one at each growth or change of the header */
+};
+/* To read, and to set to zero. */
+struct publisher_counters *publisher_counters(struct publisher *publisher);
+
 /* ---- the rules, pure ---- */
 
 enum publisher_action {

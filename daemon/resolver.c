@@ -55,6 +55,7 @@ struct lookup {
     lookup_done_t done;
     void *userdata;
     bool due;                   /* a name of it changed */
+    bool waits;                 /* the answer was not there at once */
     struct lookup *prev, *next; /* in `lookups`, by deadline */
 };
 
@@ -69,6 +70,7 @@ struct resolver {
     struct name *dirty_names;
     struct lookup *lookups;
     unsigned lookup_count;
+    struct resolver_counters counters;
     uint32_t buffer[ANSWER_SIZE_MAX / sizeof(uint32_t)]; /* of the answer being written */
 };
 
@@ -299,8 +301,10 @@ static void lookup_free(struct lookup *lookup)
 
 void lookup_cancel(struct lookup *lookup)
 {
-    if (lookup)
-        lookup_free(lookup);
+    if (!lookup)
+        return;
+    lookup->resolver->counters.gone++;
+    lookup_free(lookup);
 }
 
 static void candidate_changed(struct watcher *watcher)
@@ -350,6 +354,23 @@ static enum progress lookup_progress(const struct lookup *lookup, usec_t now,
     return ANSWERED;
 }
 
+/* `name`: who answers, or NULL. */
+static void count_answer(const struct lookup *lookup, const struct name *name,
+                         enum answer_status status, usec_t now)
+{
+    struct resolver_counters *counters = &lookup->resolver->counters;
+
+    counters->outcomes[status]++;
+    if (!lookup->waits)
+        counters->at_once++;
+    else if (now >= lookup->deadline)
+        counters->timed_out++;
+    else
+        counters->waited++;
+    if (name && status == ANSWER_FOUND && name->evaluation.stale)
+        counters->stale++;
+}
+
 /* Answers if there is an answer; the lookup is gone then. */
 static bool lookup_try(struct lookup *lookup, usec_t now)
 {
@@ -367,6 +388,8 @@ static bool lookup_try(struct lookup *lookup, usec_t now)
                 : evaluation_write_status(status, "", resolver->buffer);
     if (!name && status == ANSWER_UNDECIDED)
         size = evaluation_write_status(status, lookup->candidates[0].name->text, resolver->buffer);
+    count_answer(lookup, name, name ? evaluation_status(&name->evaluation, lookup->family) : status,
+                 now);
     lookup_free(lookup);
     done(userdata, resolver->buffer, size);
     return true;
@@ -429,6 +452,8 @@ static void answer_status(struct resolver *resolver, enum answer_status status, 
 {
     size_t size = evaluation_write_status(status, name, resolver->buffer);
 
+    resolver->counters.outcomes[status]++;
+    resolver->counters.at_once++;
     done(userdata, resolver->buffer, size);
 }
 
@@ -460,6 +485,7 @@ int resolver_lookup(struct resolver *resolver, const char *name, bool rooted, in
         return 0;
     }
     if (!lookup_try(lookup, now)) {
+        lookup->waits = true;
         *ret_lookup = lookup;
         resolver->hooks.wake(resolver->hooks.userdata);
     }
@@ -539,6 +565,21 @@ static void try_due(struct resolver *resolver, bool expired, usec_t now)
     }
 }
 
+/* The answer for everybody who waits for this name is there. */
+static void count_herd(struct resolver *resolver, const struct name *name)
+{
+    static const size_t most[] = {1, 10, 100};
+    const struct watcher *watcher;
+    size_t size = 0, herd = 0;
+
+    DL_FOREACH (name->watchers.first, watcher)
+        size++;
+    while (herd < ELEMENTS(most) && size > most[herd])
+        herd++;
+    if (size > 0 && !name->evaluation.soft && !evaluation_pending(&name->evaluation, WIRE_UNSPEC))
+        resolver->counters.herds[herd]++;
+}
+
 void resolver_run(struct resolver *resolver, usec_t now)
 {
     bool any = resolver->dirty_names != NULL;
@@ -549,6 +590,7 @@ void resolver_run(struct resolver *resolver, usec_t now)
         resolver->dirty_names = name->dirty_next;
         name->dirty = false;
         name_evaluate(name, false, now);
+        count_herd(resolver, name);
         watch_list_notify(&name->watchers);
     }
     if (any)
@@ -631,6 +673,11 @@ void resolver_republish(struct resolver *resolver, bool sampled)
     HASH_ITER (hh, resolver->names, name, next)
         if (!sampled || evaluation_body_size(&name->evaluation) > ANSWER_SLOT_SIZE - ANSWER_RECORDS)
             name_mark(name);
+}
+
+struct resolver_counters *resolver_counters(struct resolver *resolver)
+{
+    return &resolver->counters;
 }
 
 size_t resolver_names(const struct resolver *resolver)

@@ -34,6 +34,18 @@ struct resolver_rules {
     usec_t idle;
 };
 
+/* Herds by size: how many lookups waited for one name when its answer came. */
+enum { RESOLVER_HERD_1, RESOLVER_HERD_10, RESOLVER_HERD_100, RESOLVER_HERD_1000, RESOLVER_HERDS };
+
+/* Of lookups, those of sdctl included, since the start. */
+struct resolver_counters {
+    uint64_t outcomes[ANSWER_FOREIGN + 1]; /* by enum answer_status of the family asked for */
+    uint64_t at_once, waited, timed_out;   /* how these came about; timed out: without the answer */
+    uint64_t stale;                        /* answers with addresses that nobody confirms */
+    uint64_t gone;                         /* who asked went away before the answer */
+    uint64_t herds[RESOLVER_HERDS];        /* up to 1, 10, 100 and more */
+};
+
 struct resolver;
 struct lookup;
 
@@ -41,6 +53,9 @@ struct resolver *resolver_new(const struct resolver_hooks *hooks, struct store *
                               struct chase *chase, const struct resolver_rules *rules);
 /* Waiting lookups are answered as undecided. */
 struct resolver *resolver_free(struct resolver *resolver);
+
+/* To read, and to set to zero. */
+struct resolver_counters *resolver_counters(struct resolver *resolver);
 
 /* After a reload: rules, owners or policies may be others. Every name is evaluated anew. */
 void resolver_set_rules(struct resolver *resolver, const struct resolver_rules *rules);

@@ -646,12 +646,22 @@ void store_report(struct store *store, unsigned registry, const struct registry_
     }
 }
 
-const struct store_counters *store_counters(const struct store *store, unsigned registry)
+struct store_counters *store_counters(struct store *store, unsigned registry)
 {
     return &store->registries[registry].counters;
 }
 
 /* ---- reading ---- */
+
+/* When the validity of data that is confirmed no more ended. */
+static usec_t stale_since(const struct freshness *freshness, enum freshness_state state,
+                          usec_t confirmed_at)
+{
+    if (state != FRESHNESS_STALE && state != FRESHNESS_EXPIRED)
+        return 0;
+    return freshness->watched || freshness->fresh_until < confirmed_at ? confirmed_at
+                                                                       : freshness->fresh_until;
+}
 
 void service_facts(const struct service *service, usec_t now, struct service_facts *ret_facts)
 {
@@ -678,6 +688,7 @@ void service_facts(const struct service *service, usec_t now, struct service_fac
         .used_at = service->used_at,
         .error = service->error ? service->error : "",
     };
+    ret_facts->stale_since = stale_since(freshness, ret_facts->state, ret_facts->confirmed_at);
 }
 
 struct watch_list *service_watchers(struct service *service)
@@ -696,6 +707,35 @@ void store_each(struct store *store, unsigned registry,
         HASH_ITER (hh, store->registries[i].services, service, next)
             visit(userdata, service);
     }
+}
+
+struct summing {
+    struct store_summary *summary;
+    usec_t now;
+};
+
+static void sum_service(void *userdata, struct service *service)
+{
+    const struct summing *summing = userdata;
+    struct store_summary *summary = summing->summary;
+    struct service_facts facts;
+
+    service_facts(service, summing->now, &facts);
+    summary->services++;
+    summary->stale += facts.state == FRESHNESS_STALE;
+    summary->expired += facts.state == FRESHNESS_EXPIRED;
+    if (facts.stale_since > 0 &&
+        (summary->stale_since == 0 || facts.stale_since < summary->stale_since))
+        summary->stale_since = facts.stale_since;
+    if (facts.state == FRESHNESS_STALE)
+        summary->first_expires = earlier(summary->first_expires, facts.until);
+}
+
+void store_summarize(struct store *store, unsigned registry, usec_t now,
+                     struct store_summary *ret_summary)
+{
+    *ret_summary = (struct store_summary){.first_expires = USEC_INFINITY};
+    store_each(store, registry, sum_service, &(struct summing){ret_summary, now});
 }
 
 void store_rewant(struct store *store, unsigned registry, usec_t now)

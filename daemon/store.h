@@ -73,7 +73,8 @@ void store_registry_rules(struct store *store, unsigned registry,
 void store_report(struct store *store, unsigned registry, const struct registry_report *report,
                   usec_t now);
 
-const struct store_counters *store_counters(const struct store *store, unsigned registry);
+/* To read, and to set to zero. */
+struct store_counters *store_counters(struct store *store, unsigned registry);
 
 /* Is the registry known not to answer? Then nobody waits for it. */
 bool store_registry_down(const struct store *store, unsigned registry);
@@ -131,6 +132,7 @@ struct service_facts {
     usec_t confirmed_at; /* 0: never */
     usec_t until;        /* end of the present state */
     usec_t fresh_until;  /* end of validity; USEC_INFINITY: until lost */
+    usec_t stale_since;  /* 0: it is neither stale nor expired */
     bool live;           /* a watch holds it: its registry's clock is its validity */
     usec_t max_stale;    /* rule of its registry */
     usec_t ask_at;       /* the registry is not asked again before */
@@ -138,6 +140,15 @@ struct service_facts {
     const char *error;   /* last failure since the last data, or "" */
 };
 void service_facts(const struct service *service, usec_t now, struct service_facts *ret_facts);
+
+/* The services of one registry in sum. */
+struct store_summary {
+    size_t services, stale, expired;
+    usec_t stale_since;   /* of the one that is stale, or expired, for longest; 0: none */
+    usec_t first_expires; /* end of the first that is stale now; USEC_INFINITY: none */
+};
+void store_summarize(struct store *store, unsigned registry, usec_t now,
+                     struct store_summary *ret_summary);
 
 /* Dependents: called after every report on the service and when it goes away. */
 struct watch_list *service_watchers(struct service *service);

@@ -345,5 +345,5 @@ void core_lookup(struct core *core, const char *name, lookup_done_t done, void *
 
 uint64_t core_requests(const struct core *core)
 {
-    return lookup_server_requests(core->server);
+    return lookup_server_counters(core->server)->requests;
 }

@@ -59,10 +59,22 @@ static json_t *status(void *userdata)
     return json_object();
 }
 
-static json_t *services(void *userdata, const char *registry)
+static json_t *services(void *userdata, const char *registry, bool stale)
 {
     (void)userdata;
+    (void)stale;
     return registry && *registry ? NULL : json_array();
+}
+
+static json_t *statistics(void *userdata)
+{
+    (void)userdata;
+    return json_object();
+}
+
+static void statistics_reset(void *userdata)
+{
+    (void)userdata;
 }
 
 static int register_instance(void *userdata, const struct control_registration *registration,
@@ -116,6 +128,8 @@ static void start(void)
         .query_address = query_address,
         .status = status,
         .services = services,
+        .statistics = statistics,
+        .statistics_reset = statistics_reset,
         .register_instance = register_instance,
         .deregister_instance = deregister_instance,
         .flush = flush,

@@ -103,11 +103,25 @@ static json_t *fake_status(void *userdata)
     return world.result < 0 ? NULL : json_pack("{s:s}", "version", "1");
 }
 
-static json_t *fake_services(void *userdata, const char *registry)
+static json_t *fake_services(void *userdata, const char *registry, bool stale)
 {
     (void)userdata;
-    snprintf(world.asked, sizeof(world.asked), "services %s", registry ?: "(all)");
+    snprintf(world.asked, sizeof(world.asked), "services %s%s", registry ?: "(all)",
+             stale ? " stale" : "");
     return world.result < 0 ? NULL : json_array();
+}
+
+static json_t *fake_statistics(void *userdata)
+{
+    (void)userdata;
+    strcpy(world.asked, "statistics");
+    return world.result < 0 ? NULL : json_pack("{s:i}", "since_usec", 5);
+}
+
+static void fake_statistics_reset(void *userdata)
+{
+    (void)userdata;
+    strcpy(world.asked, "statistics_reset");
 }
 
 static int fake_register(void *userdata, const struct control_registration *registration,
@@ -168,6 +182,8 @@ static void start(const char *group)
         .query_address = fake_query_address,
         .status = fake_status,
         .services = fake_services,
+        .statistics = fake_statistics,
+        .statistics_reset = fake_statistics_reset,
         .register_instance = fake_register,
         .deregister_instance = fake_deregister,
         .flush = fake_flush,
@@ -371,10 +387,33 @@ START_TEST(status_and_services_pass_on_what_the_backend_says)
     ck_assert_str_eq(world.asked, "services (all)");
     ck_assert_str_eq(ask(CALL("Services", "\"registry\":\"consul\"")), OK("\"services\":[]"));
     ck_assert_str_eq(world.asked, "services consul");
+    ck_assert_str_eq(ask(CALL("Services", "\"stale\":true")), OK("\"services\":[]"));
+    ck_assert_str_eq(world.asked, "services (all) stale");
+    ck_assert_str_eq(ask(CALL("Services", "\"stale\":1")), INVALID("stale"));
     world.result = -1;
     ck_assert(begins(ask(CALL("Services", "\"registry\":\"consul\"")), VALUE("registry")));
     ck_assert_str_eq(ask(CALL("Services", "")), BUSY);
     ck_assert_str_eq(ask(CALL("Status", "")), BUSY);
+    stop();
+}
+END_TEST
+
+START_TEST(statistics_are_told_to_all_and_reset_by_few)
+{
+    start_as_root();
+    ask(CALL("Status", ""));
+    ck_assert_str_eq(ask(CALL("Statistics", "")), OK("\"since_usec\":5,\"control_calls\":2"));
+    ck_assert_str_eq(ask(CALL("ResetStatistics", "")), OK(""));
+    ck_assert_str_eq(world.asked, "statistics_reset");
+    ck_assert_str_eq(ask(CALL("Statistics", "")), OK("\"since_usec\":5,\"control_calls\":1"));
+    world.result = -ENOMEM;
+    ck_assert_str_eq(ask(CALL("Statistics", "")), BUSY);
+    stop();
+    become(60002, 60002, 60003);
+    start(NULL);
+    world.fd = world_connect(world.listener);
+    ck_assert_str_eq(ask(CALL("Statistics", "")), OK("\"since_usec\":5,\"control_calls\":1"));
+    ck_assert_str_eq(ask(CALL("ResetStatistics", "")), DENIED);
     stop();
 }
 END_TEST
@@ -612,9 +651,9 @@ END_TEST
 
 START_TEST(the_description_names_every_method)
 {
-    static const char *const names[] = {"Query",    "QueryAddress", "Status",
-                                        "Services", "Register",     "Deregister",
-                                        "Flush",    "Reload",       "LogLevel"};
+    static const char *const names[] = {"Query",    "QueryAddress", "Status",         "Services",
+                                        "Register", "Deregister",   "Flush",          "Reload",
+                                        "LogLevel", "Statistics",   "ResetStatistics"};
     const char *text;
 
     start_as_root();
@@ -642,7 +681,7 @@ static Suite *make_suite(void)
               a_group_that_does_not_exist_lets_nobody_in, readers_have_a_quota_and_root_has_none);
     UNIT_CASE(suite, "ask", query_answers_later, query_is_cancelled_when_the_caller_goes,
               addresses_have_names_or_none, status_and_services_pass_on_what_the_backend_says,
-              log_level_is_told_and_set);
+              statistics_are_told_to_all_and_reset_by_few, log_level_is_told_and_set);
     UNIT_CASE(suite, "change", register_passes_everything_on,
               register_tells_what_the_backend_refuses, deregister_and_flush_count,
               reload_tells_every_message);

@@ -171,6 +171,12 @@ class Query(SdctlTest):
             name + "1 address, stale, confirmed 2h 3min ago by registry consul, served for another "
                    "1h; last error: connection refused")
         self.assertEqual(
+            self.last_line(state="stale", age_usec=7384 * SECOND, stale_for_usec=3600 * SECOND,
+                           stale_since_usec=7200 * SECOND, restored=True, registry_state="down",
+                           registry_state_for_usec=7200 * SECOND),
+            name + "1 address, stale for 2h, confirmed 2h 3min ago by registry consul (down for "
+                   "2h), read from disk, served for another 1h")
+        self.assertEqual(
             self.last_line(canonical="a.example.com", age_usec=None, status6="undecided",
                            addresses=["10.0.0.1", "10.0.0.2", "10.0.0.3"], limit=2),
             name + "an alias of a.example.com, 3 addresses (a lookup gets 2 of them), fresh from "
@@ -195,6 +201,10 @@ class Query(SdctlTest):
                            age_usec=None, name="", **nothing),
             "x: not a name of nss-sd: no registry has its domain, so programs ask the next "
                    "service in nsswitch.conf (DNS)")
+
+    def test_instances_that_the_reply_had_no_room_for_are_counted(self):
+        done = self.run_sdctl("query", "x", replies=[answer(endpoints_more=59000)])
+        self.assertIn("\n... and 59000 more instances\n", done[1])
 
     def test_several_names_fail_if_one_does(self):
         done = self.run_sdctl("query", "a", "b",
@@ -236,12 +246,14 @@ class Tables(SdctlTest):
         "version": "0.1.0", "pid": 77, "uptime_usec": 125 * SECOND, "view": "/run/nss-sd/view",
         "lookups": 12, "connections": 3, "zone": None, "log_level": "info", "registries": [
             {"name": "consul", "type": "consul", "domains": ["consul"], "state": "up",
-             "state_for_usec": 1, "last_answer_usec": 5, "last_error": None,
-             "last_error_usec": None, "services": 12, "details": {}},
+             "state_for_usec": 7200 * SECOND, "last_answer_usec": 5, "last_error": None,
+             "last_error_usec": None, "services": 12, "stale": 0, "expired": 0,
+             "stale_since_usec": None, "first_expires_usec": None, "details": {}},
             {"name": "prod", "type": "eureka", "domains": ["eureka"], "state": "down",
-             "state_for_usec": 1, "last_answer_usec": None,
-             "last_error": "connection refused", "last_error_usec": 61 * SECOND, "services": 0,
-             "details": {"servers": []}}]}}
+             "state_for_usec": 90 * SECOND, "last_answer_usec": None,
+             "last_error": "connection refused", "last_error_usec": 61 * SECOND, "services": 40,
+             "stale": 30, "expired": 1, "stale_since_usec": 3 * 86400 * SECOND,
+             "first_expires_usec": 51 * 3600 * SECOND, "details": {"servers": []}}]}}
 
     def test_status(self):
         self.check(["status"], self.STATUS, """
@@ -253,24 +265,33 @@ class Tables(SdctlTest):
                  Lookups: 12, 3 connections now
                Log level: info
 
-            NAME    TYPE    STATE  LAST ANSWER  SERVICES  LAST ERROR
-            consul  consul  up     now                12  -
-            prod    eureka  down   never               0  connection refused (1min 1s ago)
+            NAME    TYPE    STATE              LAST ANSWER  SERVICES  STALE      LAST ERROR
+            consul  consul  up for 2h          now                12  0          -
+            prod    eureka  down for 1min 30s  never              40  31 for 3d  connection refused (1min 1s ago)
 
             2 registries.
+            prod: 30 services are served stale, the first expires in 2d 3h.
+            prod: 1 service has expired: lookups of it fail.
             """.replace("            ", "", 1).replace("\n            ", "\n"))
         self.check_call("Status", {})
 
     def test_status_without_legend(self):
         self.check(["status", "--no-legend"], self.STATUS, """
-            consul  consul  up    now    12  -
-            prod    eureka  down  never   0  connection refused (1min 1s ago)
+            consul  consul  up for 2h          now    12  0          -
+            prod    eureka  down for 1min 30s  never  40  31 for 3d  connection refused (1min 1s ago)
             """)
+
+    def test_status_of_what_never_expires(self):
+        registry = {**self.STATUS["parameters"]["registries"][1], "expired": 0, "stale": 1,
+                    "first_expires_usec": -1}
+        done = self.run_sdctl("status", replies=[
+            {"parameters": {**self.STATUS["parameters"], "registries": [registry]}}])
+        self.assertIn("\n1 registry.\nprod: 1 service is served stale, without an end.\n", done[1])
 
     def test_colours_on_a_terminal_only_and_not_if_unwanted(self):
         colour = self.check(["status", "--no-legend"], self.STATUS, """
-            consul  consul  \033[32mup\033[0m    now    12  -
-            prod    eureka  \033[31mdown\033[0m  never   0  connection refused (1min 1s ago)
+            consul  consul  \033[32mup for 2h\033[0m          now    12  0          -
+            prod    eureka  \033[31mdown for 1min 30s\033[0m  never  40  \033[31m31 for 3d\033[0m  connection refused (1min 1s ago)
             """, terminal=True)
         done = self.run_sdctl("status", replies=[self.STATUS], terminal=True)
         self.assertIn("\033[1mNAME\033[0m    \033[1mTYPE\033[0m", done[1])
@@ -284,22 +305,70 @@ class Tables(SdctlTest):
 
     def test_services(self):
         service = {"registry": "consul", "key": "orders", "state": "stale",
-                   "age_usec": 172800 * SECOND, "endpoints": 4, "usable": 3,
-                   "idle_usec": 1500000, "error": "HTTP 500"}
-        self.check(["services", "consul"], {"parameters": {"services": [service]}}, """
-            REGISTRY  SERVICE  STATE  USABLE  CONFIRMED  LAST ASKED  LAST ERROR
-            consul    orders   stale  3 of 4  2d ago     1s ago      HTTP 500
+                   "age_usec": 172800 * SECOND, "stale_since_usec": 86400 * SECOND,
+                   "fresh_for_usec": None, "stale_for_usec": 3600 * SECOND, "restored": True,
+                   "endpoints": 4, "usable": 3, "idle_usec": 1500000, "error": "HTTP 500"}
+        fresh = {**service, "key": "stock", "state": "fresh", "stale_since_usec": None,
+                 "stale_for_usec": None, "restored": False, "error": None}
+        self.check(["services", "consul"], {"parameters": {"services": [service, fresh]}}, """
+            REGISTRY  SERVICE  STATE         USABLE  CONFIRMED          EXPIRES IN  LAST ASKED  LAST ERROR
+            consul    orders   stale for 1d  3 of 4  2d ago, from disk  1h          1s ago      HTTP 500
+            consul    stock    fresh         3 of 4  2d ago             -           1s ago      -
 
-            1 service.
+            2 services.
             """)
         self.check_call("Services", {"registry": "consul"})
         self.check(["services"], {"parameters": {"services": []}}, "0 services.\n")
         self.check_call("Services", {})
+        self.check(["services", "--stale"], {"parameters": {"services": []}},
+                   "0 services are stale.\n")
+        self.check_call("Services", {"stale": True})
+
+    STATISTICS = {"parameters": {
+        "since_usec": 7500 * SECOND,
+        "lookups": {"found": 10, "no_data": 1, "absent": 2, "undecided": 3, "foreign": 4,
+                    "at_once": 15, "waited": 3, "timed_out": 2, "gone": 5, "stale": 6},
+        "socket": {"requests": 25, "reverse": 1, "malformed": 0, "refused": 2},
+        "herds": [{"most": 1, "count": 4}, {"most": 10, "count": 3}, {"most": 100, "count": 0},
+                  {"most": None, "count": 1}],
+        "refresh": {"received": 9, "ignored": 0, "malformed": 0},
+        "view": {"published": 30, "withdrawn": 2, "full": 0, "files": 1},
+        "control_calls": 7,
+        "registries": [
+            {"name": "consul", "wants": 12, "refreshes": 3, "drops": 1, "refused": 0,
+             "reports": {"data": 20, "absent": 2, "failed": 3, "suspect": 0, "appeared": 1,
+                         "synced": 1, "up": 2, "down": 1, "domains": 0, "locality": 0,
+                         "identity": 0},
+             "failures": {"transient": 2, "denied": 1, "throttled": 0, "config": 0},
+             "services": 11, "stale": 5, "expired": 0}]}}
+
+    def test_statistics(self):
+        done = self.run_sdctl("statistics", replies=[self.STATISTICS])
+        self.assertEqual(done[0], 0)
+        self.assertTrue(done[1].startswith(
+            "Counted for 2h 5min. Lookups that the view answers are not counted"), done[1])
+        lines = [line.strip() for line in done[1].splitlines()]
+        for line in ("Lookups that reached the daemon", "found: 10", "timed out waiting: 2",
+                     "answered with stale addresses: 6", "1: 4", "2 to 10: 3", "11 to 100: 0",
+                     "101 and more: 1", "refused connections (limits): 2",
+                     "datagrams of view readers: 9", "view files made: 1", "calls: 7"):
+            self.assertIn(line, lines)
+        self.assertEqual(lines[-1].split(), ["consul", "12", "3", "20", "2", "0", "1", "11", "5",
+                                             "0", "0", "3", "(transient", "2,", "denied", "1)"])
+        self.check_call("Statistics", {})
+
+    def test_statistics_begin_anew(self):
+        self.check(["statistics", "--reset"], {"parameters": {}}, "Counting anew\n")
+        self.check_call("ResetStatistics", {})
+
+    def test_statistics_survive_junk(self):
+        for junk in ({}, {"lookups": [], "herds": {}, "registries": [{}, 7]}):
+            self.assertEqual(self.run_sdctl("statistics", replies=[{"parameters": junk}])[0], 0)
 
     def test_junk_in_a_reply_is_shown_not_trusted(self):
         self.check(["services", "--no-legend"],
                    {"parameters": {"services": [{"registry": 7, "usable": "x"}]}},
-                   "-  -  -  -1 of -1  never  never  -\n")
+                   "-  -  -  -1 of -1  never  -  never  -\n")
         self.check(["services"], {"parameters": {"services": "none"}}, "0 services.\n")
 
 
