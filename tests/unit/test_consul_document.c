@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Consul's documents to endpoints (daemon/registry/consul/document.h), and the pace of asking. */
 #include "daemon/registry/consul/document.h"
-#include "daemon/registry/consul/json.h"
 #include "daemon/registry/consul/pace.h"
+#include "daemon/registry/json.h"
 #include "tests/unit/unit.h"
 
 #include <stdio.h>

@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 
-#include "daemon/registry/consul/json.h"
 #include "daemon/registry/consul/names.h"
+#include "daemon/registry/json.h"
 
 /* What one document is being turned into. */
 struct work {
@@ -48,10 +48,10 @@ enum address_rule {
 /* What a peer exports is meant to be reached as it is written. */
 static enum address_rule address_rule(const struct work *work, const json_t *node)
 {
-    const char *there = work->datacenter ?: consul_json_text(node, "Datacenter");
+    const char *there = work->datacenter ?: registry_json_text(node, "Datacenter");
     const char *here = work->rules->own_datacenter;
 
-    if (!there[0] || !here[0] || streq(there, here) || consul_json_text(node, "PeerName")[0])
+    if (!there[0] || !here[0] || streq(there, here) || registry_json_text(node, "PeerName")[0])
         return ADDRESS_LAN;
     return work->rules->translated ? ADDRESS_AS_IS : ADDRESS_WAN;
 }
@@ -66,15 +66,15 @@ struct place {
 static struct place tagged(const json_t *owner, const char *tag)
 {
     const json_t *value = json_object_get(json_object_get(owner, "TaggedAddresses"), tag);
-    const char *text = consul_json_text(json_object_get(owner, "TaggedAddresses"), tag);
+    const char *text = registry_json_text(json_object_get(owner, "TaggedAddresses"), tag);
     uint16_t port = 0;
 
     if (json_is_object(value)) {
-        text = consul_json_text(value, "Address");
-        port = (uint16_t)consul_json_number(value, "Port", 1, UINT16_MAX, 0);
+        text = registry_json_text(value, "Address");
+        port = (uint16_t)registry_json_number(value, "Port", 1, UINT16_MAX, 0);
         if (text[0] == '\0') {
-            text = consul_json_text(value, "address");
-            port = (uint16_t)consul_json_number(value, "port", 1, UINT16_MAX, 0);
+            text = registry_json_text(value, "address");
+            port = (uint16_t)registry_json_number(value, "port", 1, UINT16_MAX, 0);
         }
     }
     return (struct place){text[0] ? text : NULL, port};
@@ -82,7 +82,7 @@ static struct place tagged(const json_t *owner, const char *tag)
 
 static struct place untagged(const json_t *owner)
 {
-    const char *text = consul_json_text(owner, "Address");
+    const char *text = registry_json_text(owner, "Address");
 
     return (struct place){text[0] ? text : NULL, 0};
 }
@@ -174,8 +174,8 @@ static const char *add_place(struct work *work, struct place place)
 
 static enum endpoint_health check_health(const json_t *check)
 {
-    const char *id = consul_json_text(check, "CheckID");
-    const char *status = consul_json_text(check, "Status");
+    const char *id = registry_json_text(check, "CheckID");
+    const char *status = registry_json_text(check, "Status");
 
     if (streq(id, "_node_maintenance") || strncmp(id, "_service_maintenance:", 21) == 0)
         return HEALTH_MAINTENANCE;
@@ -212,8 +212,8 @@ static uint32_t weight_of(const json_t *service, enum endpoint_health health)
     const json_t *weights = json_object_get(service, "Weights");
 
     if (health == HEALTH_WARNING)
-        return (uint32_t)consul_json_number(weights, "Warning", 0, UINT16_MAX, 1);
-    return (uint32_t)consul_json_number(weights, "Passing", 1, UINT16_MAX, 1);
+        return (uint32_t)registry_json_number(weights, "Warning", 0, UINT16_MAX, 1);
+    return (uint32_t)registry_json_number(weights, "Passing", 1, UINT16_MAX, 1);
 }
 
 static const char *zone_of_meta(const json_t *owner, char *const *keys)
@@ -221,8 +221,8 @@ static const char *zone_of_meta(const json_t *owner, char *const *keys)
     const json_t *meta = json_object_get(owner, "Meta");
 
     for (; keys && *keys; keys++)
-        if (consul_json_text(meta, *keys)[0])
-            return consul_json_text(meta, *keys);
+        if (registry_json_text(meta, *keys)[0])
+            return registry_json_text(meta, *keys);
     return "";
 }
 
@@ -233,8 +233,8 @@ static void add_locality(struct work *work, const json_t *node, const json_t *se
     const char *zone = "", *region = "";
 
     for (size_t i = 0; i < ELEMENTS(places) && !zone[0]; i++) {
-        zone = consul_json_text(places[i], "Zone");
-        region = consul_json_text(places[i], "Region");
+        zone = registry_json_text(places[i], "Zone");
+        region = registry_json_text(places[i], "Region");
     }
     if (!zone[0])
         zone = zone_of_meta(service, work->rules->zone_meta);
@@ -261,13 +261,13 @@ static void add_tags(struct work *work, const json_t *service)
 static uint16_t main_port(const json_t *service)
 {
     const json_t *ports = json_object_get(service, "Ports"), *port;
-    long long number = consul_json_number(service, "Port", 1, UINT16_MAX, 0);
+    long long number = registry_json_number(service, "Port", 1, UINT16_MAX, 0);
     size_t i;
 
     if (number == 0)
         json_array_foreach (ports, i, port) {
             if (json_array_size(ports) == 1 || json_is_true(json_object_get(port, "Default")))
-                return (uint16_t)consul_json_number(port, "Port", 1, UINT16_MAX, 0);
+                return (uint16_t)registry_json_number(port, "Port", 1, UINT16_MAX, 0);
         }
     return (uint16_t)number;
 }
@@ -280,16 +280,16 @@ static void add_ports(struct work *work, const json_t *service, uint16_t number)
     size_t i;
 
     json_array_foreach (ports, i, port) {
-        if (number != 0 && consul_json_number(port, "Port", 1, UINT16_MAX, 0) == number)
-            name = consul_json_text(port, "Name");
+        if (number != 0 && registry_json_number(port, "Port", 1, UINT16_MAX, 0) == number)
+            name = registry_json_text(port, "Name");
     }
     if (number != 0)
         endpoint_builder_port(work->builder, name, "", number);
     json_array_foreach (ports, i, port) {
-        uint16_t other = (uint16_t)consul_json_number(port, "Port", 1, UINT16_MAX, 0);
+        uint16_t other = (uint16_t)registry_json_number(port, "Port", 1, UINT16_MAX, 0);
 
         if (other != 0 && other != number && i < ENDPOINT_PORTS_MAX - 1)
-            endpoint_builder_port(work->builder, consul_json_text(port, "Name"), "", other);
+            endpoint_builder_port(work->builder, registry_json_text(port, "Name"), "", other);
     }
 }
 
@@ -315,10 +315,10 @@ static const char *add_endpoint(struct work *work, const json_t *node, const jso
                                 enum endpoint_health health, const struct place *places,
                                 size_t count)
 {
-    const char *id = consul_json_text(service, "ID"), *refused = NULL;
+    const char *id = registry_json_text(service, "ID"), *refused = NULL;
     size_t used = 0;
 
-    endpoint_builder_begin(work->builder, id[0] ? id : consul_json_text(node, "Node"));
+    endpoint_builder_begin(work->builder, id[0] ? id : registry_json_text(node, "Node"));
     for (size_t i = 0; i < count; i++) {
         const char *reason = add_place(work, places[i]);
 
@@ -329,7 +329,7 @@ static const char *add_endpoint(struct work *work, const json_t *node, const jso
         endpoint_builder_abandon(work->builder);
         return refused;
     }
-    endpoint_builder_node(work->builder, consul_json_text(node, "Node"));
+    endpoint_builder_node(work->builder, registry_json_text(node, "Node"));
     endpoint_builder_health(work->builder, health);
     endpoint_builder_weight(work->builder, weight_of(service, health));
     add_locality(work, node, service);
@@ -349,7 +349,7 @@ static const char *add_instance(struct work *work, const json_t *node, const jso
     size_t count = places_find(node, service, address_rule(work, node), places);
     const char *reason, *other;
 
-    if (count == 0 && consul_json_text(service, "SocketPath")[0])
+    if (count == 0 && registry_json_text(service, "SocketPath")[0])
         return "a unix socket";
     if (count == 0)
         return untagged(service).text ? "neither an address nor a host name" : "no address";
@@ -365,9 +365,9 @@ static const char *entry_fault(const json_t *node, const json_t *service, const 
 {
     if (!json_is_object(node) || !json_is_object(service))
         return "no Node or no Service object";
-    if (consul_json_text_is_bad(service, "ID") || consul_json_text_is_bad(node, "Node"))
+    if (registry_json_text_is_bad(service, "ID") || registry_json_text_is_bad(node, "Node"))
         return "a bad ID or Node";
-    if (consul_json_text_is_bad(service, "Address") || consul_json_text_is_bad(node, "Address"))
+    if (registry_json_text_is_bad(service, "Address") || registry_json_text_is_bad(node, "Address"))
         return "a bad Address";
     if (checks && !json_is_null(checks) && !json_is_array(checks))
         return "Checks is no list";
@@ -385,9 +385,9 @@ static void add_entry(struct work *work, const json_t *entry)
     if (!reason)
         reason = add_instance(work, node, service, health_of(checks));
     if (reason)
-        work_skip(work, consul_json_text(service, "ID"), reason);
+        work_skip(work, registry_json_text(service, "ID"), reason);
     else if (work->document->datacenter[0] == '\0')
-        copy_place(work->document->datacenter, consul_json_text(node, "Datacenter"));
+        copy_place(work->document->datacenter, registry_json_text(node, "Datacenter"));
 }
 
 /* ---- documents ---- */
@@ -419,7 +419,7 @@ int consul_document_health(const char *data, size_t size, const struct consul_do
 
     if (r < 0)
         return r;
-    while ((r = consul_json_next(data, size, &at, &entry)) > 0) {
+    while ((r = registry_json_next(data, size, &at, &entry)) > 0) {
         add_entry(&work, entry);
         json_decref(entry);
     }
@@ -429,7 +429,7 @@ int consul_document_health(const char *data, size_t size, const struct consul_do
 int consul_document_query(const char *data, size_t size, const struct consul_document_rules *rules,
                           struct consul_document *ret_document)
 {
-    _cleanup_(freep_json) json_t *root = consul_json_parse(data, size);
+    _cleanup_(freep_json) json_t *root = registry_json_parse(data, size);
     const json_t *nodes = json_object_get(root, "Nodes"), *entry;
     struct work work;
     size_t i;
@@ -439,11 +439,11 @@ int consul_document_query(const char *data, size_t size, const struct consul_doc
         return r;
     if (!json_is_array(nodes) && !json_is_null(nodes))
         return work_end(&work, -EBADMSG);
-    work.datacenter = consul_json_text(root, "Datacenter");
+    work.datacenter = registry_json_text(root, "Datacenter");
     copy_place(ret_document->datacenter, work.datacenter);
     json_array_foreach (nodes, i, entry)
         add_entry(&work, entry);
-    if (consul_duration_from_string(consul_json_text(json_object_get(root, "DNS"), "TTL"),
+    if (consul_duration_from_string(registry_json_text(json_object_get(root, "DNS"), "TTL"),
                                     &ret_document->ttl) < 0)
         ret_document->ttl = 0;
     return work_end(&work, 0);
@@ -452,7 +452,7 @@ int consul_document_query(const char *data, size_t size, const struct consul_doc
 int consul_document_node(const char *data, size_t size, const struct consul_document_rules *rules,
                          struct consul_document *ret_document)
 {
-    _cleanup_(freep_json) json_t *root = consul_json_parse(data, size);
+    _cleanup_(freep_json) json_t *root = registry_json_parse(data, size);
     const json_t *node = json_object_get(root, "Node");
     const char *reason = "a bad Address";
     struct work work;
@@ -465,11 +465,11 @@ int consul_document_node(const char *data, size_t size, const struct consul_docu
     if (!json_is_object(node))
         return work_end(&work, -EBADMSG);
     ret_document->entries = 1;
-    if (!consul_json_text_is_bad(node, "Node") && !consul_json_text_is_bad(node, "Address"))
+    if (!registry_json_text_is_bad(node, "Node") && !registry_json_text_is_bad(node, "Address"))
         reason = add_instance(&work, node, NULL, HEALTH_PASSING);
     if (reason)
-        work_skip(&work, consul_json_text(node, "Node"), reason);
-    copy_place(ret_document->datacenter, consul_json_text(node, "Datacenter"));
+        work_skip(&work, registry_json_text(node, "Node"), reason);
+    copy_place(ret_document->datacenter, registry_json_text(node, "Datacenter"));
     return work_end(&work, 0);
 }
 
@@ -500,7 +500,7 @@ void consul_document_done(struct consul_document *document)
 
 int consul_document_services(const char *data, size_t size, json_t **ret_services)
 {
-    json_t *root = consul_json_parse(data, size);
+    json_t *root = registry_json_parse(data, size);
 
     if (!json_is_object(root)) {
         json_decref(root);
@@ -515,14 +515,14 @@ int consul_document_services(const char *data, size_t size, json_t **ret_service
 int consul_document_self(const char *data, size_t size, char *const *zone_meta,
                          struct consul_place *ret_place)
 {
-    _cleanup_(freep_json) json_t *root = consul_json_parse(data, size);
+    _cleanup_(freep_json) json_t *root = registry_json_parse(data, size);
     const json_t *config = json_object_get(root, "Config");
-    const char *node = consul_json_text(config, "NodeName");
+    const char *node = registry_json_text(config, "NodeName");
 
     *ret_place = (struct consul_place){0};
     if (!json_is_object(config))
         return -EBADMSG;
-    copy_place(ret_place->datacenter, consul_json_text(config, "Datacenter"));
+    copy_place(ret_place->datacenter, registry_json_text(config, "Datacenter"));
     if (strlen(node) < sizeof(ret_place->node))
         strcpy(ret_place->node, node);
     copy_place(ret_place->zone, zone_of_meta(root, zone_meta));
@@ -532,14 +532,14 @@ int consul_document_self(const char *data, size_t size, char *const *zone_meta,
 int consul_document_node_place(const char *data, size_t size, char *const *zone_meta,
                                struct consul_place *place)
 {
-    _cleanup_(freep_json) json_t *root = consul_json_parse(data, size);
+    _cleanup_(freep_json) json_t *root = registry_json_parse(data, size);
     const json_t *node = json_object_get(root, "Node");
     const json_t *locality = json_object_get(node, "Locality");
 
     if (!json_is_object(node))
         return -EBADMSG;
-    copy_place(place->zone, consul_json_text(locality, "Zone"));
-    copy_place(place->region, consul_json_text(locality, "Region"));
+    copy_place(place->zone, registry_json_text(locality, "Zone"));
+    copy_place(place->region, registry_json_text(locality, "Region"));
     if (place->zone[0] == '\0')
         copy_place(place->zone, zone_of_meta(node, zone_meta));
     return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Lax reading of untrusted JSON (json.h). */
-#include "daemon/registry/consul/json.h"
+#include "daemon/registry/json.h"
 
 static const char *text_or_null(const json_t *value)
 {
@@ -12,20 +12,20 @@ static const char *text_or_null(const json_t *value)
     return json_string_value(value);
 }
 
-const char *consul_json_text(const json_t *object, const char *key)
+const char *registry_json_text(const json_t *object, const char *key)
 {
     return text_or_null(json_object_get(object, key)) ?: "";
 }
 
-bool consul_json_text_is_bad(const json_t *object, const char *key)
+bool registry_json_text_is_bad(const json_t *object, const char *key)
 {
     const json_t *value = json_object_get(object, key);
 
     return value && !json_is_null(value) && !text_or_null(value);
 }
 
-long long consul_json_number(const json_t *object, const char *key, long long minimum,
-                             long long maximum, long long fallback)
+long long registry_json_number(const json_t *object, const char *key, long long minimum,
+                               long long maximum, long long fallback)
 {
     const json_t *value = json_object_get(object, key);
     long long number = json_integer_value(value);
@@ -33,7 +33,7 @@ long long consul_json_number(const json_t *object, const char *key, long long mi
     return json_is_integer(value) && number >= minimum && number <= maximum ? number : fallback;
 }
 
-json_t *consul_json_parse(const char *data, size_t size)
+json_t *registry_json_parse(const char *data, size_t size)
 {
     return json_loadb(data, size, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
 }
@@ -77,7 +77,7 @@ static int array_end(const char *data, size_t size, size_t at)
     return at == size ? 0 : -EBADMSG;
 }
 
-int consul_json_next(const char *data, size_t size, size_t *at, json_t **ret_element)
+int registry_json_next(const char *data, size_t size, size_t *at, json_t **ret_element)
 {
     bool first = *at == 0;
     size_t length;
@@ -95,7 +95,7 @@ int consul_json_next(const char *data, size_t size, size_t *at, json_t **ret_ele
     if (*at == size || data[*at] != '{')
         return -EBADMSG;
     length = bracketed_size(data + *at, size - *at);
-    *ret_element = length > 0 ? consul_json_parse(data + *at, length) : NULL;
+    *ret_element = length > 0 ? registry_json_parse(data + *at, length) : NULL;
     if (!*ret_element)
         return -EBADMSG;
     *at += length;
