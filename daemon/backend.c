@@ -5,6 +5,7 @@
 #include <systemd/sd-event.h>
 #include <utlist.h>
 
+#include "daemon/clock.h"
 #include "daemon/describe.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
@@ -33,10 +34,7 @@ struct backend {
 
 static usec_t backend_now(const struct backend *backend)
 {
-    usec_t now;
-
-    sd_event_now(backend->parts.event, CLOCK_BOOTTIME, &now);
-    return now;
+    return clock_now(backend->parts.event);
 }
 
 static struct describe describe_of(const struct backend *backend)

@@ -18,7 +18,7 @@
 
 #define ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Microseconds, of CLOCK_BOOTTIME unless a name says otherwise. */
+/* Microseconds, of the core's clock (clock.h) unless a name says otherwise. */
 typedef uint64_t usec_t;
 #define USEC_INFINITY ((usec_t)UINT64_MAX)
 #define USEC_PER_SEC  ((usec_t)1000000)

@@ -94,30 +94,50 @@ static void half_failed(struct half *half, usec_t now)
         half->state = CHASE_FAILED;
 }
 
-static bool half_keep(struct half *half, const struct dns_result *result)
+static bool half_keep(struct half *half, const struct address *from, size_t from_count,
+                      const char *canonical)
 {
-    size_t count = result->address_count < CHASE_ADDRESSES_MAX ? result->address_count
-                                                               : CHASE_ADDRESSES_MAX;
+    size_t count = from_count < CHASE_ADDRESSES_MAX ? from_count : CHASE_ADDRESSES_MAX;
     struct address *addresses = malloc(count * sizeof(*addresses) + 1);
 
     if (!addresses)
         return false;
-    memcpy(addresses, result->addresses, count * sizeof(*addresses));
+    memcpy(addresses, from, count * sizeof(*addresses));
     free(half->addresses);
     half->addresses = addresses;
     half->count = count;
-    if (result->canonical)
-        snprintf(half->link->canonical, NAME_SIZE, "%s", result->canonical);
+    if (canonical)
+        snprintf(half->link->canonical, NAME_SIZE, "%s", canonical);
+    return true;
+}
+
+/* Are these the addresses that are known, in whatever order? */
+static bool half_has(const struct half *half, const struct dns_result *result)
+{
+    if (half->state != CHASE_FOUND || half->count != result->address_count)
+        return false;
+    for (size_t i = 0; i < half->count; i++) {
+        size_t j = 0;
+
+        while (j < half->count && address_compare(&half->addresses[i], &result->addresses[j]) != 0)
+            j++;
+        if (j == half->count)
+            return false;
+    }
     return true;
 }
 
 static void half_answered(struct half *half, const struct dns_result *result, usec_t now)
 {
-    const struct chase_rules *rules = &half->link->chase->rules;
+    struct chase *chase = half->link->chase;
+    const struct chase_rules *rules = &chase->rules;
+    enum chase_state before = half->state;
+    bool same;
     usec_t ttl;
 
     if (result->outcome == DNS_DATA && result->address_count > 0) {
-        if (!half_keep(half, result)) {
+        same = half_has(half, result);
+        if (!half_keep(half, result->addresses, result->address_count, result->canonical)) {
             half_failed(half, now);
             return;
         }
@@ -126,11 +146,14 @@ static void half_answered(struct half *half, const struct dns_result *result, us
     } else {
         half->state = result->outcome == DNS_NXDOMAIN ? CHASE_ABSENT : CHASE_NO_DATA;
         half->count = 0;
+        same = half->state == before;
         ttl = clamp(result->ttl, rules->min_ttl, rules->negative_ttl);
     }
     half->failures = 0;
     half->confirmed_at = now;
     half->fresh_until = half->ask_at = usec_add(now, ttl);
+    if (chase->hooks.touched)
+        chase->hooks.touched(chase->hooks.userdata, !same);
 }
 
 static void half_done(void *userdata, const struct dns_result *result)
@@ -166,13 +189,10 @@ static void half_ask(struct half *half, usec_t now)
     }
 }
 
-struct chase_link *chase_get(struct chase *chase, const char *host, usec_t now)
+static struct chase_link *link_new(struct chase *chase, const char *host, usec_t now)
 {
     struct chase_link *link;
 
-    HASH_FIND_STR(chase->links, host, link);
-    if (link)
-        return link;
     if (HASH_COUNT(chase->links) >= CHASE_LINKS_MAX || strlen(host) >= NAME_SIZE)
         return NULL;
     link = calloc(1, sizeof(*link));
@@ -185,9 +205,52 @@ struct chase_link *chase_get(struct chase *chase, const char *host, usec_t now)
     link->halves[0] = (struct half){.link = link, .type = DNS_A};
     link->halves[1] = (struct half){.link = link, .type = DNS_AAAA};
     HASH_ADD_STR(chase->links, host, link);
+    return link;
+}
+
+static void link_ask(struct chase_link *link, usec_t now)
+{
     for (size_t i = 0; i < ELEMENTS(link->halves); i++)
         half_ask(&link->halves[i], now);
+}
+
+struct chase_link *chase_get(struct chase *chase, const char *host, usec_t now)
+{
+    struct chase_link *link;
+
+    HASH_FIND_STR(chase->links, host, link);
+    if (link)
+        return link;
+    link = link_new(chase, host, now);
+    if (link)
+        link_ask(link, now);
     return link;
+}
+
+int chase_restore(struct chase *chase, const struct chase_memory *memory, usec_t now)
+{
+    struct chase_link *link;
+
+    HASH_FIND_STR(chase->links, memory->host, link);
+    if (link)
+        return 0;
+    link = link_new(chase, memory->host, now);
+    if (!link)
+        return -ENOSPC;
+    for (size_t i = 0; i < ELEMENTS(link->halves); i++) {
+        const struct chase_half_memory *known = &memory->halves[i];
+        struct half *half = &link->halves[i];
+
+        if (known->state == CHASE_FOUND &&
+            !half_keep(half, known->addresses, known->count, memory->canonical)) {
+            link_free(link);
+            return -ENOMEM;
+        }
+        half->state = known->state;
+        half->confirmed_at = half->fresh_until = known->confirmed_at;
+    }
+    link_ask(link, now);
+    return 0;
 }
 
 void chase_facts(const struct chase_link *link, int family, usec_t now,
@@ -219,6 +282,20 @@ void chase_facts(const struct chase_link *link, int family, usec_t now,
 const char *chase_canonical(const struct chase_link *link)
 {
     return link->canonical;
+}
+
+const char *chase_host(const struct chase_link *link)
+{
+    return link->host;
+}
+
+void chase_each(struct chase *chase, void (*visit)(void *userdata, const struct chase_link *link),
+                void *userdata)
+{
+    struct chase_link *link, *next;
+
+    HASH_ITER (hh, chase->links, link, next)
+        visit(userdata, link);
 }
 
 struct watch_list *chase_watchers(struct chase_link *link)

@@ -22,6 +22,8 @@ struct chase_hooks {
     void (*cancel)(void *userdata, struct dns_call *call);
     usec_t (*now)(void *userdata);
     void *userdata;
+    /* Some host name leads elsewhere than before, or was only confirmed. May be NULL. */
+    void (*touched)(void *userdata, bool changed);
 };
 
 struct chase_rules {
@@ -47,6 +49,20 @@ void chase_set_rules(struct chase *chase, const struct chase_rules *rules);
 /* The link of a folded host name, asked at once if it is new. NULL: over CHASE_LINKS_MAX. */
 struct chase_link *chase_get(struct chase *chase, const char *host, usec_t now);
 
+/* What an earlier run knew of a host name: its last answers, as old as they are. Made and asked as
+ * by chase_get(); nothing is restored over a link that is there. 0 or -ENOSPC, -ENOMEM. */
+struct chase_half_memory {
+    enum chase_state state; /* CHASE_FOUND, CHASE_NO_DATA; CHASE_PENDING: nothing */
+    const struct address *addresses;
+    size_t count;
+    usec_t confirmed_at;
+};
+struct chase_memory {
+    const char *host, *canonical;       /* folded */
+    struct chase_half_memory halves[2]; /* IPv4, IPv6 */
+};
+int chase_restore(struct chase *chase, const struct chase_memory *memory, usec_t now);
+
 struct chase_facts {
     enum chase_state state;
     const struct address *addresses;
@@ -60,6 +76,10 @@ void chase_facts(const struct chase_link *link, int family, usec_t now,
                  struct chase_facts *ret_facts);
 /* End of its CNAME chain, folded. */
 const char *chase_canonical(const struct chase_link *link);
+const char *chase_host(const struct chase_link *link);
+/* Calls `visit` for every link. */
+void chase_each(struct chase *chase, void (*visit)(void *userdata, const struct chase_link *link),
+                void *userdata);
 struct watch_list *chase_watchers(struct chase_link *link);
 
 /* Asks again what is due, forgets links without dependents. Returns when to come again. */

@@ -23,6 +23,7 @@ const struct config_item config_resolve_items[] = {
      30 * USEC_PER_SEC, "2s"},
     {"IdleSec", config_parse_duration, RESOLVE(idle), 10 * USEC_PER_SEC, 0, "30min"},
     {"Answers", config_parse_unsigned, RESOLVE(answers), 1, 16, "8"},
+    {"Persist", config_parse_bool, RESOLVE(persist), 0, 0, "yes"},
     {"Zone", config_parse_string, RESOLVE(zone)},
     {"Upstream", config_parse_servers, RESOLVE(upstream), 0, 0, "system"},
     {NULL},

@@ -30,6 +30,7 @@ struct config_resolve {
     usec_t idle;                 /* IdleSec: a service that nobody asks for is dropped */
     unsigned answers;            /* addresses a lookup gets at most */
     char **upstream;             /* DNS servers for host names that no registry owns; NULL: the system's */
+    bool persist;                /* last-known-good goes to the state directory */
     char *zone;                  /* zone of this host; NULL: detected */
     unsigned max_connections;    /* lookup socket, in all */
     unsigned max_connections_uid;/* and a uid (root: no limit of its own) */

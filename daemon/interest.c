@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/clock.h"
 #include "daemon/log.h"
 #include "daemon/resolver.h"
 #include "nss-sd/wire.h"
@@ -59,7 +60,7 @@ static int on_datagrams(sd_event_source *source, int fd, uint32_t events, void *
 
     (void)source;
     (void)events;
-    sd_event_now(interest->event, CLOCK_BOOTTIME, &now);
+    now = clock_now(interest->event);
     for (unsigned i = 0; i < BURST; i++) {
         ssize_t size = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT | MSG_TRUNC);
 

@@ -5,6 +5,7 @@
 #include <systemd/sd-event.h>
 #include <uthash.h>
 
+#include "daemon/clock.h"
 #include "daemon/log.h"
 #include "daemon/resolver.h"
 #include "nss-sd/wire.h"
@@ -169,7 +170,7 @@ static void connection_read(struct connection *connection)
         connection_free(connection);
         return;
     }
-    sd_event_now(server->event, CLOCK_BOOTTIME, &now);
+    now = clock_now(server->event);
     connection_request(connection, &buffer.request, now);
 }
 
@@ -282,7 +283,7 @@ static int accept_event(sd_event_source *source, int listen_fd, uint32_t events,
 
     (void)source;
     (void)events;
-    sd_event_now(server->event, CLOCK_BOOTTIME, &now);
+    now = clock_now(server->event);
     for (unsigned i = 0; i < ACCEPT_BURST; i++) {
         int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 

@@ -13,6 +13,7 @@
 #include "daemon/backend.h"
 #include "daemon/bulletin.h"
 #include "daemon/chase.h"
+#include "daemon/clock.h"
 #include "daemon/config.h"
 #include "daemon/control.h"
 #include "daemon/env.h"
@@ -27,6 +28,7 @@
 #include "daemon/resolver.h"
 #include "daemon/rules.h"
 #include "daemon/sleep_watch.h"
+#include "daemon/snapshot.h"
 #include "daemon/sockets.h"
 #include "daemon/store.h"
 
@@ -49,6 +51,7 @@ struct manager {
     struct resolver_hooks resolver_hooks;
     struct resolver *resolver;
     struct publisher *publisher;
+    struct snapshot *snapshot;
     struct lookup_server *lookup_server;
     struct interest *interest;
     struct backend *backend;
@@ -70,11 +73,7 @@ struct manager {
 
 static usec_t manager_now(void *userdata)
 {
-    struct manager *manager = userdata;
-    usec_t now;
-
-    sd_event_now(manager->event, CLOCK_BOOTTIME, &now);
-    return now;
+    return clock_now(((struct manager *)userdata)->event);
 }
 
 /* From a pool, so that a sample of thousands costs no call each. */
@@ -189,6 +188,22 @@ static void hook_notice(void *userdata, enum store_notice notice, const struct s
     bulletin_notice(((struct manager *)userdata)->bulletin, notice, facts);
 }
 
+static void hook_touched(void *userdata, unsigned registry, bool changed)
+{
+    struct manager *manager = userdata;
+
+    if (manager->snapshot)
+        snapshot_touched(manager->snapshot, registry, changed);
+}
+
+static void hook_hosts_touched(void *userdata, bool changed)
+{
+    struct manager *manager = userdata;
+
+    if (manager->snapshot)
+        snapshot_hosts_touched(manager->snapshot, changed);
+}
+
 /* ---- registries ---- */
 
 static int registry_env_new(void *userdata, struct registry *registry,
@@ -200,6 +215,7 @@ static void registry_added(void *userdata, unsigned index, const struct registry
     struct freshness_rules rules = rules_freshness(&manager->config->resolve, config);
 
     store_registry_add(manager->store, index, &rules, config->max_services);
+    snapshot_added(manager->snapshot, index, config);
 }
 
 static void registry_changed(void *userdata, unsigned index, const struct registry_config *config,
@@ -209,6 +225,7 @@ static void registry_changed(void *userdata, unsigned index, const struct regist
     struct freshness_rules rules = rules_freshness(&manager->config->resolve, config);
 
     store_registry_rules(manager->store, index, &rules, config->max_services);
+    snapshot_changed(manager->snapshot, index, config);
     if (!restarted)
         return;
     publisher_lost(manager->publisher, index, manager_now(manager));
@@ -220,6 +237,7 @@ static void registry_removed(void *userdata, unsigned index)
     struct manager *manager = userdata;
 
     publisher_gone(manager->publisher, index);
+    snapshot_removed(manager->snapshot, index);
     store_registry_remove(manager->store, index);
 }
 
@@ -240,6 +258,9 @@ static void registry_reported(void *userdata, unsigned index, const struct regis
         break;
     case REPORT_DOMAINS:
         publish_header(manager);
+        break;
+    case REPORT_IDENTITY:
+        snapshot_identified(manager->snapshot, index, report->text);
         break;
     default:
         break;
@@ -351,7 +372,9 @@ static int manager_reload(void *userdata, struct config_messages *messages)
     }
     manager->config = config;
     apply_upstream(manager);
+    snapshot_configure(manager->snapshot, config->resolve.persist, config->resolve.max_stale);
     registries_apply(manager->registries, config);
+    snapshot_load(manager->snapshot);
     resolver_rules = rules_resolver(&config->resolve);
     resolver_set_rules(manager->resolver, &resolver_rules);
     chase_rules = rules_chase(&config->resolve);
@@ -436,7 +459,7 @@ static int on_heartbeat(sd_event_source *source, uint64_t usec, void *userdata)
     bulletin_settle(manager->bulletin, now);
     if (manager->status_dirty)
         manager->status_dirty = backend_notify(manager->backend) < 0;
-    sd_event_source_set_time(source, now + HEARTBEAT);
+    sd_event_source_set_time(source, clock_event_time(now + HEARTBEAT));
     return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
@@ -448,7 +471,7 @@ static void arm(sd_event_source *source, usec_t next)
         sd_event_source_set_enabled(source, SD_EVENT_OFF);
         return;
     }
-    sd_event_source_set_time(source, next);
+    sd_event_source_set_time(source, clock_event_time(next));
     sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
@@ -589,8 +612,8 @@ static int make_sources(struct manager *manager)
         return r;
     sd_event_source_set_enabled(manager->ageing, SD_EVENT_OFF);
     r = sd_event_add_time(manager->event, &manager->heartbeat, CLOCK_BOOTTIME,
-                          manager->started_at + HEARTBEAT, 100 * USEC_PER_MSEC, on_heartbeat,
-                          manager);
+                          clock_event_time(manager->started_at + HEARTBEAT), 100 * USEC_PER_MSEC,
+                          on_heartbeat, manager);
     if (r < 0)
         return r;
     /* First after a sleep, before anybody is told that what is known is fresh. */
@@ -601,6 +624,24 @@ static int make_sources(struct manager *manager)
                              &manager->network_watch);
 }
 
+static int make_snapshot(struct manager *manager)
+{
+    const struct config_resolve *global = &manager->config->resolve;
+    struct snapshot_parts parts = {
+        .event = manager->event,
+        .store = manager->store,
+        .chase = manager->chase,
+        .resolver = manager->resolver,
+        .registries = manager->registries,
+        .state_directory = manager->state_directory,
+    };
+    int r = snapshot_new(&parts, &manager->snapshot);
+
+    if (r >= 0)
+        snapshot_configure(manager->snapshot, global->persist, global->max_stale);
+    return r;
+}
+
 static int make_core(struct manager *manager)
 {
     struct store_hooks store_hooks = {
@@ -609,9 +650,11 @@ static int make_core(struct manager *manager)
         .drop = hook_drop,
         .random = manager_random,
         .notice = hook_notice,
+        .touched = hook_touched,
         .userdata = manager,
     };
-    struct chase_hooks chase_hooks = {chase_query, chase_cancel, manager_now, manager};
+    struct chase_hooks chase_hooks = {chase_query, chase_cancel, manager_now, manager,
+                                      hook_hosts_touched};
     struct registries_hooks registries_hooks = {
         .env_new = registry_env_new,
         .env_free = env_free,
@@ -650,7 +693,7 @@ static int make_core(struct manager *manager)
         return -ENOMEM;
     manager->resolver = resolver_new(&manager->resolver_hooks, manager->store, manager->chase,
                                      &resolver_rules);
-    return manager->resolver ? 0 : -ENOMEM;
+    return manager->resolver ? make_snapshot(manager) : -ENOMEM;
 }
 
 static int make_servers(struct manager *manager)
@@ -740,7 +783,10 @@ static int manager_start(struct manager *manager)
         return r;
     apply_upstream(manager);
     registries_apply(manager->registries, manager->config);
+    snapshot_load(manager->snapshot);
     publish_header(manager);
+    /* Whoever hears that the daemon is ready finds what it knows in the view. */
+    manager_settle(manager);
     return sd_event_set_watchdog(manager->event, true);
 }
 
@@ -769,6 +815,7 @@ struct manager *manager_free(struct manager *manager)
     control_server_free(manager->control_server);
     interest_free(manager->interest);
     backend_free(manager->backend);
+    manager->snapshot = snapshot_free(manager->snapshot);
     /* Before the server, so that those who wait hear that the answer is undecided. */
     resolver_free(manager->resolver);
     lookup_server_free(manager->lookup_server);
@@ -805,5 +852,6 @@ int manager_run(struct manager *manager)
     sd_notify(0, "STOPPING=1");
     /* Readers see a last sign of life, and who owns which name stays known. */
     publisher_beat(manager->publisher, manager_now(manager));
+    snapshot_stop(manager->snapshot);
     return r;
 }

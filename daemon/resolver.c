@@ -680,6 +680,16 @@ struct resolver_counters *resolver_counters(struct resolver *resolver)
     return &resolver->counters;
 }
 
+void resolver_each(const struct resolver *resolver,
+                   void (*visit)(void *userdata, const char *name), void *userdata)
+{
+    struct name *name, *next;
+
+    HASH_ITER (hh, resolver->names, name, next)
+        if (name->proven)
+            visit(userdata, name->text);
+}
+
 size_t resolver_names(const struct resolver *resolver)
 {
     return HASH_COUNT(resolver->names) - resolver->unproven_count;

@@ -97,7 +97,11 @@ void resolver_recall(struct resolver *resolver, const char *name, usec_t now);
  * whose answer is a sample, to redraw it. */
 void resolver_republish(struct resolver *resolver, bool sampled);
 
-/* How many names in use have an address, or had one. */
+/* Calls `visit` for every name in use that has an address, or had one. */
+void resolver_each(const struct resolver *resolver,
+                   void (*visit)(void *userdata, const char *name), void *userdata);
+
+/* How many these are. */
 size_t resolver_names(const struct resolver *resolver);
 
 /* Everything known, for sdctl: the evaluation of a name in use, or NULL. Borrowed. */

@@ -97,17 +97,17 @@ static void service_remove(struct service *service)
     free(service);
 }
 
-static void touch(struct store *store, unsigned registry)
+static void touch(struct store *store, unsigned registry, bool changed)
 {
     if (store->hooks.touched)
-        store->hooks.touched(store->hooks.userdata, registry);
+        store->hooks.touched(store->hooks.userdata, registry, changed);
 }
 
 static void service_drop(struct service *service)
 {
     struct store *store = service->store;
 
-    touch(store, service->registry);
+    touch(store, service->registry, true);
     state_of(service)->counters.drops++;
     store->hooks.drop(store->hooks.userdata, service->registry, service->key);
     service_remove(service);
@@ -292,7 +292,7 @@ void store_flush(struct store *store, struct service *service, usec_t now)
     forget(service);
     service->failures = 0;
     ask_registry(service, false, now);
-    touch(store, service->registry);
+    touch(store, service->registry, true);
     watch_list_notify(&service->watchers);
 }
 
@@ -309,10 +309,22 @@ static bool is_empty(const struct registry_report *report)
     return !report->alias && (!report->endpoints || report->endpoints->count == 0);
 }
 
+/* Is this what is known already? */
+static bool is_known(const struct service *service, const struct registry_report *report)
+{
+    bool same_alias = service->alias && report->alias ? streq(service->alias, report->alias)
+                                                      : service->alias == report->alias;
+
+    return same_alias && service->flags == report->flags &&
+           endpoint_set_equal(service->endpoints, report->endpoints);
+}
+
 static void keep_data(struct service *service, const struct registry_report *report)
 {
     struct endpoint_set *old = service->endpoints;
 
+    if (is_known(service, report))
+        return;
     if (set_text(&service->alias, report->alias) < 0)
         return;
     service->endpoints = endpoint_set_ref(report->endpoints);
@@ -473,7 +485,7 @@ void store_disown(struct store *store, unsigned registry, usec_t now)
             ask_registry(service, false, now);
         watch_list_notify(&service->watchers);
     }
-    touch(store, registry);
+    touch(store, registry, true);
 }
 
 /* Adds endpoints of `kept` that `extra` does not name: suspect data takes nothing away. Both are in
@@ -541,6 +553,9 @@ static void service_report(struct service *service, const struct registry_report
                            usec_t now)
 {
     struct registry_state *state = state_of(service);
+    enum freshness_content content = service->freshness.content;
+    const struct endpoint_set *endpoints = service->endpoints;
+    const char *alias = service->alias;
 
     service->in_flight = false;
     switch (report->kind) {
@@ -562,7 +577,9 @@ static void service_report(struct service *service, const struct registry_report
         break;
     }
     state->tick_at = earlier(state->tick_at, next_telling(service, now));
-    touch(service->store, service->registry);
+    touch(service->store, service->registry,
+          service->endpoints != endpoints || service->alias != alias ||
+              service->freshness.content != content);
     watch_list_notify(&service->watchers);
 }
 
@@ -604,7 +621,7 @@ static void registry_down(struct store *store, unsigned registry, usec_t now)
     HASH_ITER (hh, state->services, service, next)
         if (service->in_flight)
             watch_list_notify(&service->watchers);
-    touch(store, registry);
+    touch(store, registry, true);
 }
 
 void store_report(struct store *store, unsigned registry, const struct registry_report *report,

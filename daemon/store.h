@@ -40,9 +40,9 @@ struct store_hooks {
     uint64_t (*random)(void *userdata);
     /* May be NULL. `facts` are of this moment. */
     void (*notice)(void *userdata, enum store_notice notice, const struct service_facts *facts);
-    /* What is known of this registry's services changed, was confirmed, or cannot be any more. May
-     * be NULL. */
-    void (*touched)(void *userdata, unsigned registry);
+    /* What is known of this registry's services changed (or cannot be confirmed any more), or was
+     * only confirmed. May be NULL. */
+    void (*touched)(void *userdata, unsigned registry, bool changed);
     void *userdata;
 };
 

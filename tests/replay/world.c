@@ -107,9 +107,9 @@ const char *world_notices(struct world *world)
     return world->notices_told;
 }
 
-static void hook_touched(void *userdata, unsigned registry)
+static void hook_touched(void *userdata, unsigned registry, bool changed)
 {
-    (void)registry;
+    (void)registry, (void)changed;
     ((struct world *)userdata)->touched++;
 }
 

@@ -184,6 +184,7 @@ const struct registry_type registry_type_consul = {
     .settings_size = sizeof(struct consul_settings),
     .settings_done = consul_settings_done,
     .default_domains = default_domains,
+    .source = consul_settings_source,
     .verify = consul_settings_verify,
     .start = start,
     .reload = reload,

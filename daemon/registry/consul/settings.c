@@ -2,6 +2,8 @@
 /* The keys of a [Registry] section of type consul (settings.h). */
 #include "daemon/registry/consul/settings.h"
 
+#include <stdio.h>
+
 #define FIELD(member) offsetof(struct consul_settings, member)
 
 static const char *const consistency_words[] = {
@@ -123,6 +125,28 @@ void consul_settings_done(void *userdata)
     free(settings->tls_server_name);
     free(settings->namespace);
     free(settings->partition);
+}
+
+int consul_settings_source(const struct registry_config *config, char **ret_source)
+{
+    const struct consul_settings *settings = consul_settings_of(config);
+    char *const *urls = consul_settings_urls(settings);
+    char *source = NULL;
+    size_t size;
+    FILE *stream = open_memstream(&source, &size);
+
+    if (!stream)
+        return -ENOMEM;
+    for (; *urls; urls++)
+        fprintf(stream, "%s ", *urls);
+    fprintf(stream, "datacenter=%s namespace=%s partition=%s", settings->datacenter ?: "",
+            settings->namespace ?: "", settings->partition ?: "");
+    if (fclose(stream) != 0) {
+        free(source);
+        return -ENOMEM;
+    }
+    *ret_source = source;
+    return 0;
 }
 
 static bool text_equal(const char *a, const char *b)

@@ -29,6 +29,8 @@ extern const struct config_item consul_items[];
 
 int consul_settings_verify(const struct registry_config *config, struct config_messages *messages);
 void consul_settings_done(void *settings);
+/* registry.h: `source`. */
+int consul_settings_source(const struct registry_config *config, char **ret_source);
 bool consul_settings_equal(const struct consul_settings *a, const struct consul_settings *b);
 
 /* With the defaults of the lists; NULL-terminated. */
