@@ -102,6 +102,7 @@ def test_a_registry_that_goes_and_comes_is_told_with_fields(bare_world, journal,
     assert counted["registries"][0]["stale"] >= 1 and counted["registries"][0]["wants"] >= 1
 
     agent.start()
+    agent.register("orders", "192.0.2.1", id="a")
     journal.wait("REGISTRY_UP", NSS_SD_REGISTRY="consul", PRIORITY="5")
     wait_until(lambda: len(journal.of("REGISTRY_UP")) > 1, 30, "up again")
     wait_until(lambda: "0 services are stale" in world.sdctl("services", "--stale").stdout, 30,
