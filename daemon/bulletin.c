@@ -31,6 +31,7 @@ struct heap {
     usec_t first_end; /* earliest `until` */
     struct note notes[NAMED_MAX];
     usec_t said_at; /* 0: never */
+    bool held;      /* the time for another line had not come */
 };
 
 struct chapter {
@@ -212,14 +213,25 @@ static void many_text(enum store_notice notice, const struct heap *heap, usec_t 
              heap->notes[0].key ?: "", heap->notes[1].key ?: "");
 }
 
+/* What was held back may be over by now. */
+static bool is_over(const struct bulletin *bulletin, unsigned index, enum store_notice notice,
+                    usec_t now)
+{
+    struct store_summary summary;
+
+    if (notice != STORE_NOTICE_STALE && notice != STORE_NOTICE_EXPIRING &&
+        notice != STORE_NOTICE_EXPIRED)
+        return false;
+    store_summarize(bulletin->store, index, now, &summary);
+    return notice == STORE_NOTICE_EXPIRED ? summary.expired == 0 : summary.stale == 0;
+}
+
 static void heap_say(const struct chapter *chapter, enum store_notice notice, struct heap *heap,
                      usec_t now)
 {
     struct log_context context = {.registry = chapter->name};
     char text[TEXT_SIZE];
 
-    if (heap->count == 0 || (heap->said_at > 0 && now < heap->said_at + QUIET))
-        return;
     if (heap->count > NAMED_MAX) {
         many_text(notice, heap, now, text);
         message_log(message_of[notice], &context, now, "%s", text);
@@ -231,6 +243,21 @@ static void heap_say(const struct chapter *chapter, enum store_notice notice, st
     }
     heap->said_at = now;
     heap_clear(heap);
+}
+
+static void heap_settle(const struct bulletin *bulletin, unsigned index, struct chapter *chapter,
+                        enum store_notice notice, usec_t now)
+{
+    struct heap *heap = &chapter->heaps[notice];
+
+    if (heap->count == 0)
+        return;
+    if (heap->said_at > 0 && now < heap->said_at + QUIET)
+        heap->held = true;
+    else if (heap->held && is_over(bulletin, index, notice, now))
+        heap_clear(heap);
+    else
+        heap_say(chapter, notice, heap, now);
 }
 
 /* ---- registries ---- */
@@ -330,6 +357,6 @@ void bulletin_settle(struct bulletin *bulletin, usec_t now)
         condition_settle(bulletin, i, chapter, &facts, now);
         full_settle(bulletin, i, chapter, &facts, now);
         for (int kind = 0; kind < NOTICE_KINDS; kind++)
-            heap_say(chapter, (enum store_notice)kind, &chapter->heaps[kind], now);
+            heap_settle(bulletin, i, chapter, (enum store_notice)kind, now);
     }
 }

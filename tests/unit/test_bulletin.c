@@ -303,6 +303,8 @@ START_TEST(services_that_trickle_in_make_a_line_a_minute_and_are_all_counted)
 {
     unsigned told = 0;
 
+    learn(0, "s");
+    report(0, REPORT_DOWN, "reset");
     lines();
     for (unsigned i = 0; i < 600; i++) {
         notice(STORE_NOTICE_STALE, 0, "s", HOUR);
@@ -313,6 +315,20 @@ START_TEST(services_that_trickle_in_make_a_line_a_minute_and_are_all_counted)
     now += 60 * SEC;
     notice(STORE_NOTICE_STALE, 0, "s", HOUR);
     ck_assert_ptr_nonnull(strstr(lines(), " services are served stale"));
+}
+END_TEST
+
+START_TEST(what_was_over_before_its_line_came_is_not_told)
+{
+    lines();
+    notice(STORE_NOTICE_STALE, 0, "s", HOUR);
+    ck_assert_uint_eq(count(lines()), 1);
+    notice(STORE_NOTICE_STALE, 0, "s", HOUR);
+    ck_assert_str_eq(lines(), "");
+    now += 60 * SEC; /* and nothing is stale any more */
+    ck_assert_str_eq(lines(), "");
+    notice(STORE_NOTICE_STALE, 0, "s", HOUR);
+    ck_assert_uint_eq(count(lines()), 1);
 }
 END_TEST
 
@@ -390,7 +406,8 @@ static Suite *make_suite(void)
                       a_registry_that_takes_the_place_of_another_starts_anew);
     UNIT_CASE_FIXTURE(suite, "services", set_up, tear_down, few_services_are_told_by_name,
                       ten_thousand_services_make_one_line,
-                      services_that_trickle_in_make_a_line_a_minute_and_are_all_counted);
+                      services_that_trickle_in_make_a_line_a_minute_and_are_all_counted,
+                      what_was_over_before_its_line_came_is_not_told);
     UNIT_CASE_FIXTURE(suite, "limits", set_up, tear_down,
                       a_loud_registry_leaves_the_others_their_lines,
                       many_registries_do_not_make_limits_forget);
