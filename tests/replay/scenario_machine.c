@@ -796,9 +796,21 @@ void machine_run_until(struct machine *machine, usec_t t)
         set_now(machine, t);
 }
 
+/* As the manager, when it sees that it did not run. */
 void machine_suspend(struct machine *machine, usec_t duration)
 {
-    set_now(machine, machine->now + duration);
+    usec_t since = machine->now;
+    struct named_server *server;
+
+    set_now(machine, since + duration);
+    for (unsigned i = 0; i < REGISTRIES_MAX; i++)
+        if (store_doubt(machine->store, i, since, machine->now)) {
+            publisher_lost(machine->publisher, i, since);
+            publisher_live(machine->publisher, i);
+        }
+    DL_FOREACH (machine->servers, server)
+        server_break(server->server);
+    machine_kick(machine);
     machine_run_until(machine, machine->now);
 }
 
@@ -815,6 +827,7 @@ void machine_jump_date(struct machine *machine, int64_t ahead)
 
 void machine_kick(struct machine *machine)
 {
+    chase_kick(machine->chase, machine->now);
     registries_kick(machine->registries);
     machine_settle(machine);
 }

@@ -396,16 +396,24 @@ static void verb_view(struct story *story, const struct statement *statement)
                                .took = USEC_INFINITY});
 }
 
-/* As a program: what the view may say now, else what the daemon says. */
+/* As a program: what the view may say now, else what the daemon says, else what the view may say if
+ * the daemon has nothing better. */
 static void verb_read(struct story *story, const struct statement *statement)
 {
+    int family = family_of(statement);
+    struct reply reply;
     struct seen seen = {0};
+    enum view_serve serve = machine_view(story->machine, statement->words[1], family, &reply);
 
-    if (machine_view(story->machine, statement->words[1], family_of(statement), &seen.reply) ==
-        VIEW_SERVE_NOW)
-        expect_seen(story, statement, &seen);
-    else
-        verb_lookup(story, statement);
+    if (serve != VIEW_SERVE_NOW) {
+        machine_lookup(story->machine, statement->words[1], family, &seen);
+        wait_for(story, &seen);
+        machine_cancel(&seen);
+    }
+    if (serve == VIEW_SERVE_NOW ||
+        (serve == VIEW_SERVE_LAST && streq(seen.reply.text, "undecided")))
+        seen.reply = reply;
+    expect_seen(story, statement, &seen);
 }
 
 static void verb_reverse(struct story *story, const struct statement *statement)
