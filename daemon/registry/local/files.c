@@ -55,8 +55,17 @@ struct local_files {
     struct candidate *candidates; /* of the look that is under way */
     size_t candidate_count, next_candidate;
     bool looking, again;
+    bool starved; /* memory or descriptors ran out in this look: it proves no file gone */
+    bool hungry;  /* and in the one before */
     struct env_timer round, poll;
 };
+
+/* A shortage passes without any file being changed. */
+static void note_shortage(struct local_files *files, int error)
+{
+    if (error == -ENOMEM || error == -EMFILE || error == -ENFILE)
+        files->starved = true;
+}
 
 /* ---- reading ---- */
 
@@ -185,8 +194,10 @@ static void file_take(struct local_files *files, struct local_file *file,
     struct local_entry **entries = calloc(definition->count + 1, sizeof(*entries));
     size_t i;
 
-    if (!entries)
+    if (!entries) {
+        note_shortage(files, -ENOMEM);
         return;
+    }
     file_mended(files, file);
     file_clear(files, file);
     file->entries = entries;
@@ -195,6 +206,7 @@ static void file_take(struct local_files *files, struct local_file *file,
         int r = local_index_add(files->index, file->name, instance->service, instance->endpoint,
                                 &entries[file->count]);
 
+        note_shortage(files, r);
         if (r < 0)
             break;
         file->count++;
@@ -232,6 +244,7 @@ static void file_parse(struct local_files *files, struct local_file *file, const
     _cleanup_(freep) char *error = NULL;
     int r = local_definition_parse(data, size, files->name_max, &definition, &error);
 
+    note_shortage(files, r);
     if (r < 0) {
         file_broken(files, file, r == -EBADMSG ? error : strerror(-r));
         return;
@@ -268,8 +281,10 @@ static size_t file_look(struct local_files *files, const struct candidate *candi
     size_t size = 0;
     int r;
 
-    if (asprintf(&path, "%s/%s", candidate->directory, candidate->name) < 0)
+    if (asprintf(&path, "%s/%s", candidate->directory, candidate->name) < 0) {
+        note_shortage(files, -ENOMEM);
         return 0;
+    }
     HASH_FIND_STR(files->files, candidate->name, file);
     if (file && file->settled && file->path && streq(file->path, path) && stat(path, &st) == 0) {
         stamp = stamp_of(&st);
@@ -279,16 +294,18 @@ static size_t file_look(struct local_files *files, const struct candidate *candi
         }
     }
     r = local_file_read(path, LOCAL_FILE_SIZE_MAX, &st, &data, &size);
+    note_shortage(files, r);
     if (r == -ENOENT || is_null(&st))
         return 0;
     file = file_get(files, candidate->name);
-    if (!file)
+    if (!file) {
+        note_shortage(files, -ENOMEM);
         return 0;
+    }
     file->seen = true;
     free(file->path);
-    file->path = strdup(path);
-    if (!file->path)
-        return 0;
+    file->path = path;
+    path = NULL;
     file->stamp = stamp_of(&st);
     file->settled = r == 0 && (usec_t)st.st_ctim.tv_sec * USEC_PER_SEC + STAMP_GRAIN <
                                   files->env->ops->now_realtime(files->env);
@@ -296,6 +313,7 @@ static size_t file_look(struct local_files *files, const struct candidate *candi
         file_parse(files, file, data, size);
     else
         file_broken(files, file, read_error(r));
+    file->settled = file->settled && !files->starved;
     return size;
 }
 
@@ -342,12 +360,15 @@ static int candidate_add(struct local_files *files, const char *name, const char
     struct candidate *candidates = reallocarray(files->candidates, files->candidate_count + 1,
                                                 sizeof(*candidates));
 
+    note_shortage(files, candidates ? 0 : -ENOMEM);
     if (!candidates)
         return -ENOMEM;
     files->candidates = candidates;
     candidates[files->candidate_count] = (struct candidate){strdup(name), directory};
-    if (!candidates[files->candidate_count].name)
+    if (!candidates[files->candidate_count].name) {
+        note_shortage(files, -ENOMEM);
         return -ENOMEM;
+    }
     files->candidate_count++;
     return 0;
 }
@@ -359,8 +380,10 @@ static void list_directory(struct local_files *files, const char *directory)
     struct dirent *item;
 
     if (!stream && errno != ENOENT && errno != ENOTDIR) {
-        env_log(files->env, LOG_ERR, NULL, "Cannot list %s, keeping what is known: %s", directory,
-                strerror(errno));
+        note_shortage(files, -errno);
+        if (!files->hungry)
+            env_log(files->env, LOG_ERR, NULL, "Cannot list %s, keeping what is known: %s",
+                    directory, strerror(errno));
         keep_directory(files, directory);
     }
     if (!stream)
@@ -389,6 +412,8 @@ static void look_begin(struct local_files *files)
 
     files->looking = true;
     files->again = false;
+    files->hungry = files->starved;
+    files->starved = false;
     for (file = files->files; file; file = file->hh.next)
         file->seen = false;
     for (size_t i = 0; i < files->directory_count; i++)
@@ -405,10 +430,12 @@ static void look_end(struct local_files *files)
     candidates_clear(files);
     files->looking = false;
     HASH_ITER (hh, files->files, file, next)
-        if (!file->seen)
+        if (!file->seen && !files->starved)
             file_drop(files, file);
     if (files->again)
         env_defer(files->env, &files->round);
+    else if (files->starved)
+        env_timer_set(files->env, &files->poll, env_now(files->env) + POLL_TIME);
     files->loaded(files->userdata);
 }
 

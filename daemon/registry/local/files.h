@@ -4,7 +4,8 @@
  *
  * A directory hides files of the same name in those after it; a link to /dev/null only hides. A
  * file that cannot be read or understood is logged once, and its last good content stays in force;
- * a file that is gone takes its services along. Changes are seen through path watches (or, without
+ * a file that is gone takes its services along. Where memory or descriptors run out, all stays as it
+ * is, and the files are looked at again two seconds later. Changes are seen through path watches (or, without
  * inotify, every two seconds). Loading goes a few files at a time, so that thousands do not hold up
  * the loop, and what it found is told when all were looked at.
  */
