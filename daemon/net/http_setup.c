@@ -118,6 +118,10 @@ static CURLcode set_tls(CURL *easy, const struct http_tls *tls)
     if (tls->ca_file || tls->ca_path || tls->ca_pem) {
         SET(bad, easy, CURLOPT_CAINFO, tls->ca_file);
         SET(bad, easy, CURLOPT_CAPATH, tls->ca_path);
+        /* libcurl would go on for a day with what it read: an authority may be replaced sooner. */
+#if LIBCURL_VERSION_NUM >= 0x075700
+        SET(bad, easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+#endif
     }
     if (tls->cert_file)
         SET(bad, easy, CURLOPT_SSLCERT, tls->cert_file);
