@@ -413,6 +413,8 @@ static void doubt_all(struct manager *manager, usec_t since)
 
     log_notice("this program did not run for %llu s; asking the registries again",
                (unsigned long long)((now - since) / USEC_PER_SEC));
+    /* Nor could anybody say what is wanted: what looks unused has not been forgotten. */
+    manager->swept_at = now;
     for (unsigned i = 0; i < REGISTRIES_MAX; i++)
         if (store_doubt(manager->store, i, since, now)) {
             publisher_lost(manager->publisher, i, since);
@@ -616,6 +618,7 @@ static int make_sources(struct manager *manager)
                           on_heartbeat, manager);
     if (r < 0)
         return r;
+    notice_sleep(manager); /* from now on */
     /* First after a sleep, before anybody is told that what is known is fresh. */
     r = sd_event_source_set_priority(manager->heartbeat, SD_EVENT_PRIORITY_IMPORTANT);
     if (r < 0)
