@@ -15,7 +15,9 @@ A lookup *waited* if it took long and its thread gave up the processor meanwhile
 from running by a busy machine did not.
 """
 import collections
+import contextlib
 import json
+import signal
 import struct
 import subprocess
 import time
@@ -31,6 +33,8 @@ LOOKUP_WAIT = LOOKUP_TIMEOUT + 0.25
 # A lookup that has its answer is done in microseconds; ten times this share may be as slow as this.
 SLOW = 0.1
 SLOW_SHARE = 0.001
+# A daemon that has not answered sdctl by then cannot be asked.
+SDCTL_PATIENCE = 3
 
 ADDRESS, CHANGED, STEADY = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 FOREIGN, FOREIGN_ADDRESS = "www.foreign.test", "203.0.113.5"
@@ -42,23 +46,22 @@ HEADINGS = ("fault", "lookups", "failed", "slowest", "median", "oldest answer")
 
 class Probe:
     """clients/probe in a world; its lookups so far."""
-    KINDS = ("changing", "steady", "foreign", "unknown")
 
-    def __init__(self, world, domain, number, prefix=(), env=None):
-        self.path = world.directory / f"probe-{number}"
-        with open(self.path, "w") as lines:
-            self.process = world.start(
-                *prefix, CLIENTS / "probe", f"5:orders.{domain}", f"5:steady.{domain}",
-                f"20:{FOREIGN}", f"100:unknown-%.{domain}", env=env, stdin=subprocess.PIPE,
-                stdout=lines)
+    def __init__(self, world, domain, path, kinds=(), env=None):
+        words = {"changing": f"5:orders.{domain}", "steady": f"5:steady.{domain}",
+                 "foreign": f"20:{FOREIGN}", "unknown": f"100:unknown-%.{domain}"}
+        self.kinds, self.path = kinds or list(words), path
+        with open(path, "w") as lines:
+            self.process = world.start(CLIENTS / "probe", *(words[kind] for kind in self.kinds),
+                                       env=env, stdin=subprocess.PIPE, stdout=lines)
 
     def lookups(self, kind=None):
         """Those that are over, `kind` alone or all."""
         found = []
         for line in self.path.read_text().split("\n")[:-1]:
             thread, began, took, waits, status, addresses = line.split(" ")
-            if kind in (None, self.KINDS[int(thread)]):
-                found.append(Lookup(self.KINDS[int(thread)], int(began) / 1e6, int(took) / 1e6,
+            if kind in (None, self.kinds[int(thread)]):
+                found.append(Lookup(self.kinds[int(thread)], int(began) / 1e6, int(took) / 1e6,
                                     int(waits), status, sorted(filter(None, addresses.split(",")))))
         return found
 
@@ -69,7 +72,7 @@ class Probe:
         def done():
             assert self.process.poll() is None, f"a program died: {self.process.returncode}"
             now = collections.Counter(lookup.kind for lookup in self.lookups())
-            return all(now[kind] - before[kind] >= count for kind in self.KINDS)
+            return all(now[kind] - before[kind] >= count for kind in self.kinds)
 
         wait_until(done, timeout=60, what=f"{count} lookups of each kind")
 
@@ -88,7 +91,8 @@ class Row:
         self.outages = []
         self.pauses = []
         self.oldest = 0.0
-        self.probe_options = {}
+        self.boottime_ahead = 0
+        self.environment = None
 
     @property
     def name(self):
@@ -108,8 +112,9 @@ class Row:
         self.probes[0].wait(3)
         self.began = time.monotonic()
 
-    def start_probe(self):
-        probe = Probe(self.world, self.domain, len(self.probes), **self.probe_options)
+    def start_probe(self, *kinds):
+        probe = Probe(self.world, self.domain, self.world.directory / f"probe-{len(self.probes)}", kinds,
+                      self.environment)
         self.probes.append(probe)
         return probe
 
@@ -126,20 +131,36 @@ class Row:
         if undecided:
             self.outages.append((began, time.monotonic()))
 
+    @contextlib.contextmanager
+    def suspended(self, *processes):
+        """Nothing runs, as in a machine that sleeps."""
+        processes = [*processes, *(probe.process for probe in self.probes)]
+        began = time.monotonic()
+        for process in processes:
+            process.send_signal(signal.SIGSTOP)
+        yield
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
+        self.pauses.append((began, time.monotonic()))
+
     def note_age(self):
         """How old what programs get is: as the daemon says, and where there is none, at most as old as
         the row (until then the name was confirmed)."""
         age = time.monotonic() - self.began
         if not self.heartbeat_is_overdue():
-            answers = [self.query(name) or {} for name in (self.name, self.steady)]
-            age = max(answer.get("age_usec") or 0 for answer in answers) / 1e6
+            answers = list(filter(None, map(self.query, (self.name, self.steady))))
+            if answers:
+                age = max(answer["age_usec"] for answer in answers) / 1e6
         self.oldest = max(self.oldest, age)
 
     # What the daemon says
 
     def query(self, name):
         """What `sdctl query` tells; None where the daemon cannot be asked."""
-        done = self.world.sdctl("query", name, "--json")
+        try:
+            done = self.world.sdctl("query", name, "--json", timeout=SDCTL_PATIENCE)
+        except subprocess.TimeoutExpired:
+            return None
         return json.loads(done.stdout)["answer"] if done.returncode == 0 else None
 
     def state(self, name=None):
@@ -158,7 +179,7 @@ class Row:
             words = struct.unpack("=23I", (self.world.run_directory / "view").read_bytes()[:92])
         except OSError:
             return False
-        now = int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS)
+        now = int((time.clock_gettime(time.CLOCK_BOOTTIME) + self.boottime_ahead) * TICKS)
         return (now - words[VIEW_HEARTBEAT]) % (1 << 32) > words[VIEW_LEASE] + TICKS
 
     # The end
@@ -176,7 +197,7 @@ class Row:
         failed = [lookup for lookup in known if not self.is_right(lookup)]
         took = sorted(lookup.took for lookup in known)
         self.report([self.fault, f"{len(known)}", f"{len(failed)}", shown_time(took[-1]),
-                     shown_time(took[len(took) // 2]), f"{self.oldest:.0f} s"])
+                     shown_time(took[len(took) // 2]), shown_age(self.oldest)])
         self.judge(lookups, known, failed)
 
     # What is demanded
@@ -218,6 +239,10 @@ class Row:
 
 def shown_time(seconds):
     return f"{seconds * 1e6:.0f} us" if seconds < 1e-3 else f"{seconds * 1e3:.1f} ms"
+
+
+def shown_age(seconds):
+    return f"{seconds:.0f} s" if seconds < 3600 else f"{seconds / 3600:.0f} h"
 
 
 def table(rows):

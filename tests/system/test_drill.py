@@ -2,7 +2,11 @@
 """The fault drill: registries, the daemon, the machine and its clocks fail one after the other, and programs
 go on finding what was known. drill.py has what is demanded of every row; one table is printed at the end."""
 import json
+import os
+import resource
+import shutil
 import signal
+import struct
 import subprocess
 
 import debian
@@ -11,7 +15,7 @@ import pytest
 import consul
 from conftest import missing
 from drill import ADDRESS, CHANGED, FOREIGN, FOREIGN_ADDRESS, STEADY, Row
-from world import FakeConsul, instance
+from world import BUILD, CLIENTS, SANITIZED, FakeConsul, instance, library, wait_until
 
 LOCAL = "sd.internal"
 CONSUL = "service.consul"
@@ -56,6 +60,23 @@ def drill(make_world, record_property):
             return self.row
 
     return Drill
+
+
+def clock_environment(row):
+    """What makes a program see the clocks as move_clocks() sets them; nobody else does."""
+    preload = [library("libasan.so"), library("libubsan.so")] if SANITIZED else []
+    move_clocks(row)
+    return {"LD_PRELOAD": " ".join(map(str, [*preload, CLIENTS / ".libs/clocks.so"])),
+            "NSS_SD_TEST_CLOCKS": str(row.world.directory / "clocks")}
+
+
+def move_clocks(row, realtime=0, boottime=0):
+    """Sets them so many seconds ahead of this machine's."""
+    row.boottime_ahead = boottime
+    path = row.world.directory / "clocks"
+    path.touch()
+    with open(path, "r+b") as clocks:
+        clocks.write(struct.pack("=qq", realtime * 10**9, boottime * 10**9))
 
 
 def write_local(row, address):
@@ -121,6 +142,7 @@ def registry_elsewhere(drill, fault):
     return row
 
 
+# In the registry's network namespace.
 FILTER = ("nft 'add table inet drill; add chain inet drill in "
           "{{ type filter hook input priority 0; }}; add rule inet drill in tcp dport 8500 {}'")
 
@@ -189,6 +211,45 @@ def test_a_token_that_was_revoked(drill):
     row.end()
 
 
+def make_certificate(directory, name, key, *arguments, **options):
+    subprocess.run(["openssl", "req", "-x509", "-new", "-key", directory / key, "-subj", f"/CN={name}",
+                    "-addext", "subjectAltName=IP:127.0.0.1", "-out", directory / "agent.pem",
+                    *arguments], check=True, **options)
+
+
+def make_key(directory, name):
+    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout",
+                    "-out", directory / name], check=True)
+
+
+@pytest.mark.parametrize("fault", ["certificate of somebody else", "certificate expired"])
+def test_a_registry_with_a_bad_certificate(drill, fault):
+    maker = drill(f"TLS: {fault}")
+    directory = maker.world.directory
+    make_key(directory, "agent.key")
+    make_certificate(directory, "agent", "agent.key")
+    shutil.copy(directory / "agent.pem", directory / "trusted.pem")
+    row = maker.consul(url="https://127.0.0.1:8501", more=f"CAFile={directory}/trusted.pem\n",
+                       persistent=True, settings={"ports": {"grpc": -1, "https": 8501},
+                                                  "cert_file": f"{directory}/agent.pem",
+                                                  "key_file": f"{directory}/agent.key"})
+    row.begin()
+    if "expired" in fault:
+        environment = os.environ | clock_environment(row)
+        move_clocks(row, realtime=-2 * 86400)
+        make_certificate(directory, "agent", "agent.key", "-days", "1", env=environment)
+    else:
+        make_key(directory, "agent.key")
+        make_certificate(directory, "agent", "agent.key")
+    row.agent.restart()
+    register(row.agent, CHANGED)
+    row.outage(row.is_down)
+    make_certificate(directory, "agent", "agent.key")
+    shutil.copy(directory / "agent.pem", directory / "trusted.pem")
+    row.agent.restart()
+    row.end()
+
+
 def test_a_registry_whose_name_is_gone(drill):
     maker = drill("registry's host name gone")
     hosts = maker.world.directory / "hosts.d/registry"
@@ -247,4 +308,151 @@ def test_a_daemon_that_crashes_20_times(drill):
     row.outage(lambda: not row.world.daemon.alive())
     write_local(row, CHANGED)
     row.world.start_daemon()
+    row.end()
+
+
+def test_a_daemon_that_is_upgraded_in_place(drill):
+    """Its binary and the module are other files of other content; programs hold what they mapped."""
+    maker = drill("daemon upgraded in place")
+    program = maker.world.directory / "nss-sdd"
+    shutil.copy(BUILD / "nss-sdd", program)
+    row = maker.local(program=program)
+    row.begin()
+    for path in (program, row.world.directory / "module/libnss_sd.so.2"):
+        subprocess.run(["strip", "-o", path.with_suffix(".new"), path], check=True)
+        assert path.with_suffix(".new").read_bytes() != path.read_bytes()
+        path.with_suffix(".new").rename(path)
+    row.world.daemon.stop()
+    row.outage(lambda: not row.world.daemon.alive())
+    write_local(row, CHANGED)
+    row.world.start_daemon(program=program)
+    row.end()
+
+
+# What runs out
+
+def mount_tmpfs(world, directory, size):
+    world.run("mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", directory, check=True)
+
+
+def fill(world, directory):
+    done = world.run("dd", "if=/dev/zero", f"of={directory}/filler", "bs=4k")
+    assert "No space left" in done.stderr
+
+
+def test_a_full_disk(drill):
+    maker = drill("disk full, registry killed")
+    state = maker.world.directory / "state"
+    mount_tmpfs(maker.world, state, "64k")
+    row = maker.consul(persistent=True)
+    row.begin()
+    fill(row.world, state)
+    # Something to write, and nowhere to write it to.
+    row.agent.register("another", STEADY)
+    row.world.wait_for(f"another.{CONSUL}", [STEADY])
+    row.agent.stop()
+    row.outage(row.is_down)
+    row.world.run("rm", state / "filler", check=True)
+    row.agent.start()
+    register(row.agent, CHANGED)
+    row.end()
+
+
+def test_a_full_runtime_directory(drill):
+    """The old view lies there, and there is no room for that of the daemon that starts."""
+    maker = drill("runtime directory full at start")
+    mount_tmpfs(maker.world, "/run/nss-sd", "8m")
+    row = maker.local()
+    row.begin()
+    fill(row.world, "/run/nss-sd")
+    row.world.daemon.restart()
+    row.outage(lambda: "No space left" in row.world.daemon.log(), undecided=False)
+    write_local(row, CHANGED)
+    row.end()
+
+
+def limit(process, kind, value):
+    """Sets the soft limit, which a program feels; the hard one stays, to come back to."""
+    resource.prlimit(process.pid, kind, (value, resource.prlimit(process.pid, kind)[1]))
+
+
+def test_a_daemon_without_descriptors(drill):
+    row = drill("daemon out of descriptors").local()
+    row.begin()
+    # It keeps those that it has, and gets no other.
+    limit(row.world.daemon.process, resource.RLIMIT_NOFILE, 3)
+    write_local(row, CHANGED)
+    row.outage(lambda: row.world.ask(f"nobody.{LOCAL}")["status"] == "EAI_AGAIN", count=2)
+    limit(row.world.daemon.process, resource.RLIMIT_NOFILE, 1024)
+    row.end()
+
+
+def test_a_program_without_descriptors(drill):
+    """What it knows from the view it finds; to ask anybody it would need a socket."""
+    row = drill("program out of descriptors").local()
+    row.begin()
+    limited = row.start_probe("changing", "steady", "unknown")
+    limited.wait(1)
+    limit(limited.process, resource.RLIMIT_NOFILE, 3)
+    row.outage(lambda: limited.lookups("unknown")[-1].status == "EAI_AGAIN", undecided=False)
+    write_local(row, CHANGED)
+    wait_until(lambda: limited.lookups("changing")[-1].addresses == [CHANGED], what="the change")
+    assert limited.lookups("unknown")[-1].status == "EAI_AGAIN"
+    limit(limited.process, resource.RLIMIT_NOFILE, 1024)
+    wait_until(lambda: limited.lookups("unknown")[-1].status == "EAI_NONAME", what="absence")
+    row.end()
+
+
+@pytest.mark.plain
+def test_a_daemon_without_memory(drill):
+    """It can hold what it has, and has to take in a thousand services more."""
+    row = drill("daemon out of memory (RLIMIT_AS)").local()
+    row.begin()
+    process = row.world.daemon.process
+    with open(f"/proc/{process.pid}/statm") as statm:
+        limit(process, resource.RLIMIT_AS, int(statm.read().split()[0]) * resource.getpagesize())
+    for file in range(10):
+        row.world.services(f"many-{file}", *(instance(f"s{file}-{n}", "198.51.100.1")
+                                             for n in range(5000)))
+    write_local(row, CHANGED)
+    row.outage(lambda: "memory" in row.world.daemon.log(), undecided=False)
+    limit(process, resource.RLIMIT_AS, resource.RLIM_INFINITY)
+    row.end()
+
+
+# Clocks. Those of the machine stay: clients/clocks.c moves them for the processes of a row alone.
+
+@pytest.fixture
+def clock_drill(drill):
+    def make(fault, **options):
+        maker = drill(fault)
+        maker.row.environment = clock_environment(maker.row)
+        return maker.consul(daemon={"env": maker.row.environment}, **options)
+    return make
+
+
+@pytest.mark.parametrize("fault, years", [("clock set forward, registry down", 10),
+                                          ("clock set back, registry down", -10)])
+def test_a_clock_that_is_set(clock_drill, fault, years):
+    row = clock_drill(fault, persistent=True)
+    row.begin()
+    row.agent.stop()
+    wait_until(row.is_down, what="down")
+    move_clocks(row, realtime=years * 365 * 86400)
+    row.outage(row.is_stale)
+    row.agent.start()
+    register(row.agent, CHANGED)
+    row.end()
+
+
+def test_a_machine_that_was_suspended(clock_drill):
+    """For eight hours, and wakes up without its network."""
+    row = clock_drill("suspended for 8 h, network down")
+    row.begin()
+    with row.suspended(row.world.daemon.process, row.agent.process):
+        row.world.run("sh", "-c", FILTER.format("drop"), check=True)
+        move_clocks(row, realtime=8 * 3600, boottime=8 * 3600)
+    register(row.agent, CHANGED)
+    row.outage(row.is_down)
+    row.world.run("nft", "delete", "table", "inet", "drill", check=True)
     row.end()

@@ -47,7 +47,7 @@ def instance(name, *addresses, id=None, port=8080, **more):
     return {"name": name, "id": id or f"{name}-1", "port": port, **place, **more}
 
 
-def _library(name):
+def library(name):
     return subprocess.run(["gcc", f"-print-file-name={name}"], check=True, capture_output=True,
                           text=True).stdout.strip()
 
@@ -130,7 +130,7 @@ class World:
             words |= {"UBSAN_OPTIONS": "print_stacktrace=1", "ASAN_OPTIONS": "use_sigaltstack=0"}
         elif SANITIZED and module:
             # A sanitized module in a program that was built without sanitizers needs their run time.
-            words |= {"LD_PRELOAD": f"{_library('libasan.so')} {_library('libubsan.so')}",
+            words |= {"LD_PRELOAD": f"{library('libasan.so')} {library('libubsan.so')}",
                       "ASAN_OPTIONS": "detect_leaks=0"}
         return ["env", *(f"{key}={value}" for key, value in words.items())]
 
