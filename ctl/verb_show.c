@@ -19,6 +19,24 @@ static void print_line(const char *label, const char *text)
     printf("%12s: %s\n", label, *printable ? printable : "-");
 }
 
+static void print_snapshot(const json_t *snapshot)
+{
+    const char *error = member_text(snapshot, "error");
+    char text[1024], age[SPAN_SIZE + 8];
+
+    if (!json_is_true(json_object_get(snapshot, "persist")))
+        snprintf(text, sizeof(text), "off (Persist=no): a reboot loses what is known");
+    else if (*error)
+        snprintf(text, sizeof(text), "%s: %s (first %s)", member_text(snapshot, "directory"),
+                 error, age_text(member_number(snapshot, "error_for_usec"), age));
+    else
+        snprintf(text, sizeof(text), "%s: %lld files of %lld KiB, written %s",
+                 member_text(snapshot, "directory"), (long long)member_number(snapshot, "files"),
+                 ((long long)member_number(snapshot, "size") + 1023) / 1024,
+                 age_text(member_number(snapshot, "written_usec"), age));
+    print_line("Snapshot", text);
+}
+
 static void print_daemon(const json_t *status)
 {
     char text[SPAN_SIZE], span[SPAN_SIZE];
@@ -34,6 +52,7 @@ static void print_daemon(const json_t *status)
              (long long)member_number(status, "lookups"),
              (long long)member_number(status, "connections"));
     print_line("Lookups", text);
+    print_snapshot(json_object_get(status, "snapshot"));
     print_line("Log level", member_text(status, "log_level"));
 }
 

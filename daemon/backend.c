@@ -158,12 +158,13 @@ static json_t *backend_status(void *userdata)
 
     snprintf(view, sizeof(view), "%s/" NSS_SD_VIEW_FILE, parts->runtime_directory);
     return json_pack(
-        "{s:s, s:i, s:I, s:s, s:I, s:I, s:o, s:s, s:o}", "version", PACKAGE_VERSION, "pid",
+        "{s:s, s:i, s:I, s:s, s:I, s:I, s:o, s:s, s:o, s:o}", "version", PACKAGE_VERSION, "pid",
         (int)getpid(), "uptime_usec", (json_int_t)(describe.now - parts->started_at), "view", view,
         "lookups", (json_int_t)lookup_server_counters(parts->lookup_server)->requests,
         "connections", (json_int_t)lookup_server_connections(parts->lookup_server), "zone",
         *zone ? json_string(zone) : json_null(), "log_level", log_level_to_string(log_get_level()),
-        "registries", describe_registries(&describe));
+        "snapshot", describe_snapshot(parts->snapshot, describe.now), "registries",
+        describe_registries(&describe));
 }
 
 static json_t *backend_services(void *userdata, const char *registry, bool stale)

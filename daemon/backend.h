@@ -11,6 +11,7 @@
 #include "daemon/publisher.h"
 #include "daemon/registries.h"
 #include "daemon/resolver.h"
+#include "daemon/snapshot.h"
 
 struct sd_event;
 struct backend;
@@ -26,6 +27,7 @@ struct backend_parts {
     struct lookup_server *lookup_server;
     struct interest *interest;
     struct publisher *publisher;
+    const struct snapshot *snapshot;
     const char *runtime_directory;
     usec_t started_at;
     int (*reload)(void *userdata, struct config_messages *messages);

@@ -284,6 +284,17 @@ static json_t *describe_registry(const struct describe *describe, unsigned index
                      "details", details);
 }
 
+json_t *describe_snapshot(const struct snapshot *snapshot, usec_t now)
+{
+    struct snapshot_facts facts;
+
+    snapshot_facts(snapshot, &facts);
+    return json_pack("{s:b, s:s, s:i, s:I, s:o, s:o, s:o}", "persist", facts.persist, "directory",
+                     facts.directory, "files", (int)facts.files, "size", (json_int_t)facts.size,
+                     "written_usec", age(facts.written_at, now), "error",
+                     text_or_null(facts.error), "error_for_usec", age(facts.error_since, now));
+}
+
 json_t *describe_registries(const struct describe *describe)
 {
     json_t *array = json_array();

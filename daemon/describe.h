@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the daemon knows, as the JSON objects of io.nss-sd.Control (Answer, Registry, Service).
+ * What the daemon knows, as the JSON objects of io.nss-sd.Control (Answer, Registry, Service,
+ * Snapshot).
  * Reads the core and changes nothing.
  */
 #pragma once
@@ -9,6 +10,7 @@
 
 #include "daemon/registries.h"
 #include "daemon/resolver.h"
+#include "daemon/snapshot.h"
 
 struct describe {
     struct store *store;
@@ -20,6 +22,9 @@ struct describe {
 
 /* An Answer from the payload that a lookup got (answer.h). New reference, NULL without memory. */
 json_t *describe_answer(const struct describe *describe, const void *payload, size_t size);
+
+/* A Snapshot. */
+json_t *describe_snapshot(const struct snapshot *snapshot, usec_t now);
 
 /* Array of Registry. */
 json_t *describe_registries(const struct describe *describe);

@@ -734,6 +734,7 @@ static int make_servers(struct manager *manager)
         .lookup_server = manager->lookup_server,
         .interest = manager->interest,
         .publisher = manager->publisher,
+        .snapshot = manager->snapshot,
         .runtime_directory = manager->runtime_directory,
         .started_at = manager->started_at,
         .reload = manager_reload,

@@ -244,7 +244,11 @@ class Query(SdctlTest):
 class Tables(SdctlTest):
     STATUS = {"parameters": {
         "version": "0.1.0", "pid": 77, "uptime_usec": 125 * SECOND, "view": "/run/nss-sd/view",
-        "lookups": 12, "connections": 3, "zone": None, "log_level": "info", "registries": [
+        "lookups": 12, "connections": 3, "zone": None, "log_level": "info",
+        "snapshot": {"persist": True, "directory": "/var/lib/nss-sd/snapshot", "files": 2,
+                     "size": 3000, "written_usec": 4 * SECOND, "error": None,
+                     "error_for_usec": None},
+        "registries": [
             {"name": "consul", "type": "consul", "domains": ["consul"], "state": "up",
              "state_for_usec": 7200 * SECOND, "last_answer_usec": 5, "last_error": None,
              "last_error_usec": None, "services": 12, "stale": 0, "expired": 0,
@@ -263,6 +267,7 @@ class Tables(SdctlTest):
                     View: /run/nss-sd/view
                     Zone: -
                  Lookups: 12, 3 connections now
+                Snapshot: /var/lib/nss-sd/snapshot: 2 files of 3 KiB, written 4s ago
                Log level: info
 
             NAME    TYPE    STATE              LAST ANSWER  SERVICES  STALE      LAST ERROR
@@ -274,6 +279,16 @@ class Tables(SdctlTest):
             prod: 1 service has expired: lookups of it fail.
             """.replace("            ", "", 1).replace("\n            ", "\n"))
         self.check_call("Status", {})
+
+    def test_status_tells_a_disk_in_trouble(self):
+        snapshot = dict(self.STATUS["parameters"]["snapshot"],
+                        error="cannot be written: No space left on device",
+                        error_for_usec=61 * SECOND)
+        for change, words in (
+                (snapshot, "cannot be written: No space left on device (first 1min 1s ago)"),
+                (dict(snapshot, persist=False), "off (Persist=no): a reboot loses what is known")):
+            status = {"parameters": dict(self.STATUS["parameters"], snapshot=change)}
+            self.assertIn(words, self.run_sdctl("status", replies=[status])[1])
 
     def test_status_without_legend(self):
         self.check(["status", "--no-legend"], self.STATUS, """
