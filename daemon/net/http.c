@@ -213,6 +213,24 @@ static bool call_connected(const struct http_call *call)
     return usec > 0;
 }
 
+/*
+ * Did the server refuse our certificate, or the lack of one? With TLS 1.3 it says so after the
+ * handshake: to libcurl that is an error of reading, and only OpenSSL's text tells which.
+ */
+static bool certificate_refused(const struct http_call *call)
+{
+    static const char *const alerts[] = {
+        "alert access denied",        "alert bad certificate",         "alert certificate expired",
+        "alert certificate required", "alert certificate revoked",     "alert certificate unknown",
+        "alert unknown ca",           "alert unsupported certificate",
+    };
+
+    for (size_t i = 0; i < ELEMENTS(alerts); i++)
+        if (strstr(call->error, alerts[i]))
+            return call->setup.target.tls;
+    return false;
+}
+
 static enum http_outcome outcome_of(const struct http_call *call, CURLcode code)
 {
     switch (code) {
@@ -220,8 +238,9 @@ static enum http_outcome outcome_of(const struct http_call *call, CURLcode code)
         return call->head.complete || call->connect_only ? HTTP_DONE : HTTP_BROKEN;
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_CONNECT:
-    case CURLE_SSL_CONNECT_ERROR:
         return HTTP_UNREACHABLE;
+    case CURLE_SSL_CONNECT_ERROR:
+        return certificate_refused(call) ? HTTP_TLS : HTTP_UNREACHABLE;
     case CURLE_OPERATION_TIMEDOUT:
         return call_connected(call) ? HTTP_TIMEOUT : HTTP_UNREACHABLE;
     case CURLE_PEER_FAILED_VERIFICATION:
@@ -239,7 +258,7 @@ static enum http_outcome outcome_of(const struct http_call *call, CURLcode code)
 #endif
         return HTTP_TOO_LARGE;
     default:
-        return HTTP_BROKEN;
+        return certificate_refused(call) ? HTTP_TLS : HTTP_BROKEN;
     }
 }
 

@@ -47,7 +47,7 @@ enum http_outcome {
     HTTP_TIMEOUT,   /* connected, the total time ran out or the peer fell silent */
     HTTP_BROKEN,    /* cut off, malformed, bad encoding */
     HTTP_TOO_LARGE, /* over max_body or the header caps */
-    HTTP_TLS,       /* certificate or key not acceptable: an operator must act */
+    HTTP_TLS,       /* a certificate or key, theirs or ours, is not acceptable: an operator must act */
     HTTP_ABORTED,   /* on_body() refused */
 };
 const char *http_outcome_to_string(enum http_outcome outcome);
