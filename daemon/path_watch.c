@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Path watches (path_watch.h). One inotify source a component of the path: those of the directories
- * above listen for the next component alone, the last one for everything. When a component changes,
- * all sources are made anew *before* `changed` is called, so that nothing falls between.
+ * Path watches (path_watch.h). One inotify source a component of the path: the last one listens for
+ * everything, the one above it and the last that exists for the next component, and those further
+ * up for their own end alone, because there may be much coming and going in them. When a component
+ * changes, all sources are made anew *before* `changed` is called, so that nothing falls between.
  */
 #include "daemon/path_watch.h"
 
@@ -18,9 +19,10 @@ enum { DEPTH_MAX = 64 };
 #define JOIN_TIME  (20 * USEC_PER_MSEC)
 #define RETRY_TIME USEC_PER_SEC
 
-#define ABOVE_MASK (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO)
-#define GONE_MASK  (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_IGNORED | IN_Q_OVERFLOW)
-#define PATH_MASK  (ABOVE_MASK | IN_DELETE_SELF | IN_MOVE_SELF | IN_CLOSE_WRITE | IN_ATTRIB)
+#define ABOVE_MASK   (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO)
+#define GONE_MASK    (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_IGNORED | IN_Q_OVERFLOW)
+#define SETTLED_MASK (IN_DELETE_SELF | IN_MOVE_SELF)
+#define PATH_MASK    (ABOVE_MASK | IN_DELETE_SELF | IN_MOVE_SELF | IN_CLOSE_WRITE | IN_ATTRIB)
 
 struct component {
     struct path_watch *watch;
@@ -82,21 +84,58 @@ static void disarm(struct path_watch *watch)
         watch->components[i].source = sd_event_source_disable_unref(watch->components[i].source);
 }
 
-static int component_watch(struct component *component, const char *path)
+/* `settled`: what is below exists and tells of its own end, so its neighbours need not wake us. */
+static int component_watch(struct component *component, const char *path, bool settled)
 {
-    uint32_t mask = component->next ? ABOVE_MASK | IN_ONLYDIR : PATH_MASK;
-    int r = sd_event_add_inotify(component->watch->event, &component->source, path, mask, on_event,
-                                 component);
+    uint32_t mask = settled           ? SETTLED_MASK | IN_ONLYDIR
+                    : component->next ? ABOVE_MASK | IN_ONLYDIR
+                                      : PATH_MASK;
+    int r;
+
+    component->source = sd_event_source_disable_unref(component->source);
+    r = sd_event_add_inotify(component->watch->event, &component->source, path, mask, on_event,
+                             component);
 
     /* A directory that may be entered but not read is none of ours to replace. */
     return r == -EACCES ? 0 : r;
+}
+
+/* Is what the path leads to as far as `length` also what stands there? A symbolic link may be
+ * replaced without its target noticing. */
+static bool is_directory(char *path, size_t length)
+{
+    char saved = path[length];
+    struct stat st;
+    bool is;
+
+    path[length] = '\0';
+    is = lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    path[length] = saved;
+    return is;
+}
+
+/* The directory of the component at `depth`: the path as far as `length`. */
+static int prefix_watch(struct path_watch *watch, size_t depth, char *path, size_t length,
+                        bool settled)
+{
+    char saved = path[length];
+    int r;
+
+    path[length] = '\0';
+    if (length > 0)
+        r = component_watch(&watch->components[depth], path, settled);
+    else
+        r = component_watch(&watch->components[depth], saved == '/' ? "/" : ".", settled);
+    path[length] = saved;
+    return r;
 }
 
 /* Watches every component that exists, from the top, each before the next is looked at. */
 static int arm(struct path_watch *watch)
 {
     _cleanup_(freep) char *path = strdup(watch->path);
-    size_t depth = 0, length = strlen(watch->path), from;
+    size_t depth = 0, length = strlen(watch->path), from, above = 0;
+    int r;
 
     if (!path)
         return -ENOMEM;
@@ -104,11 +143,7 @@ static int arm(struct path_watch *watch)
     memcpy(watch->names, watch->path, length + 1);
     for (from = 0; from < length; depth++) {
         struct component *component = &watch->components[depth];
-        size_t slashes = strspn(path + from, "/"), name = from + slashes;
-        size_t end = name + strcspn(path + name, "/");
-        const char *above = name == 0 ? "." : "/";
-        char saved = path[from];
-        int r;
+        size_t name = from + strspn(path + from, "/"), end = name + strcspn(path + name, "/");
 
         if (name == length)
             break;
@@ -116,15 +151,16 @@ static int arm(struct path_watch *watch)
             return -ENAMETOOLONG;
         watch->names[end] = '\0';
         *component = (struct component){.watch = watch, .next = watch->names + name};
-        path[from] = '\0';
-        r = component_watch(component, from > 0 ? path : above);
-        path[from] = saved;
+        r = prefix_watch(watch, depth, path, from, false);
+        if (r >= 0 && depth > 0 && component->source && is_directory(path, from))
+            r = prefix_watch(watch, depth - 1, path, above, true);
         if (r < 0)
             return r == -ENOENT || r == -ENOTDIR ? 0 : r;
+        above = from;
         from = end;
     }
     watch->components[depth] = (struct component){.watch = watch};
-    int r = component_watch(&watch->components[depth], watch->path);
+    r = component_watch(&watch->components[depth], watch->path, false);
     return r == -ENOENT || r == -ENOTDIR ? 0 : r;
 }
 

@@ -304,6 +304,52 @@ START_TEST(a_single_file_is_watched_through_replacement)
 }
 END_TEST
 
+START_TEST(neighbours_further_up_do_not_even_wake_the_loop)
+{
+    struct world world;
+
+    world_init(&world);
+    make_directory(&world, "one");
+    make_directory(&world, "one/two");
+    watch(&world, "one/two/token");
+    for (unsigned i = 0; i < 20; i++)
+        write_file(&world, "beside");
+    ck_assert_int_eq(sd_event_run(world.event, 60 * USEC_PER_MSEC), 0);
+    write_file(&world, "one/two/token");
+    ck_told(&world, 2);
+    move(&world, "one", "gone");
+    ck_told(&world, 2);
+    make_directory(&world, "one");
+    make_directory(&world, "one/two");
+    ck_told(&world, 2);
+    write_file(&world, "one/two/token");
+    ck_told(&world, 2);
+    world_done(&world);
+}
+END_TEST
+
+START_TEST(a_link_on_the_way_may_lead_elsewhere)
+{
+    struct world world;
+
+    world_init(&world);
+    make_directory(&world, "old");
+    make_directory(&world, "new");
+    make_directory(&world, "new/two");
+    make_directory(&world, "old/two");
+    ck_assert_int_eq(symlink("old", below(&world, "link")), 0);
+    watch(&world, "link/two/token");
+    ck_assert_int_eq(symlink("new", below(&world, "link.new")), 0);
+    move(&world, "link.new", "link");
+    ck_told(&world, 2);
+    write_file(&world, "new/two/token");
+    ck_told(&world, 2);
+    write_file(&world, "old/two/token");
+    ck_quiet(&world);
+    world_done(&world);
+}
+END_TEST
+
 static void unwatch(void *userdata)
 {
     struct world *world = userdata;
@@ -337,7 +383,9 @@ static Suite *make_suite(void)
               a_forgotten_timer_dies_with_its_env, reports_reach_the_sink_and_numbers_differ);
     UNIT_CASE(suite, "paths", changes_in_a_directory_are_told_in_bursts,
               a_file_is_not_told_before_it_is_written, a_path_may_come_later_and_go_again,
-              a_single_file_is_watched_through_replacement, a_watch_may_end_inside_its_callback);
+              a_single_file_is_watched_through_replacement,
+              neighbours_further_up_do_not_even_wake_the_loop,
+              a_link_on_the_way_may_lead_elsewhere, a_watch_may_end_inside_its_callback);
     return suite;
 }
 
