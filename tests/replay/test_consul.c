@@ -518,6 +518,34 @@ START_TEST(another_agent_is_asked_instead_of_one_without_a_leader)
 }
 END_TEST
 
+static unsigned limit_of(struct twin *twin)
+{
+    return (unsigned)json_integer_value(json_object_get(twin_describe(twin), "limit"));
+}
+
+START_TEST(a_reload_of_how_much_and_how_often_leaves_calls_open)
+{
+    struct twin *twin = begin("orders");
+    struct http_call *call = orders_parked(twin);
+    const char *const fewer[] = {"ProbeSec", "5s", "WaitSec", "60s", "MaxWatches", "20", NULL};
+
+    twin_refresh(twin, "service/orders"); /* gives up a call, which its agent holds for 300 s */
+    ck_assert(twin_http_gone(twin, call));
+    reply(expect(twin, "/v1/health/service/orders"), "100", instances("a=10.0.0.1"));
+    twin_skip_reports(twin);
+    call = expect(twin, "/v1/health/service/orders?stale&index=100");
+    ck_assert_int_eq(twin_reload(twin, fewer), 0);
+    ck_assert(!twin_http_gone(twin, call));
+    twin_expect_no_report(twin);
+    ck_assert_uint_eq(limit_of(twin), 20);
+    /* Probes, which there were none of, begin. */
+    twin_http_reply(expect(twin, "/v1/status/leader"), 200, NULL, "\"10.0.0.5:8300\"");
+    pass(twin, 6 SECONDS);
+    expect(twin, "/v1/status/leader");
+    twin_free(twin);
+}
+END_TEST
+
 START_TEST(trap_3_streaming_answers_without_leader_are_not_degraded)
 {
     struct twin *twin = begin("orders");
@@ -628,11 +656,6 @@ START_TEST(trap_6_a_node_that_does_not_exist)
     twin_free(twin);
 }
 END_TEST
-
-static unsigned limit_of(struct twin *twin)
-{
-    return (unsigned)json_integer_value(json_object_get(twin_describe(twin), "limit"));
-}
 
 static int watches_of(struct twin *twin, const char *what)
 {
@@ -1551,7 +1574,8 @@ static Suite *make_suite(void)
               a_server_that_lost_its_memory_is_believed_only_after_a_while,
               an_instance_that_registers_anew_ends_the_doubt,
               a_server_without_a_leader_cannot_tell_absence,
-              another_agent_is_asked_instead_of_one_without_a_leader);
+              another_agent_is_asked_instead_of_one_without_a_leader,
+              a_reload_of_how_much_and_how_often_leaves_calls_open);
     UNIT_CASE(suite, "traps", trap_1_an_error_with_an_index_changes_nothing,
               trap_2_an_index_that_goes_back_starts_over_and_zero_counts_as_one,
               trap_3_streaming_answers_without_leader_are_not_degraded,

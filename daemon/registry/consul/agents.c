@@ -266,6 +266,12 @@ void consul_agents_kick(struct consul_agents *agents)
     token_changed(agents);
 }
 
+void consul_agents_reload(struct consul_agents *agents)
+{
+    agents->limit = settings_of(agents)->max_watches;
+    consul_watches_shrink(&agents->consul->watches);
+}
+
 /* ---- life ---- */
 
 static int agent_init(struct consul_agent *agent, const char *url)

@@ -66,6 +66,9 @@ void consul_agents_retry_token(struct consul_agents *agents);
 /* Forgets the lowered limit, reads the token. */
 void consul_agents_kick(struct consul_agents *agents);
 
+/* The configured limit may be another one. */
+void consul_agents_reload(struct consul_agents *agents);
+
 /* What a call learned of its agent (call.h). */
 void consul_agents_failed(struct consul_agents *agents, unsigned index, const char *text);
 void consul_agents_answered(struct consul_agents *agents, unsigned index);

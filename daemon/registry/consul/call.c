@@ -302,6 +302,7 @@ int consul_call_start(struct consul_call *call, const struct consul_request *req
     call->agent = (unsigned)agent;
     call->blocks = request->index > 0;
     call->since = env_now(env_of(agents));
+    call->held_until = call->since + longest_wait(agents);
     agents->items[agent].open++;
     return 0;
 }
@@ -318,7 +319,7 @@ void consul_call_cancel(struct consul_call *call)
     call->http = NULL;
     agents->items[call->agent].open--;
     if (call->blocks)
-        consul_agents_abandon(agents, call->agent, call->since + longest_wait(agents));
+        consul_agents_abandon(agents, call->agent, call->held_until);
 }
 
 bool consul_call_is_open(const struct consul_call *call)

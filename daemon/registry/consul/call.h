@@ -45,6 +45,7 @@ struct consul_call {
     bool probe;
     bool blocks; /* until something changes */
     usec_t since;
+    usec_t held_until; /* blocks: until when the agent holds it, should it be given up */
 };
 
 struct consul_request {

@@ -98,14 +98,21 @@ static void stop(struct registry *registry)
     consul_agents_done(&consul->agents);
 }
 
-/* All that a key changes here changes what was asked or learned: only the same can be taken over.
+/*
+ * Another source means that all has to be learned anew. Otherwise what is open stays open: calls
+ * that are given up count against the agent's limit, and a new start would not know of them.
  */
 static int reload(struct registry *registry, const struct registry_config *config)
 {
-    if (!consul_settings_equal(consul_settings_of(registry->config), consul_settings_of(config)) ||
+    struct consul *consul = consul_of(registry);
+
+    if (!consul_settings_ask_the_same(consul_settings_of(registry->config),
+                                      consul_settings_of(config)) ||
         !registry_prefixes_equal(registry->config, config))
         return -EOPNOTSUPP;
     registry->config = config;
+    consul_agents_reload(&consul->agents);
+    consul_probe_now(&consul->probe);
     return 0;
 }
 

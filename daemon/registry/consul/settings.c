@@ -162,7 +162,7 @@ static bool strings_equal(char *const *a, char *const *b)
     return *a == *b;
 }
 
-bool consul_settings_equal(const struct consul_settings *a, const struct consul_settings *b)
+bool consul_settings_ask_the_same(const struct consul_settings *a, const struct consul_settings *b)
 {
     return strings_equal(consul_settings_urls(a), consul_settings_urls(b)) &&
            strings_equal(consul_settings_zone_meta(a), consul_settings_zone_meta(b)) &&
@@ -171,9 +171,7 @@ bool consul_settings_equal(const struct consul_settings *a, const struct consul_
            text_equal(a->key_file, b->key_file) &&
            text_equal(a->tls_server_name, b->tls_server_name) &&
            text_equal(a->namespace, b->namespace) && text_equal(a->partition, b->partition) &&
-           a->tls_verify == b->tls_verify && a->consistency == b->consistency &&
-           a->max_stale_contact == b->max_stale_contact && a->max_watches == b->max_watches &&
-           a->wait == b->wait && a->probe == b->probe;
+           a->tls_verify == b->tls_verify && a->consistency == b->consistency;
 }
 
 char *const *consul_settings_urls(const struct consul_settings *settings)

@@ -31,7 +31,9 @@ int consul_settings_verify(const struct registry_config *config, struct config_m
 void consul_settings_done(void *settings);
 /* registry.h: `source`. */
 int consul_settings_source(const struct registry_config *config, char **ret_source);
-bool consul_settings_equal(const struct consul_settings *a, const struct consul_settings *b);
+/* Is the same asked of the same agents? What else there is (how often, how much) may change while
+ * the registry runs. */
+bool consul_settings_ask_the_same(const struct consul_settings *a, const struct consul_settings *b);
 
 /* With the defaults of the lists; NULL-terminated. */
 char *const *consul_settings_urls(const struct consul_settings *settings);
