@@ -93,6 +93,17 @@ static const struct verb verbs[] = {
      "  sdctl check\n"
      "  sdctl check --config-directory ./examples/local\n",
      verb_check},
+    {"doctor", "", 0, 0, OPTION_CONFIG_DIRECTORY | OPTION_DOCTOR,
+     "Find what stands in the way, and say how to mend it",
+     "Looks at nsswitch.conf, the module for every architecture, nscd, the configuration, the\n"
+     "sockets and the view, the daemon and its registries, and AppArmor, and tries a lookup. Each\n"
+     "finding is ok, a warning or an error, and says what to do ('->'). Changes nothing. The exit\n"
+     "status is 1 if there is an error.",
+     "  sudo sdctl doctor\n"
+     "  sdctl doctor --binary /usr/bin/curl\n"
+     "  sdctl doctor --profile /usr/sbin/named\n"
+     "  sdctl doctor --root /var/lib/machines/web\n",
+     verb_doctor},
     {"log-level", "[err|warning|notice|info|debug]", 0, 1, 0, "Show or set what the daemon logs",
      "Shows the level down to which the daemon logs, or sets it until the daemon ends. Setting it\n"
      "is for root and the members of ControlGroup=.",
@@ -115,6 +126,9 @@ enum {
     ARG_RUNTIME_DIRECTORY,
     ARG_VERSION,
     ARG_CONFIG_DIRECTORY,
+    ARG_BINARY,
+    ARG_PROFILE,
+    ARG_ROOT,
     ARG_ID,
     ARG_ADDRESS,
     ARG_TARGET,
@@ -149,6 +163,9 @@ static const struct option_text {
      "instead of /etc, /run and /usr/lib/nss-sd"},
     {"stale", ARG_STALE, NULL, OPTION_STALE, "only services that are stale or expired"},
     {"reset", ARG_RESET, NULL, OPTION_RESET, "count anew, and show nothing"},
+    {"binary", ARG_BINARY, "FILE", OPTION_DOCTOR, "also: does this program find services?"},
+    {"profile", ARG_PROFILE, "NAME", OPTION_DOCTOR, "also: does this AppArmor profile let it?"},
+    {"root", ARG_ROOT, "DIR", OPTION_DOCTOR, "look at the system below DIR instead"},
     {"no-legend", ARG_NO_LEGEND, NULL, OPTION_TABLE, "neither headings nor hints"},
     {"json", ARG_JSON, NULL, 0, "the daemon's reply as JSON, for programs"},
     {"runtime-directory", ARG_RUNTIME_DIRECTORY, "DIR", 0,
@@ -282,6 +299,15 @@ static int parse_option(struct command *command, int value, const char *text)
         break;
     case ARG_CONFIG_DIRECTORY:
         options->config_directory = text;
+        break;
+    case ARG_BINARY:
+        options->binary = text;
+        break;
+    case ARG_PROFILE:
+        options->profile = text;
+        break;
+    case ARG_ROOT:
+        options->root = text;
         break;
     case ARG_ID:
         options->id = text;

@@ -26,6 +26,7 @@ struct options {
     bool reset;
     int family; /* 0 both, 4, 6 */
     const char *config_directory;
+    const char *root, *binary, *profile; /* of doctor; NULL: not given */
     const char *id, *zone, *target;
     struct strings addresses, tags;
     unsigned port, weight; /* 0: not given */
@@ -41,6 +42,7 @@ enum {
     OPTION_TABLE = 1u << 4,
     OPTION_STALE = 1u << 5,
     OPTION_RESET = 1u << 6,
+    OPTION_DOCTOR = 1u << 7,
 };
 
 struct verb {
@@ -64,6 +66,7 @@ int verb_flush(const struct options *options, int argc, char **argv);
 int verb_reload(const struct options *options, int argc, char **argv);
 int verb_log_level(const struct options *options, int argc, char **argv);
 int verb_check(const struct options *options, int argc, char **argv);
+int verb_doctor(const struct options *options, int argc, char **argv);
 
 /* "sdctl: ..." on stderr, made printable. Returns EXIT_FAILURE. */
 int complain(const char *format, ...) _printf_(1, 2);

@@ -45,8 +45,10 @@ class Daemon:
                     if not chunk:
                         break
                     data += chunk
+                if not data:  # somebody who only tries whether the socket listens
+                    continue
                 self.calls.append(json.loads(data[:-1]))
-                reply = self.replies.pop(0)
+                reply = self.replies.pop(0) if self.replies else b""
                 if isinstance(reply, dict):
                     reply = json.dumps(reply).encode() + b"\0"
                 # In two pieces: a reply has no right to arrive at once.
