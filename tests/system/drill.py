@@ -92,6 +92,7 @@ class Row:
         self.pauses = []
         self.oldest = 0.0
         self.boottime_ahead = 0
+        self.slow = SLOW
         self.environment = None
 
     @property
@@ -124,7 +125,7 @@ class Row:
         wait_until(noticed, timeout, f"{self.fault}: noticed")
         began = time.monotonic()
         new = self.start_probe()
-        for probe in (self.probes[0], new):
+        for probe in {self.probes[0], new}:
             if probe.process.poll() is None:
                 probe.wait(count)
         self.note_age()
@@ -222,7 +223,7 @@ class Row:
         for kind in (known, foreign):
             waiting = [lookup for lookup in kind if self.waited(lookup, LOOKUP_TIMEOUT * 0.9)]
             assert not waiting, f"lookups waited for somebody: {waiting[:5]}"
-            slow = [lookup for lookup in kind if self.waited(lookup, SLOW)]
+            slow = [lookup for lookup in kind if self.waited(lookup, self.slow)]
             assert len(slow) <= max(1, len(kind) * SLOW_SHARE * TOLERANCE), slow[:5]
         self.judge_unknown([lookup for lookup in lookups if lookup.kind == "unknown"])
 

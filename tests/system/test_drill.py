@@ -8,6 +8,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import uuid
 
 import debian
 import pytest
@@ -424,9 +425,10 @@ def test_a_daemon_without_memory(drill):
 
 @pytest.fixture
 def clock_drill(drill):
-    def make(fault, **options):
+    def make(fault, boottime=0, **options):
         maker = drill(fault)
         maker.row.environment = clock_environment(maker.row)
+        move_clocks(maker.row, boottime=boottime)
         return maker.consul(daemon={"env": maker.row.environment}, **options)
     return make
 
@@ -455,4 +457,72 @@ def test_a_machine_that_was_suspended(clock_drill):
     register(row.agent, CHANGED)
     row.outage(row.is_down)
     row.world.run("nft", "delete", "table", "inet", "drill", check=True)
+    row.end()
+
+
+# A reboot: the runtime directory is gone, the state directory is there, BOOTTIME begins anew.
+
+UPTIME, OFF = 100 * 86400, 3600
+
+
+@pytest.fixture
+def reboot_drill(clock_drill):
+    """A row whose machine has been up for long. reboot() takes it down, an hour passes, and it is up
+    again; as no program runs before the daemon does, those of the row start anew."""
+    def make(fault, **options):
+        row = clock_drill(fault, boottime=UPTIME, **options)
+        set_boot_id(row.world, "before")
+        # What was read from the disk waits StaleWaitSec (200 ms) for a registry not known to be down.
+        row.slow = 0.6
+
+        def reboot():
+            row.world.daemon.kill()
+            row.probes[0].stop()
+            for path in row.world.run_directory.iterdir():
+                path.unlink()
+            set_boot_id(row.world, "after")
+            move_clocks(row, realtime=OFF)
+
+        row.reboot = reboot
+        return row
+    return make
+
+
+def set_boot_id(world, which):
+    path = world.directory / f"boot-id-{which}"
+    path.write_text(f"{uuid.uuid4()}\n")
+    world.run("mount", "--bind", path, "/proc/sys/kernel/random/boot_id", check=True)
+
+
+def wait_for_snapshot(row):
+    """Until what is known lies on disk."""
+    state = row.world.directory / "state"
+    wait_until(lambda: any(b"steady" in path.read_bytes() for path in state.rglob("consul.snapshot")),
+               what="a snapshot")
+
+
+def test_a_reboot_while_the_registry_is_down(reboot_drill):
+    row = reboot_drill("reboot, registry down", persistent=True)
+    row.begin()
+    wait_for_snapshot(row)
+    row.agent.stop()
+    row.reboot()
+    row.world.daemon.start(env=row.environment)
+    row.outage(row.is_down)
+    row.agent.start()
+    register(row.agent, CHANGED)
+    row.end()
+
+
+def test_a_reboot_while_the_registry_goes_on(reboot_drill):
+    """An instance that was deregistered meanwhile is not revived."""
+    row = reboot_drill("reboot, registry healthy")
+    row.begin()
+    wait_for_snapshot(row)
+    row.reboot()
+    register(row.agent, CHANGED)
+    row.world.daemon.start(env=row.environment)
+    after = row.start_probe()
+    after.wait(5)
+    assert not [lookup for lookup in after.lookups("changing") if lookup.addresses == [ADDRESS]]
     row.end()
