@@ -41,8 +41,8 @@ struct config_resolve {
 struct config_policy {
     char *file;
     char **match; /* globs of folded FQDNs */
-    /* Each value has a flag that says whether the file set it. */
-    bool has_answers, has_max_stale, has_empty_protection, has_private, has_allow_warning,
+    /* For each value, the place in the order (from 1) of the file that set it; 0: it is not set. */
+    unsigned has_answers, has_max_stale, has_empty_protection, has_private, has_allow_warning,
         has_terminating, has_min_ttl, has_max_ttl, has_negative_ttl;
     unsigned answers;
     usec_t max_stale, empty_protection, min_ttl, max_ttl, negative_ttl;

@@ -88,9 +88,11 @@ void config_policy_done(struct config_policy *policy)
 static void finish_policy(const struct config_loader *loader, const struct config_table *tables,
                           struct config_policy *policy)
 {
+    unsigned place = (unsigned)loader->config->policy_count + 1;
+
     for (size_t i = 0; i < ELEMENTS(policy_flags); i++)
-        *((bool *)((char *)policy + policy_flags[i].flag)) =
-            config_table_origin(&tables[1], policy_flags[i].key)->file != NULL;
+        *((unsigned *)((char *)policy + policy_flags[i].flag)) =
+            config_table_origin(&tables[1], policy_flags[i].key)->file ? place : 0;
     if (policy->has_min_ttl && policy->has_max_ttl)
         config_check_ttls(loader, &tables[1], policy->min_ttl, policy->max_ttl);
     if (!policy->match)
@@ -153,7 +155,7 @@ static bool policy_matches(const struct config_policy *policy, const char *name)
 #define INHERIT(target, source, flag, member)                                                      \
     do {                                                                                           \
         if ((source)->flag) {                                                                      \
-            (target)->flag = true;                                                                 \
+            (target)->flag = (source)->flag;                                                       \
             (target)->member = (source)->member;                                                   \
         }                                                                                          \
     } while (0)

@@ -7,7 +7,7 @@
 #include "daemon/config_load.h"
 #include "nss-sd/view.h"
 
-enum { MAX_SERVICES_MAX = 1000000, TYPES_MAX = 31 };
+enum { MAX_SERVICES_MAX = 1000000, MAX_FETCHES_MAX = 4096, TYPES_MAX = 31 };
 
 #define REGISTRY(member) offsetof(struct registry_config, member)
 
@@ -28,6 +28,7 @@ const struct config_item config_registry_items[] = {
     {"NegativeTTLSec", config_parse_duration, REGISTRY(negative_ttl), 0, 60 * CONFIG_MINUTE},
     {"MaxStaleSec", config_parse_duration, REGISTRY(max_stale), 0, 0},
     {"MaxServices", config_parse_unsigned, REGISTRY(max_services), 1, MAX_SERVICES_MAX, "10000"},
+    {"MaxFetches", config_parse_unsigned, REGISTRY(max_fetches), 1, MAX_FETCHES_MAX, "64"},
     {NULL},
 };
 

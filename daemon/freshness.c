@@ -1,6 +1,115 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/freshness.h"
 
+/* ---- the table ---- */
+
+#define U (1u << FRESHNESS_UNKNOWN)
+#define F (1u << FRESHNESS_FRESH)
+#define S (1u << FRESHNESS_STALE)
+#define X (1u << FRESHNESS_EXPIRED)
+#define E (1u << FRESHNESS_EMPTY)
+#define A (1u << FRESHNESS_ABSENT)
+
+static const struct freshness_move moves[FRESHNESS_STATES][FRESHNESS_EVENTS] =
+    {
+        [FRESHNESS_UNKNOWN] =
+            {
+                [FRESHNESS_DATA] = {FRESHNESS_TAKE, F},
+                [FRESHNESS_NOTHING] = {FRESHNESS_TAKE, E},
+                [FRESHNESS_NONE_SUCH] = {FRESHNESS_TAKE, A},
+                [FRESHNESS_FAILED] = {FRESHNESS_AGE, U},
+                [FRESHNESS_SUSPECT] = {FRESHNESS_ADOPT, S},
+                [FRESHNESS_SUSPECT_NONE] = {FRESHNESS_AGE, U},
+                [FRESHNESS_TIME] = {FRESHNESS_KEEP, U},
+                [FRESHNESS_LOOKUP] = {FRESHNESS_ASK, U},
+                [FRESHNESS_LOST] = {FRESHNESS_AGE, U},
+                [FRESHNESS_RESTART] = {FRESHNESS_REWANT, U},
+                [FRESHNESS_RELOAD] = {FRESHNESS_CLAMP, U | E | A},
+            },
+        [FRESHNESS_FRESH] =
+            {
+                [FRESHNESS_DATA] = {FRESHNESS_TAKE, F},
+                [FRESHNESS_NOTHING] = {FRESHNESS_HOLD, E | S},
+                [FRESHNESS_NONE_SUCH] = {FRESHNESS_HOLD, A | S},
+                [FRESHNESS_FAILED] = {FRESHNESS_AGE, F | S},
+                [FRESHNESS_SUSPECT] = {FRESHNESS_DOUBT, S},
+                [FRESHNESS_SUSPECT_NONE] = {FRESHNESS_DOUBT, S},
+                [FRESHNESS_TIME] = {FRESHNESS_KEEP, F | S},
+                [FRESHNESS_LOOKUP] = {FRESHNESS_ASK, F},
+                [FRESHNESS_LOST] = {FRESHNESS_AGE, F | S},
+                [FRESHNESS_RESTART] = {FRESHNESS_REWANT, F | S},
+                [FRESHNESS_RELOAD] = {FRESHNESS_CLAMP, F | S | X},
+            },
+        [FRESHNESS_STALE] =
+            {
+                [FRESHNESS_DATA] = {FRESHNESS_TAKE, F},
+                [FRESHNESS_NOTHING] = {FRESHNESS_HOLD, E | S},
+                [FRESHNESS_NONE_SUCH] = {FRESHNESS_HOLD, A | S},
+                [FRESHNESS_FAILED] = {FRESHNESS_AGE, S},
+                [FRESHNESS_SUSPECT] = {FRESHNESS_DOUBT, S},
+                [FRESHNESS_SUSPECT_NONE] = {FRESHNESS_DOUBT, S},
+                [FRESHNESS_TIME] = {FRESHNESS_TELL, S | X | E | A},
+                [FRESHNESS_LOOKUP] = {FRESHNESS_ASK, S},
+                [FRESHNESS_LOST] = {FRESHNESS_AGE, S},
+                [FRESHNESS_RESTART] = {FRESHNESS_REWANT, S},
+                [FRESHNESS_RELOAD] = {FRESHNESS_CLAMP, F | S | X | E | A},
+            },
+        [FRESHNESS_EXPIRED] =
+            {
+                [FRESHNESS_DATA] = {FRESHNESS_TAKE, F},
+                [FRESHNESS_NOTHING] = {FRESHNESS_TAKE, E},
+                [FRESHNESS_NONE_SUCH] = {FRESHNESS_TAKE, A},
+                [FRESHNESS_FAILED] = {FRESHNESS_AGE, X},
+                [FRESHNESS_SUSPECT] = {FRESHNESS_ADOPT, S | X},
+                [FRESHNESS_SUSPECT_NONE] = {FRESHNESS_AGE, X},
+                [FRESHNESS_TIME] = {FRESHNESS_TELL, X | E | A},
+                [FRESHNESS_LOOKUP] = {FRESHNESS_ASK, X},
+                [FRESHNESS_LOST] = {FRESHNESS_AGE, X},
+                [FRESHNESS_RESTART] = {FRESHNESS_REWANT, X},
+                [FRESHNESS_RELOAD] = {FRESHNESS_CLAMP, F | S | X | E | A},
+            },
+        [FRESHNESS_EMPTY] =
+            {
+                [FRESHNESS_DATA] = {FRESHNESS_TAKE, F},
+                [FRESHNESS_NOTHING] = {FRESHNESS_TAKE, E},
+                [FRESHNESS_NONE_SUCH] = {FRESHNESS_TAKE, A},
+                [FRESHNESS_FAILED] = {FRESHNESS_AGE, E},
+                [FRESHNESS_SUSPECT] = {FRESHNESS_ADOPT, S},
+                [FRESHNESS_SUSPECT_NONE] = {FRESHNESS_AGE, E},
+                [FRESHNESS_TIME] = {FRESHNESS_KEEP, E | U},
+                [FRESHNESS_LOOKUP] = {FRESHNESS_ASK, E},
+                [FRESHNESS_LOST] = {FRESHNESS_AGE, E},
+                [FRESHNESS_RESTART] = {FRESHNESS_REWANT, E},
+                [FRESHNESS_RELOAD] = {FRESHNESS_CLAMP, E | U},
+            },
+        [FRESHNESS_ABSENT] =
+            {
+                [FRESHNESS_DATA] = {FRESHNESS_TAKE, F},
+                [FRESHNESS_NOTHING] = {FRESHNESS_TAKE, E},
+                [FRESHNESS_NONE_SUCH] = {FRESHNESS_TAKE, A},
+                [FRESHNESS_FAILED] = {FRESHNESS_AGE, A},
+                [FRESHNESS_SUSPECT] = {FRESHNESS_ADOPT, S},
+                [FRESHNESS_SUSPECT_NONE] = {FRESHNESS_AGE, A},
+                [FRESHNESS_TIME] = {FRESHNESS_KEEP, A | U},
+                [FRESHNESS_LOOKUP] = {FRESHNESS_ASK, A},
+                [FRESHNESS_LOST] = {FRESHNESS_AGE, A},
+                [FRESHNESS_RESTART] = {FRESHNESS_REWANT, A},
+                [FRESHNESS_RELOAD] = {FRESHNESS_CLAMP, A | U},
+            },
+};
+
+#undef U
+#undef F
+#undef S
+#undef X
+#undef E
+#undef A
+
+const struct freshness_move *freshness_move(enum freshness_state state, enum freshness_event event)
+{
+    return &moves[state][event];
+}
+
 const char *freshness_state_to_string(enum freshness_state state)
 {
     static const char *const words[] = {
@@ -11,166 +120,255 @@ const char *freshness_state_to_string(enum freshness_state state)
     return (size_t)state < ELEMENTS(words) ? words[state] : "unknown";
 }
 
-void freshness_clock_live(struct freshness_clock *clock)
+const char *freshness_event_to_string(enum freshness_event event)
 {
-    clock->live = true;
+    static const char *const words[] = {
+        [FRESHNESS_DATA] = "data",
+        [FRESHNESS_NOTHING] = "empty",
+        [FRESHNESS_NONE_SUCH] = "absent",
+        [FRESHNESS_FAILED] = "failed",
+        [FRESHNESS_SUSPECT] = "suspect data",
+        [FRESHNESS_SUSPECT_NONE] = "suspect emptiness",
+        [FRESHNESS_TIME] = "timer",
+        [FRESHNESS_LOOKUP] = "lookup",
+        [FRESHNESS_LOST] = "watch lost",
+        [FRESHNESS_RESTART] = "registry restarted",
+        [FRESHNESS_RELOAD] = "reload",
+    };
+
+    return (size_t)event < ELEMENTS(words) ? words[event] : "";
 }
 
-void freshness_clock_lost(struct freshness_clock *clock, usec_t now)
+const char *freshness_action_to_string(enum freshness_action action)
 {
-    if (!clock->live)
-        return;
-    clock->live = false;
-    clock->epoch++;
-    clock->lost_at = now;
+    static const char *const words[] = {
+        [FRESHNESS_KEEP] = "keep",   [FRESHNESS_TAKE] = "take",   [FRESHNESS_HOLD] = "hold",
+        [FRESHNESS_AGE] = "age",     [FRESHNESS_DOUBT] = "doubt", [FRESHNESS_ADOPT] = "adopt",
+        [FRESHNESS_ASK] = "ask",     [FRESHNESS_TELL] = "tell",   [FRESHNESS_REWANT] = "rewant",
+        [FRESHNESS_CLAMP] = "clamp",
+    };
+
+    return (size_t)action < ELEMENTS(words) ? words[action] : "";
 }
+
+/* ---- what is in force ---- */
+
+bool freshness_is_held(const struct freshness *freshness, usec_t now)
+{
+    return freshness->held.content != CONTENT_NONE && now < freshness->held_until;
+}
+
+static const struct freshness_word *word(const struct freshness *freshness, usec_t now)
+{
+    return freshness->held.content == CONTENT_NONE || freshness_is_held(freshness, now)
+               ? &freshness->known
+               : &freshness->held;
+}
+
+bool freshness_has_data(const struct freshness *freshness, usec_t now)
+{
+    return word(freshness, now)->content == CONTENT_DATA;
+}
+
+usec_t freshness_confirmed_at(const struct freshness *freshness, usec_t now)
+{
+    const struct freshness_word *known = word(freshness, now);
+
+    if (known->content == CONTENT_NONE)
+        return 0;
+    return known->watched ? now : known->confirmed_at;
+}
+
+usec_t freshness_fresh_until(const struct freshness *freshness, usec_t now)
+{
+    const struct freshness_word *known = word(freshness, now);
+
+    return known->watched ? USEC_INFINITY : known->fresh_until;
+}
+
+usec_t freshness_stale_until(const struct freshness *freshness, const struct freshness_rules *rules,
+                             usec_t now)
+{
+    usec_t end = usec_add(freshness_confirmed_at(freshness, now), rules->max_stale);
+
+    if (freshness->suspect && freshness->suspect_until < end)
+        end = freshness->suspect_until;
+    if (freshness_is_held(freshness, now) && freshness->held_until < end)
+        end = freshness->held_until;
+    return end;
+}
+
+static usec_t negative_until(const struct freshness_word *known,
+                             const struct freshness_rules *rules)
+{
+    usec_t end = usec_add(known->confirmed_at, rules->negative_ttl);
+
+    return known->watched ? USEC_INFINITY : end > known->fresh_until ? end : known->fresh_until;
+}
+
+enum freshness_state freshness_state(const struct freshness *freshness,
+                                     const struct freshness_rules *rules, usec_t now)
+{
+    const struct freshness_word *known = word(freshness, now);
+
+    switch (known->content) {
+    case CONTENT_NONE:
+        return FRESHNESS_UNKNOWN;
+    case CONTENT_EMPTY:
+    case CONTENT_ABSENT:
+        if (now >= negative_until(known, rules))
+            return FRESHNESS_UNKNOWN;
+        return known->content == CONTENT_EMPTY ? FRESHNESS_EMPTY : FRESHNESS_ABSENT;
+    case CONTENT_DATA:
+        break;
+    }
+    if (known->watched || now < known->fresh_until)
+        return FRESHNESS_FRESH;
+    return now < freshness_stale_until(freshness, rules, now) ? FRESHNESS_STALE : FRESHNESS_EXPIRED;
+}
+
+usec_t freshness_until(const struct freshness *freshness, const struct freshness_rules *rules,
+                       usec_t now)
+{
+    switch (freshness_state(freshness, rules, now)) {
+    case FRESHNESS_FRESH:
+        return freshness_fresh_until(freshness, now);
+    case FRESHNESS_STALE:
+        return freshness_stale_until(freshness, rules, now);
+    case FRESHNESS_EMPTY:
+    case FRESHNESS_ABSENT:
+        return negative_until(word(freshness, now), rules);
+    default:
+        return USEC_INFINITY;
+    }
+}
+
+/* ---- what happens ---- */
 
 static usec_t clamp(usec_t value, usec_t minimum, usec_t maximum)
 {
     return value < minimum ? minimum : value > maximum ? maximum : value;
 }
 
-static bool watch_holds(const struct freshness *freshness, const struct freshness_clock *clock)
+/* Emptiness is negative like absence (RFC 2308, section 5: both live by the negative TTL). */
+static void clamp_word(struct freshness_word *known, const struct freshness_rules *rules)
 {
-    return freshness->watched && freshness->epoch == clock->epoch;
+    usec_t ttl = known->content == CONTENT_DATA ? clamp(known->ttl, rules->min_ttl, rules->max_ttl)
+                                                : clamp(known->ttl, 0, rules->negative_ttl);
+
+    if (known->ttl != USEC_INFINITY)
+        known->fresh_until = usec_add(known->confirmed_at, ttl);
 }
 
-static void confirm(struct freshness *freshness, const struct freshness_clock *clock,
-                    enum freshness_content content, bool watched, usec_t ttl, usec_t now)
+static struct freshness_word new_word(enum freshness_event event,
+                                      const struct freshness_rules *rules, usec_t validity,
+                                      usec_t now)
 {
-    *freshness = (struct freshness){
-        .content = content,
-        .watched = watched,
-        .epoch = clock->epoch,
+    struct freshness_word said = {
+        .content = event == FRESHNESS_DATA      ? CONTENT_DATA
+                   : event == FRESHNESS_NOTHING ? CONTENT_EMPTY
+                                                : CONTENT_ABSENT,
+        .watched = validity == USEC_INFINITY,
+        .ttl = validity,
         .confirmed_at = now,
-        .fresh_until = watched ? 0 : usec_add(now, ttl),
     };
+
+    clamp_word(&said, rules);
+    return said;
 }
 
-void freshness_data(struct freshness *freshness, const struct freshness_rules *rules,
-                    const struct freshness_clock *clock, bool empty, usec_t validity, usec_t now)
+/* Ends an until-lost validity. */
+static void age(struct freshness_word *known, usec_t now)
 {
-    confirm(freshness, clock, empty ? CONTENT_EMPTY : CONTENT_DATA, validity == USEC_INFINITY,
-            clamp(validity, rules->min_ttl, rules->max_ttl), now);
-}
-
-void freshness_absent(struct freshness *freshness, const struct freshness_rules *rules,
-                      const struct freshness_clock *clock, usec_t validity, usec_t now)
-{
-    confirm(freshness, clock, CONTENT_ABSENT, validity == USEC_INFINITY,
-            clamp(validity, 0, rules->negative_ttl), now);
-}
-
-/* Ends an until-lost validity: what is known was last confirmed `now`, or when the clock was lost.
- */
-void freshness_failed(struct freshness *freshness, const struct freshness_clock *clock, usec_t now)
-{
-    if (!freshness->watched)
+    if (!known->watched)
         return;
-    freshness->confirmed_at = watch_holds(freshness, clock) ? now : clock->lost_at;
-    freshness->watched = false;
-    freshness->fresh_until = freshness->confirmed_at;
+    known->watched = false;
+    known->confirmed_at = known->fresh_until = now;
 }
 
-void freshness_suspect(struct freshness *freshness, const struct freshness_rules *rules,
-                       const struct freshness_clock *clock, bool have_data, usec_t now)
+/* Ends any validity: it is a confirmation no more. */
+static void make_stale(struct freshness_word *known, usec_t now)
 {
-    enum freshness_state state = freshness_state(freshness, rules, clock, now);
+    age(known, now);
+    known->ttl = USEC_INFINITY;
+    if (known->fresh_until > now)
+        known->fresh_until = now;
+}
 
-    freshness_failed(freshness, clock, now);
-    if (have_data && state != FRESHNESS_FRESH && state != FRESHNESS_STALE) {
-        freshness->content = CONTENT_DATA;
-        freshness->confirmed_at = freshness->fresh_until = now;
-    }
+/* False: nothing is held, the word counts. */
+static bool hold(struct freshness *freshness, const struct freshness_rules *rules,
+                 const struct freshness_word *said, usec_t now)
+{
+    if (rules->empty_protection == 0)
+        return false;
+    if (!freshness_is_held(freshness, now))
+        freshness->held_until = usec_add(now, rules->empty_protection);
+    make_stale(&freshness->known, now);
+    freshness->held = *said;
+    return true;
+}
+
+static void doubt(struct freshness *freshness, const struct freshness_rules *rules, usec_t now)
+{
+    make_stale(&freshness->known, now);
     if (!freshness->suspect)
         freshness->suspect_until = usec_add(now, rules->empty_hold);
     freshness->suspect = true;
 }
 
+static void adopt(struct freshness *freshness, const struct freshness_rules *rules, usec_t now)
+{
+    freshness->known = (struct freshness_word){
+        .content = CONTENT_DATA, .ttl = USEC_INFINITY, .confirmed_at = now, .fresh_until = now};
+    freshness->held = (struct freshness_word){.content = CONTENT_NONE};
+    doubt(freshness, rules, now);
+}
+
+enum freshness_action freshness_apply(struct freshness *freshness,
+                                      const struct freshness_rules *rules,
+                                      enum freshness_event event, usec_t validity, usec_t now)
+{
+    enum freshness_action action = moves[freshness_state(freshness, rules, now)][event].action;
+    struct freshness_word said;
+
+    switch (action) {
+    case FRESHNESS_TAKE:
+    case FRESHNESS_HOLD:
+        said = new_word(event, rules, validity, now);
+        if (action == FRESHNESS_HOLD && hold(freshness, rules, &said, now))
+            return FRESHNESS_HOLD;
+        *freshness = (struct freshness){.known = said};
+        return FRESHNESS_TAKE;
+    case FRESHNESS_AGE:
+    case FRESHNESS_REWANT:
+        age(&freshness->known, now);
+        age(&freshness->held, now);
+        break;
+    case FRESHNESS_DOUBT:
+        doubt(freshness, rules, now);
+        break;
+    case FRESHNESS_ADOPT:
+        adopt(freshness, rules, now);
+        break;
+    case FRESHNESS_CLAMP:
+        clamp_word(&freshness->known, rules);
+        clamp_word(&freshness->held, rules);
+        if (rules->empty_protection == 0 && freshness_is_held(freshness, now))
+            freshness->held_until = now;
+        break;
+    default:
+        break;
+    }
+    return action;
+}
+
 void freshness_restore(struct freshness *freshness, usec_t confirmed_at)
 {
     *freshness = (struct freshness){
-        .content = CONTENT_DATA,
+        .known = {.content = CONTENT_DATA,
+                  .ttl = USEC_INFINITY,
+                  .confirmed_at = confirmed_at,
+                  .fresh_until = confirmed_at},
         .restored = true,
-        .confirmed_at = confirmed_at,
-        .fresh_until = confirmed_at,
     };
-}
-
-/* End of the stale life of what is known. */
-static usec_t stale_end(const struct freshness *freshness, const struct freshness_rules *rules,
-                        usec_t confirmed_at)
-{
-    usec_t end = usec_add(confirmed_at, rules->max_stale);
-
-    return freshness->suspect && freshness->suspect_until < end ? freshness->suspect_until : end;
-}
-
-usec_t freshness_stale_end(const struct freshness *freshness, const struct freshness_rules *rules,
-                           const struct freshness_clock *clock, usec_t now)
-{
-    return stale_end(freshness, rules, freshness_confirmed_at(freshness, clock, now));
-}
-
-bool freshness_live(const struct freshness *freshness, const struct freshness_clock *clock)
-{
-    return clock->live && watch_holds(freshness, clock);
-}
-
-usec_t freshness_confirmed_at(const struct freshness *freshness,
-                              const struct freshness_clock *clock, usec_t now)
-{
-    if (freshness->content == CONTENT_NONE)
-        return 0;
-    if (!freshness->watched)
-        return freshness->confirmed_at;
-    return watch_holds(freshness, clock) ? now : clock->lost_at;
-}
-
-enum freshness_state freshness_state(const struct freshness *freshness,
-                                     const struct freshness_rules *rules,
-                                     const struct freshness_clock *clock, usec_t now)
-{
-    usec_t confirmed_at = freshness_confirmed_at(freshness, clock, now);
-    bool valid = watch_holds(freshness, clock) ||
-                 (!freshness->watched && now < freshness->fresh_until);
-
-    switch (freshness->content) {
-    case CONTENT_NONE:
-        return FRESHNESS_UNKNOWN;
-    case CONTENT_EMPTY:
-    case CONTENT_ABSENT:
-        if (!valid && now >= usec_add(confirmed_at, rules->negative_ttl))
-            return FRESHNESS_UNKNOWN;
-        return freshness->content == CONTENT_EMPTY ? FRESHNESS_EMPTY : FRESHNESS_ABSENT;
-    case CONTENT_DATA:
-        break;
-    }
-    if (valid)
-        return FRESHNESS_FRESH;
-    return now < stale_end(freshness, rules, confirmed_at) ? FRESHNESS_STALE : FRESHNESS_EXPIRED;
-}
-
-usec_t freshness_until(const struct freshness *freshness, const struct freshness_rules *rules,
-                       const struct freshness_clock *clock, usec_t now)
-{
-    usec_t confirmed_at = freshness_confirmed_at(freshness, clock, now);
-
-    if (watch_holds(freshness, clock))
-        return USEC_INFINITY;
-    switch (freshness_state(freshness, rules, clock, now)) {
-    case FRESHNESS_FRESH:
-        return freshness->fresh_until;
-    case FRESHNESS_STALE:
-        return stale_end(freshness, rules, confirmed_at);
-    case FRESHNESS_EMPTY:
-    case FRESHNESS_ABSENT:
-        if (usec_add(confirmed_at, rules->negative_ttl) > freshness->fresh_until)
-            return usec_add(confirmed_at, rules->negative_ttl);
-        return freshness->fresh_until;
-    case FRESHNESS_UNKNOWN:
-    case FRESHNESS_EXPIRED:
-        break;
-    }
-    return USEC_INFINITY;
 }

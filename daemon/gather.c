@@ -72,7 +72,7 @@ static void note_service(struct evaluation *evaluation, const struct service_fac
     note_source(evaluation, &(struct source){
                                 .confirmed_at = facts->confirmed_at,
                                 .fresh_until = facts->fresh_until,
-                                .stale_until = usec_add(facts->confirmed_at, facts->max_stale),
+                                .stale_until = facts->stale_until,
                                 .ask_at = facts->ask_at,
                                 .stale = facts->state == FRESHNESS_STALE,
                             });
@@ -234,12 +234,11 @@ static enum answer_status status_of_nothing(const struct service_facts *facts,
     return facts->flags & REPORT_EMPTY_IS_ABSENT ? ANSWER_ABSENT : ANSWER_NO_DATA;
 }
 
-static void gather_endpoints(struct walk walk, const char *name, const struct service_facts *facts,
-                             const struct selector *selector, struct outcome *ret_outcome)
+static void gather_endpoints(struct walk walk, const struct policy_rules *rules,
+                             const struct service_facts *facts, const struct selector *selector,
+                             struct outcome *ret_outcome)
 {
-    const struct resolver_hooks *hooks = walk.gather->hooks;
     enum policy_verdict *verdicts;
-    struct resolver_policy policy;
     size_t used, selected;
 
     *ret_outcome = outcome_of(ANSWER_UNDECIDED);
@@ -248,8 +247,7 @@ static void gather_endpoints(struct walk walk, const char *name, const struct se
     verdicts = malloc(facts->endpoints->count * sizeof(*verdicts) + 1);
     if (!verdicts)
         return;
-    hooks->policy(hooks->userdata, name, &policy);
-    used = policy_judge(facts->endpoints, selector, &policy.rules, verdicts, &selected);
+    used = policy_judge(facts->endpoints, selector, rules, verdicts, &selected);
     *ret_outcome = outcome_of(used == 0 ? status_of_nothing(facts, selector, selected)
                                         : ANSWER_NO_DATA);
     for (uint32_t i = 0; used > 0 && i < facts->endpoints->count; i++) {
@@ -283,8 +281,9 @@ static void note_undecided(const struct service_facts *facts, struct outcome *ou
         outcome->status6 = ANSWER_UNDECIDED;
 }
 
-static void gather_data(struct walk walk, const char *name, const struct service_facts *facts,
-                        const struct selector *selector, struct outcome *ret_outcome)
+static void gather_data(struct walk walk, const struct policy_rules *rules,
+                        const struct service_facts *facts, const struct selector *selector,
+                        struct outcome *ret_outcome)
 {
     struct evaluation *evaluation = walk.evaluation;
     bool stale = facts->state == FRESHNESS_STALE;
@@ -295,7 +294,7 @@ static void gather_data(struct walk walk, const char *name, const struct service
     } else {
         if (facts->alias && walk.whole)
             evaluation_set_canonical(evaluation, facts->alias);
-        gather_endpoints(walk, name, facts, selector, ret_outcome);
+        gather_endpoints(walk, rules, facts, selector, ret_outcome);
         if (walk.whole && (facts->flags & REPORT_ALL_ANSWERS))
             evaluation->all_answers = true;
     }
@@ -311,8 +310,11 @@ static void gather_service(struct walk walk, const char *name, struct service *s
                            const struct selector *selector, struct outcome *ret_outcome)
 {
     const struct gather *gather = walk.gather;
+    struct resolver_policy policy;
     struct service_facts facts;
 
+    gather->hooks->policy(gather->hooks->userdata, name, &policy);
+    store_wish(service, &policy.wishes, gather->now);
     gather->depend(gather->userdata, service_watchers(service));
     if (gather->asked)
         store_ask(gather->store, service, gather->now);
@@ -321,7 +323,7 @@ static void gather_service(struct walk walk, const char *name, struct service *s
     switch (facts.state) {
     case FRESHNESS_FRESH:
     case FRESHNESS_STALE:
-        gather_data(walk, name, &facts, selector, ret_outcome);
+        gather_data(walk, &policy.rules, &facts, selector, ret_outcome);
         return;
     case FRESHNESS_EMPTY:
         *ret_outcome = outcome_of(facts.flags & REPORT_EMPTY_IS_ABSENT ? ANSWER_ABSENT

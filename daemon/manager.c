@@ -215,6 +215,7 @@ static void registry_added(void *userdata, unsigned index, const struct registry
     struct freshness_rules rules = rules_freshness(&manager->config->resolve, config);
 
     store_registry_add(manager->store, index, &rules, config->max_services);
+    store_registry_fetches(manager->store, index, config->type->asks ? config->max_fetches : 0);
     snapshot_added(manager->snapshot, index, config);
 }
 
@@ -224,7 +225,8 @@ static void registry_changed(void *userdata, unsigned index, const struct regist
     struct manager *manager = userdata;
     struct freshness_rules rules = rules_freshness(&manager->config->resolve, config);
 
-    store_registry_rules(manager->store, index, &rules, config->max_services);
+    store_registry_rules(manager->store, index, &rules, config->max_services, manager_now(manager));
+    store_registry_fetches(manager->store, index, config->type->asks ? config->max_fetches : 0);
     snapshot_changed(manager->snapshot, index, config);
     if (!restarted)
         return;
@@ -373,10 +375,14 @@ static int manager_reload(void *userdata, struct config_messages *messages)
     manager->config = config;
     apply_upstream(manager);
     snapshot_configure(manager->snapshot, config->resolve.persist, config->resolve.max_stale);
+    store_reload_begin(manager->store);
     registries_apply(manager->registries, config);
     snapshot_load(manager->snapshot);
     resolver_rules = rules_resolver(&config->resolve);
     resolver_set_rules(manager->resolver, &resolver_rules);
+    /* Every name says its wishes anew. */
+    resolver_run(manager->resolver, manager_now(manager));
+    store_reload_end(manager->store, manager_now(manager));
     chase_rules = rules_chase(&config->resolve);
     chase_set_rules(manager->chase, &chase_rules);
     limits = rules_lookup_limits(&config->resolve);

@@ -49,6 +49,13 @@ void rules_policy(const struct config *config, const char *name, struct resolver
         .rules = {.allow_warning = !policy.has_allow_warning || policy.allow_warning,
                   .terminating_never = policy.has_terminating && policy.terminating == 1},
         .answers = policy.has_answers ? policy.answers : config->resolve.answers,
+        .wishes = {{
+            [STORE_MIN_TTL] = {policy.has_min_ttl, policy.min_ttl},
+            [STORE_MAX_TTL] = {policy.has_max_ttl, policy.max_ttl},
+            [STORE_NEGATIVE_TTL] = {policy.has_negative_ttl, policy.negative_ttl},
+            [STORE_MAX_STALE] = {policy.has_max_stale, policy.max_stale},
+            [STORE_EMPTY_PROTECTION] = {policy.has_empty_protection, policy.empty_protection},
+        }},
     };
 }
 

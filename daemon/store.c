@@ -10,15 +10,21 @@
 /* What was told of the ageing of a service, in the order in which it comes. */
 enum told { TOLD_NOTHING, TOLD_STALE, TOLD_HALF, TOLD_NEARLY, TOLD_EXPIRED };
 
+/* A service waits for one of the fetches that its registry may have on their way at one time. */
+enum fetch { FETCH_NONE, FETCH_WANT, FETCH_REFRESH, FETCH_KINDS };
+
 struct registry_state {
     bool used;
-    bool down;
+    bool up;   /* its watches hold */
+    bool down; /* it is known not to answer */
     struct freshness_rules rules;
-    struct freshness_clock clock;
     unsigned max_services, service_count;
     struct service *services; /* by key */
     struct service *unproven; /* oldest first: those that never had data */
     unsigned unproven_count;
+    unsigned max_fetches, fetches;        /* 0: no limit; on their way */
+    struct service *waiting[FETCH_KINDS]; /* first come first, in turns of both kinds */
+    enum fetch turn;
     usec_t tick_at; /* none of its services has to be told of before */
     struct store_counters counters;
 };
@@ -27,19 +33,23 @@ struct service {
     struct store *store;
     unsigned registry;
     struct freshness freshness;
+    struct store_wishes wishes;
+    struct freshness_rules rules; /* of the registry, as the wishes change them */
     struct endpoint_set *endpoints;
     char *alias;
     char *error;
     uint32_t flags;
     bool proven;
-    bool in_flight; /* want or refresh was called, no report yet */
+    bool in_flight;     /* want or refresh was called, no report yet */
+    enum fetch waiting; /* or will be, when there is room */
     enum told told;
     unsigned failures;
     usec_t asked_since;
     usec_t refresh_at; /* asking registries: ask again from then on */
     usec_t used_at;
     struct watch_list watchers;
-    struct service *prev, *next; /* in `unproven` */
+    struct service *prev, *next;             /* in `unproven` */
+    struct service *fetch_prev, *fetch_next; /* in `waiting` */
     UT_hash_handle hh;
     char key[];
 };
@@ -47,6 +57,7 @@ struct service {
 struct store {
     struct store_hooks hooks;
     struct registry_state registries[STORE_REGISTRIES_MAX];
+    bool collecting; /* wishes, without following them */
 };
 
 struct store *store_new(const struct store_hooks *hooks)
@@ -81,6 +92,9 @@ static void unproven_remove(struct service *service)
     state->unproven_count--;
 }
 
+static void fetch_unqueue(struct service *service);
+static void fetch_forget(struct service *service);
+
 /* Takes the service out of the store; dependents hear of it and find no service any more. */
 static void service_remove(struct service *service)
 {
@@ -89,6 +103,7 @@ static void service_remove(struct service *service)
     HASH_DEL(state->services, service);
     state->service_count--;
     unproven_remove(service);
+    fetch_forget(service);
     watch_list_notify(&service->watchers);
     watch_list_done(&service->watchers);
     endpoint_set_unref(service->endpoints);
@@ -124,18 +139,13 @@ void store_registry_add(struct store *store, unsigned registry, const struct fre
     };
 }
 
-void store_registry_rules(struct store *store, unsigned registry,
-                          const struct freshness_rules *rules, unsigned max_services)
-{
-    store->registries[registry].rules = *rules;
-    store->registries[registry].max_services = max_services;
-    store->registries[registry].tick_at = 0;
-}
-
 void store_registry_remove(struct store *store, unsigned registry)
 {
     struct registry_state *state = &store->registries[registry];
 
+    for (unsigned i = 0; i < FETCH_KINDS; i++)
+        while (state->waiting[i])
+            fetch_unqueue(state->waiting[i]);
     while (state->services)
         service_remove(state->services);
     *state = (struct registry_state){.tick_at = USEC_INFINITY};
@@ -156,44 +166,124 @@ bool store_registry_down(const struct store *store, unsigned registry)
     return store->registries[registry].down;
 }
 
+static enum freshness_action service_apply(struct service *service, enum freshness_event event,
+                                           usec_t validity, usec_t now)
+{
+    return freshness_apply(&service->freshness, &service->rules, event, validity, now);
+}
+
+static enum freshness_state service_state(const struct service *service, usec_t now)
+{
+    return freshness_state(&service->freshness, &service->rules, now);
+}
+
 /* ---- asking ---- */
 
-static void ask_registry(struct service *service, bool first, usec_t now)
+static void fetch_start(struct service *service, enum fetch kind)
 {
     struct store *store = service->store;
-    int (*verb)(void *, unsigned, const char *) = first ? store->hooks.want : store->hooks.refresh;
     struct store_counters *counters = &state_of(service)->counters;
+    struct registry_state *state = state_of(service);
+    int (*verb)(void *, unsigned, const char *) = kind == FETCH_WANT ? store->hooks.want
+                                                                     : store->hooks.refresh;
 
-    *(first ? &counters->wants : &counters->refreshes) += 1;
+    *(kind == FETCH_WANT ? &counters->wants : &counters->refreshes) += 1;
     service->in_flight = true;
+    state->fetches++;
+    if (verb(store->hooks.userdata, service->registry, service->key) >= 0)
+        return;
+    service->in_flight = false;
+    state->fetches--;
+}
+
+static void fetch_unqueue(struct service *service)
+{
+    struct registry_state *state = state_of(service);
+
+    if (service->waiting == FETCH_NONE)
+        return;
+    DL_DELETE2(state->waiting[service->waiting], service, fetch_prev, fetch_next);
+    service->waiting = FETCH_NONE;
+}
+
+/* While there is room: in turns, so that neither kind starves behind the other. */
+static void fetch_next(struct registry_state *state)
+{
+    while (state->waiting[FETCH_WANT] || state->waiting[FETCH_REFRESH]) {
+        struct service *service;
+        enum fetch kind;
+
+        if (state->max_fetches > 0 && state->fetches >= state->max_fetches)
+            return;
+        state->turn = state->turn == FETCH_REFRESH ? FETCH_WANT : FETCH_REFRESH;
+        service = state->waiting[state->turn];
+        if (!service)
+            service = state->waiting[FETCH_WANT] ?: state->waiting[FETCH_REFRESH];
+        kind = service->waiting;
+        fetch_unqueue(service);
+        fetch_start(service, kind);
+    }
+}
+
+/* The fetch of the service is over: it was answered, or nobody waits for it any more. */
+static void fetch_over(struct service *service)
+{
+    fetch_unqueue(service);
+    if (!service->in_flight)
+        return;
+    service->in_flight = false;
+    state_of(service)->fetches--;
+}
+
+static void fetch_forget(struct service *service)
+{
+    fetch_over(service);
+    fetch_next(state_of(service));
+}
+
+static bool is_asking(const struct service *service)
+{
+    return service->in_flight || service->waiting != FETCH_NONE;
+}
+
+/* One fetch, however many ask. */
+static void ask_registry(struct service *service, enum fetch kind, usec_t now)
+{
+    struct registry_state *state = state_of(service);
+
     service->asked_since = now;
-    if (verb(store->hooks.userdata, service->registry, service->key) < 0)
-        service->in_flight = false;
+    if (is_asking(service))
+        return;
+    service->waiting = kind;
+    DL_APPEND2(state->waiting[kind], service, fetch_prev, fetch_next);
+    fetch_next(state);
+}
+
+static usec_t jitter(struct service *service, usec_t span)
+{
+    struct store *store = service->store;
+
+    return span > 0 ? store->hooks.random(store->hooks.userdata) % span : 0;
 }
 
 /* When an asking registry is to be asked again: at 80 % of the TTL, less up to a tenth of jitter.
  */
-static usec_t refresh_time(const struct service *service, usec_t now)
+static usec_t refresh_time(struct service *service, usec_t now)
 {
-    const struct freshness *freshness = &service->freshness;
-    usec_t ttl;
+    usec_t end = freshness_fresh_until(&service->freshness, now);
+    usec_t ttl = end > now ? end - now : 0;
 
-    if (freshness->watched)
-        return USEC_INFINITY;
-    ttl = freshness->fresh_until > now ? freshness->fresh_until - now : 0;
-    return now + ttl * 8 / 10 -
-           (ttl >= 10 ? service->store->hooks.random(service->store->hooks.userdata) % (ttl / 10)
-                      : 0);
+    return end == USEC_INFINITY ? USEC_INFINITY : now + ttl * 8 / 10 - jitter(service, ttl / 10);
 }
 
-static usec_t retry_time(const struct service *service, usec_t wish, usec_t now)
+/* Growing pauses, up to a quarter longer so that services that failed together do not come back
+ * together; never before the registry wishes. */
+static usec_t retry_time(struct service *service, usec_t wish, usec_t now)
 {
     unsigned shift = service->failures > 5 ? 5 : service->failures - 1;
-    usec_t delay = RETRY_FIRST << shift;
+    usec_t delay = earlier(RETRY_FIRST << shift, RETRY_LAST);
 
-    if (delay > RETRY_LAST)
-        delay = RETRY_LAST;
-    return usec_add(now, wish > delay ? wish : delay);
+    return usec_add(now, usec_add(wish > delay ? wish : delay, jitter(service, delay / 4)));
 }
 
 /* Makes room by giving up the oldest service that never had data and that nobody waits for. */
@@ -237,6 +327,7 @@ static struct service *service_new(struct store *store, unsigned registry, const
     service->store = store;
     service->registry = registry;
     service->used_at = now;
+    service->rules = state->rules;
     service->refresh_at = USEC_INFINITY;
     memcpy(service->key, key, length + 1);
     HASH_ADD_KEYPTR(hh, state->services, service->key, length, service);
@@ -254,7 +345,7 @@ struct service *store_get(struct store *store, unsigned registry, const char *ke
         return service;
     service = service_new(store, registry, key, now);
     if (service)
-        ask_registry(service, true, now);
+        ask_registry(service, FETCH_WANT, now);
     return service;
 }
 
@@ -262,8 +353,93 @@ void store_ask(struct store *store, struct service *service, usec_t now)
 {
     (void)store;
     service->used_at = now;
-    if (!service->in_flight && now >= service->refresh_at)
-        ask_registry(service, false, now);
+    if (!is_asking(service) && now >= service->refresh_at &&
+        service_apply(service, FRESHNESS_LOOKUP, 0, now) == FRESHNESS_ASK)
+        ask_registry(service, FETCH_REFRESH, now);
+}
+
+/* ---- rules ---- */
+
+static void rules_wish(const struct store_wish *wish, usec_t *rule)
+{
+    if (wish->rank > 0)
+        *rule = wish->value;
+}
+
+/* Follows the wishes, where they or the rules of the registry are others now. */
+static void service_rules(struct service *service, usec_t now)
+{
+    const struct store_wish *wishes = service->wishes.wishes;
+    struct freshness_rules rules = state_of(service)->rules;
+
+    rules_wish(&wishes[STORE_MIN_TTL], &rules.min_ttl);
+    rules_wish(&wishes[STORE_MAX_TTL], &rules.max_ttl);
+    rules_wish(&wishes[STORE_NEGATIVE_TTL], &rules.negative_ttl);
+    rules_wish(&wishes[STORE_MAX_STALE], &rules.max_stale);
+    rules_wish(&wishes[STORE_EMPTY_PROTECTION], &rules.empty_protection);
+    /* Bounds of different files may cross: the one that says more of this service counts. */
+    if (rules.min_ttl > rules.max_ttl) {
+        if (wishes[STORE_MAX_TTL].rank > wishes[STORE_MIN_TTL].rank)
+            rules.min_ttl = rules.max_ttl;
+        else
+            rules.max_ttl = rules.min_ttl;
+    }
+    if (memcmp(&rules, &service->rules, sizeof(rules)) == 0)
+        return;
+    service->rules = rules;
+    service_apply(service, FRESHNESS_RELOAD, 0, now);
+    if (service->failures == 0)
+        service->refresh_at = refresh_time(service, now);
+    state_of(service)->tick_at = 0;
+    watch_list_notify(&service->watchers);
+}
+
+void store_wish(struct service *service, const struct store_wishes *wishes, usec_t now)
+{
+    for (unsigned i = 0; i < STORE_WISHES; i++)
+        if (wishes->wishes[i].rank > service->wishes.wishes[i].rank)
+            service->wishes.wishes[i] = wishes->wishes[i];
+    if (!service->store->collecting)
+        service_rules(service, now);
+}
+
+void store_reload_begin(struct store *store)
+{
+    struct service *service, *next;
+
+    store->collecting = true;
+    for (unsigned i = 0; i < STORE_REGISTRIES_MAX; i++)
+        HASH_ITER (hh, store->registries[i].services, service, next)
+            service->wishes = (struct store_wishes){0};
+}
+
+void store_reload_end(struct store *store, usec_t now)
+{
+    struct service *service, *next;
+
+    store->collecting = false;
+    for (unsigned i = 0; i < STORE_REGISTRIES_MAX; i++)
+        HASH_ITER (hh, store->registries[i].services, service, next)
+            service_rules(service, now);
+}
+
+void store_registry_rules(struct store *store, unsigned registry,
+                          const struct freshness_rules *rules, unsigned max_services, usec_t now)
+{
+    struct registry_state *state = &store->registries[registry];
+    struct service *service, *next;
+
+    state->rules = *rules;
+    state->max_services = max_services;
+    HASH_ITER (hh, state->services, service, next)
+        if (!store->collecting)
+            service_rules(service, now);
+}
+
+void store_registry_fetches(struct store *store, unsigned registry, unsigned max)
+{
+    store->registries[registry].max_fetches = max;
+    fetch_next(&store->registries[registry]);
 }
 
 /* ---- what is known ---- */
@@ -291,7 +467,7 @@ void store_flush(struct store *store, struct service *service, usec_t now)
 {
     forget(service);
     service->failures = 0;
-    ask_registry(service, false, now);
+    ask_registry(service, FETCH_REFRESH, now);
     touch(store, service->registry, true);
     watch_list_notify(&service->watchers);
 }
@@ -334,24 +510,6 @@ static void keep_data(struct service *service, const struct registry_report *rep
         become_proven(service);
 }
 
-static void apply_data(struct service *service, const struct registry_report *report, usec_t now)
-{
-    struct registry_state *state = state_of(service);
-
-    keep_data(service, report);
-    freshness_data(&service->freshness, &state->rules, &state->clock, is_empty(report),
-                   report->validity, now);
-}
-
-static void apply_absent(struct service *service, const struct registry_report *report, usec_t now)
-{
-    struct registry_state *state = state_of(service);
-
-    service->endpoints = endpoint_set_unref(service->endpoints);
-    set_text(&service->alias, NULL);
-    freshness_absent(&service->freshness, &state->rules, &state->clock, report->validity, now);
-}
-
 /* ---- telling of age ---- */
 
 static void notice(struct service *service, enum store_notice what, usec_t now)
@@ -366,43 +524,33 @@ static void notice(struct service *service, enum store_notice what, usec_t now)
 }
 
 /* Does its registry fail to confirm it? A TTL that ends while nobody asks is no trouble. */
-static bool is_troubled(const struct service *service)
+static bool is_troubled(const struct service *service, usec_t now)
 {
-    return service->failures > 0 || service->freshness.suspect || state_of(service)->down;
-}
-
-static usec_t telling_at(const struct service *service, enum told told, usec_t now)
-{
-    const struct registry_state *state = state_of(service);
-    usec_t begin = freshness_confirmed_at(&service->freshness, &state->clock, now);
-    usec_t end = freshness_stale_end(&service->freshness, &state->rules, &state->clock, now);
-
-    if (told != TOLD_STALE && end == USEC_INFINITY)
-        return USEC_INFINITY;
-    switch (told) {
-    case TOLD_NOTHING:
-        return 0;
-    case TOLD_STALE:
-        return service->freshness.watched ? begin : service->freshness.fresh_until;
-    case TOLD_HALF:
-        return begin + (end - begin) / 2;
-    case TOLD_NEARLY:
-        return begin + (end - begin) / 10 * 9;
-    case TOLD_EXPIRED:
-        break;
-    }
-    return end;
+    return service->failures > 0 || service->freshness.suspect || state_of(service)->down ||
+           freshness_is_held(&service->freshness, now);
 }
 
 /* When there is something to tell of this service next; USEC_INFINITY: not before a report. */
 static usec_t next_telling(const struct service *service, usec_t now)
 {
-    const struct registry_state *state = state_of(service);
+    const struct freshness *freshness = &service->freshness;
+    usec_t begin = freshness_confirmed_at(freshness, now);
+    usec_t end = freshness_stale_until(freshness, &service->rules, now);
 
-    if (service->freshness.content != CONTENT_DATA || service->told == TOLD_EXPIRED ||
-        !is_troubled(service) || freshness_live(&service->freshness, &state->clock))
+    if (!freshness_has_data(freshness, now) || !is_troubled(service, now))
         return USEC_INFINITY;
-    return telling_at(service, service->told + 1, now);
+    if (service->told == TOLD_NOTHING)
+        return freshness_fresh_until(freshness, now);
+    if (service->told == TOLD_EXPIRED || end == USEC_INFINITY)
+        return USEC_INFINITY;
+    switch (service->told) {
+    case TOLD_STALE:
+        return begin + (end - begin) / 2;
+    case TOLD_HALF:
+        return begin + (end - begin) / 10 * 9;
+    default:
+        return end;
+    }
 }
 
 /* Tells the worst of what came since the last time. */
@@ -428,7 +576,8 @@ static void registry_tick(struct registry_state *state, usec_t now)
 
     state->tick_at = USEC_INFINITY;
     HASH_ITER (hh, state->services, service, next) {
-        tell(service, now);
+        if (service_apply(service, FRESHNESS_TIME, 0, now) == FRESHNESS_TELL)
+            tell(service, now);
         state->tick_at = earlier(state->tick_at, next_telling(service, now));
     }
 }
@@ -463,11 +612,11 @@ int store_restore(struct store *store, unsigned registry, const struct store_mem
         service_remove(service);
         return -ENOMEM;
     }
-    service->endpoints = endpoint_set_ref(memory->endpoints);
+    service->endpoints = memory->endpoints ? endpoint_set_ref(memory->endpoints) : NULL;
     service->flags = memory->flags;
     become_proven(service);
     freshness_restore(&service->freshness, earlier(memory->confirmed_at, now));
-    ask_registry(service, true, now);
+    ask_registry(service, FETCH_WANT, now);
     state_of(service)->tick_at = 0;
     return 0;
 }
@@ -481,8 +630,8 @@ void store_disown(struct store *store, unsigned registry, usec_t now)
             continue;
         forget(service);
         /* A failure may have ended the asking. */
-        if (!service->in_flight)
-            ask_registry(service, false, now);
+        if (!is_asking(service))
+            ask_registry(service, FETCH_REFRESH, now);
         watch_list_notify(&service->watchers);
     }
     touch(store, registry, true);
@@ -510,38 +659,81 @@ static struct endpoint_set *merge_sets(struct endpoint_set *kept, struct endpoin
     return endpoint_builder_finish(builder, &merged) < 0 ? NULL : merged;
 }
 
-static void apply_suspect(struct service *service, const struct registry_report *report, usec_t now)
+static void take(struct service *service, const struct registry_report *report, usec_t now)
 {
-    struct registry_state *state = state_of(service);
-    bool have_data = report->endpoints && report->endpoints->count > 0, suspicion = false;
-    enum freshness_state before = freshness_state(&service->freshness, &state->rules, &state->clock,
-                                                  now);
-
-    if (!service->freshness.suspect)
-        suspicion = true;
-    freshness_suspect(&service->freshness, &state->rules, &state->clock, have_data, now);
-    if (have_data && service->endpoints &&
-        (before == FRESHNESS_FRESH || before == FRESHNESS_STALE)) {
-        struct endpoint_set *merged = merge_sets(service->endpoints, report->endpoints);
-
-        if (merged) {
-            endpoint_set_unref(service->endpoints);
-            service->endpoints = merged;
-        }
-    } else if (have_data) {
+    if (report->kind == REPORT_DATA) {
         keep_data(service, report);
+    } else {
+        service->endpoints = endpoint_set_unref(service->endpoints);
+        set_text(&service->alias, NULL);
     }
-    set_text(&service->error, report->text ? report->text : "suspect data");
-    /* Says also that it is stale. */
-    if (suspicion && service->told < TOLD_STALE)
+    service->failures = 0;
+    service->told = TOLD_NOTHING;
+    set_text(&service->error, NULL);
+    service->refresh_at = refresh_time(service, now);
+}
+
+/* Data of an uncertain kind begins: `what` says also that it is stale. */
+static void begin_doubt(struct service *service, enum store_notice what, const char *why,
+                        usec_t now)
+{
+    set_text(&service->error, why);
+    if (service->told < TOLD_STALE)
         service->told = TOLD_STALE;
-    if (suspicion)
-        notice(service, STORE_NOTICE_SUSPECT, now);
+    notice(service, what, now);
+}
+
+static void apply_hold(struct service *service, const struct registry_report *report,
+                       bool held_before, usec_t now)
+{
+    service->failures = 0;
+    service->refresh_at = report->validity == REPORT_UNTIL_LOST
+                              ? USEC_INFINITY
+                              : usec_add(now, service->rules.negative_ttl);
+    if (!held_before)
+        begin_doubt(service, STORE_NOTICE_EMPTY_PROTECTION,
+                    report->kind == REPORT_ABSENT
+                        ? "the registry says that there is no such service; "
+                          "EmptyProtection= holds what was known"
+                        : "the registry says that it has no instance; "
+                          "EmptyProtection= holds what was known",
+                    now);
+}
+
+/* What the registry reports by name replaces what was known of it, so that an instance that it
+ * calls failing is out. */
+static void apply_doubt(struct service *service, const struct registry_report *report)
+{
+    struct endpoint_set *merged;
+
+    if (!report->endpoints || !service->endpoints || service->alias)
+        return;
+    merged = merge_sets(service->endpoints, report->endpoints);
+    if (!merged)
+        return;
+    endpoint_set_unref(service->endpoints);
+    service->endpoints = merged;
+}
+
+static void apply_suspect(struct service *service, const struct registry_report *report,
+                          bool suspect_before, enum freshness_action action, usec_t now)
+{
+    const char *why = report->text ? report->text : "suspect data";
+
+    if (action == FRESHNESS_DOUBT)
+        apply_doubt(service, report);
+    else if (action == FRESHNESS_ADOPT)
+        keep_data(service, report);
+    if (service->refresh_at <= now)
+        service->refresh_at = usec_add(now, RETRY_LAST);
+    if (service->freshness.suspect && !suspect_before)
+        begin_doubt(service, STORE_NOTICE_SUSPECT, why, now);
+    else
+        set_text(&service->error, why);
 }
 
 static void apply_failed(struct service *service, const struct registry_report *report, usec_t now)
 {
-    freshness_failed(&service->freshness, &state_of(service)->clock, now);
     set_text(&service->error, report->text && *report->text
                                   ? report->text
                                   : registry_failure_to_string(report->failure));
@@ -549,78 +741,85 @@ static void apply_failed(struct service *service, const struct registry_report *
     service->refresh_at = retry_time(service, report->retry_after, now);
 }
 
+static enum freshness_event event_of(const struct registry_report *report)
+{
+    switch (report->kind) {
+    case REPORT_DATA:
+        return is_empty(report) ? FRESHNESS_NOTHING : FRESHNESS_DATA;
+    case REPORT_ABSENT:
+        return FRESHNESS_NONE_SUCH;
+    case REPORT_SUSPECT:
+        return is_empty(report) ? FRESHNESS_SUSPECT_NONE : FRESHNESS_SUSPECT;
+    default:
+        return FRESHNESS_FAILED;
+    }
+}
+
 static void service_report(struct service *service, const struct registry_report *report,
                            usec_t now)
 {
     struct registry_state *state = state_of(service);
-    enum freshness_content content = service->freshness.content;
+    bool held = freshness_is_held(&service->freshness, now), suspect = service->freshness.suspect;
+    bool had_data = freshness_has_data(&service->freshness, now);
+    enum freshness_action action = service_apply(service, event_of(report), report->validity, now);
     const struct endpoint_set *endpoints = service->endpoints;
     const char *alias = service->alias;
 
-    service->in_flight = false;
-    switch (report->kind) {
-    case REPORT_FAILED:
+    fetch_over(service);
+    if (action == FRESHNESS_TAKE)
+        take(service, report, now);
+    else if (action == FRESHNESS_HOLD)
+        apply_hold(service, report, held, now);
+    else if (report->kind == REPORT_SUSPECT)
+        apply_suspect(service, report, suspect, action, now);
+    else
         apply_failed(service, report, now);
-        break;
-    case REPORT_SUSPECT:
-        apply_suspect(service, report, now);
-        break;
-    default:
-        if (report->kind == REPORT_DATA)
-            apply_data(service, report, now);
-        else
-            apply_absent(service, report, now);
-        service->failures = 0;
-        service->told = TOLD_NOTHING;
-        set_text(&service->error, NULL);
-        service->refresh_at = refresh_time(service, now);
-        break;
-    }
     state->tick_at = earlier(state->tick_at, next_telling(service, now));
     touch(service->store, service->registry,
           service->endpoints != endpoints || service->alias != alias ||
-              service->freshness.content != content);
+              freshness_has_data(&service->freshness, now) != had_data);
     watch_list_notify(&service->watchers);
+    fetch_next(state);
 }
 
-/* What an earlier connection confirmed gets times of its own before a new connection counts. */
-static void registry_up(struct registry_state *state, usec_t now)
+static bool is_live(const struct service *service, usec_t now)
 {
-    bool again = !state->clock.live;
+    return state_of(service)->up &&
+           freshness_fresh_until(&service->freshness, now) == USEC_INFINITY;
+}
+
+/* What rests on the registry's clock gets times of its own, or the clock again. */
+static void registry_up(struct registry_state *state)
+{
+    bool again = !state->up;
     struct service *service, *next;
 
-    freshness_clock_live(&state->clock);
+    state->up = true;
     state->down = false;
-    HASH_ITER (hh, state->services, service, next) {
-        if (service->freshness.watched && service->freshness.epoch != state->clock.epoch)
-            freshness_failed(&service->freshness, &state->clock, now);
-        if (again)
+    if (again)
+        HASH_ITER (hh, state->services, service, next)
             watch_list_notify(&service->watchers);
-    }
 }
 
-static void registry_down(struct store *store, unsigned registry, usec_t now)
+static void registry_down(struct store *store, unsigned registry, enum freshness_event event,
+                          usec_t now)
 {
     struct registry_state *state = &store->registries[registry];
     struct service *service, *next;
 
-    /* Times of their own for those that an earlier loss left unconfirmed: this one must not make
-     * them younger. */
-    HASH_ITER (hh, state->services, service, next) {
-        if (!service->freshness.watched || service->freshness.epoch == state->clock.epoch)
-            continue;
-        freshness_failed(&service->freshness, &state->clock, now);
-        watch_list_notify(&service->watchers);
-    }
-    freshness_clock_live(&state->clock);
-    freshness_clock_lost(&state->clock, now);
-    state->down = true;
+    state->down = event == FRESHNESS_LOST;
     state->tick_at = 0;
-    /* Nobody waits for a registry that is known to be down. Services that wait for nothing need not
-     * hear of it: the clock tells their readers. */
-    HASH_ITER (hh, state->services, service, next)
-        if (service->in_flight)
+    HASH_ITER (hh, state->services, service, next) {
+        bool live = is_live(service, now);
+
+        if (service_apply(service, event, 0, now) == FRESHNESS_REWANT)
+            ask_registry(service, FETCH_WANT, now);
+        /* Nobody waits for a registry that is known to be down. Services that wait for nothing
+         * need not hear of it: the clock tells their readers. */
+        if (!live || is_asking(service))
             watch_list_notify(&service->watchers);
+    }
+    state->up = false;
     touch(store, registry, true);
 }
 
@@ -643,18 +842,18 @@ void store_report(struct store *store, unsigned registry, const struct registry_
         if (service)
             service_report(service, report, now);
         else if (!report->key && report->kind == REPORT_FAILED)
-            registry_down(store, registry, now);
+            registry_down(store, registry, FRESHNESS_LOST, now);
         break;
     case REPORT_APPEARED:
-        if (service && !service->in_flight)
-            ask_registry(service, false, now);
+        if (service && !is_asking(service))
+            ask_registry(service, FETCH_REFRESH, now);
         break;
     case REPORT_UP:
     case REPORT_SYNCED:
-        registry_up(state, now);
+        registry_up(state);
         break;
     case REPORT_DOWN:
-        registry_down(store, registry, now);
+        registry_down(store, registry, FRESHNESS_LOST, now);
         break;
     case REPORT_DOMAINS:
     case REPORT_LOCALITY:
@@ -670,42 +869,35 @@ struct store_counters *store_counters(struct store *store, unsigned registry)
 
 /* ---- reading ---- */
 
-/* When the validity of data that is confirmed no more ended. */
-static usec_t stale_since(const struct freshness *freshness, enum freshness_state state,
-                          usec_t confirmed_at)
-{
-    if (state != FRESHNESS_STALE && state != FRESHNESS_EXPIRED)
-        return 0;
-    return freshness->watched || freshness->fresh_until < confirmed_at ? confirmed_at
-                                                                       : freshness->fresh_until;
-}
-
 void service_facts(const struct service *service, usec_t now, struct service_facts *ret_facts)
 {
-    const struct registry_state *state = state_of(service);
     const struct freshness *freshness = &service->freshness;
 
     *ret_facts = (struct service_facts){
         .registry = service->registry,
         .key = service->key,
-        .state = freshness_state(freshness, &state->rules, &state->clock, now),
+        .state = service_state(service, now),
         .endpoints = service->endpoints,
         .alias = service->alias,
         .flags = service->flags,
         .proven = service->proven,
-        .asking = service->in_flight && !state->down,
-        .restored = freshness->restored,
+        .asking = is_asking(service) && !state_of(service)->down,
         .asked_since = service->asked_since,
-        .confirmed_at = freshness_confirmed_at(freshness, &state->clock, now),
-        .until = freshness_until(freshness, &state->rules, &state->clock, now),
-        .fresh_until = freshness->watched ? USEC_INFINITY : freshness->fresh_until,
-        .live = freshness_live(freshness, &state->clock),
-        .max_stale = state->rules.max_stale,
+        .restored = freshness->restored,
+        .held = freshness_is_held(freshness, now),
+        .suspect = freshness->suspect,
+        .confirmed_at = freshness_confirmed_at(freshness, now),
+        .until = freshness_until(freshness, &service->rules, now),
+        .fresh_until = freshness_fresh_until(freshness, now),
+        .stale_until = freshness_stale_until(freshness, &service->rules, now),
+        .live = is_live(service, now),
+        .max_stale = service->rules.max_stale,
         .ask_at = service->refresh_at,
         .used_at = service->used_at,
         .error = service->error ? service->error : "",
     };
-    ret_facts->stale_since = stale_since(freshness, ret_facts->state, ret_facts->confirmed_at);
+    if (ret_facts->state == FRESHNESS_STALE || ret_facts->state == FRESHNESS_EXPIRED)
+        ret_facts->stale_since = ret_facts->fresh_until;
 }
 
 struct watch_list *service_watchers(struct service *service)
@@ -757,15 +949,12 @@ void store_summarize(struct store *store, unsigned registry, usec_t now,
 
 void store_rewant(struct store *store, unsigned registry, usec_t now)
 {
-    struct registry_state *state = &store->registries[registry];
     struct service *service, *next;
 
-    registry_down(store, registry, now);
-    state->down = false;
-    HASH_ITER (hh, state->services, service, next) {
-        ask_registry(service, true, now);
-        watch_list_notify(&service->watchers);
-    }
+    /* What was on its way went with it. */
+    HASH_ITER (hh, store->registries[registry].services, service, next)
+        fetch_over(service);
+    registry_down(store, registry, FRESHNESS_RESTART, now);
 }
 
 bool store_doubt(struct store *store, unsigned registry, usec_t since, usec_t now)
@@ -773,14 +962,19 @@ bool store_doubt(struct store *store, unsigned registry, usec_t since, usec_t no
     struct registry_state *state = &store->registries[registry];
     struct service *service, *next;
 
-    if (!state->used || !state->clock.live)
+    if (!state->used || !state->up)
         return false;
-    registry_down(store, registry, since);
     /* A validity of its own is not in doubt: its clock went on. */
-    HASH_ITER (hh, state->services, service, next)
-        if (service->freshness.watched)
-            ask_registry(service, false, now);
-    registry_up(state, now);
+    HASH_ITER (hh, state->services, service, next) {
+        bool live = is_live(service, now);
+
+        service_apply(service, FRESHNESS_LOST, 0, since);
+        if (live)
+            ask_registry(service, FETCH_REFRESH, now);
+        watch_list_notify(&service->watchers);
+    }
+    state->tick_at = 0;
+    touch(store, registry, true);
     return true;
 }
 

@@ -67,7 +67,10 @@ void store_registry_add(struct store *store, unsigned registry, const struct fre
 /* Forgets all its services; their watchers hear of it (they find no service any more). */
 void store_registry_remove(struct store *store, unsigned registry);
 void store_registry_rules(struct store *store, unsigned registry,
-                          const struct freshness_rules *rules, unsigned max_services);
+                          const struct freshness_rules *rules, unsigned max_services, usec_t now);
+/* At most so many fetches (want, refresh) are on their way at one time; others wait, first come
+ * first served, in turns of both kinds. 0, as at first: no limit. */
+void store_registry_fetches(struct store *store, unsigned registry, unsigned max);
 
 /* Applies a report of the first nine kinds; the others are not the store's. */
 void store_report(struct store *store, unsigned registry, const struct registry_report *report,
@@ -114,6 +117,34 @@ usec_t store_tick(struct store *store, usec_t now);
 /* A program asks for it now: keeps it in use, and asks the registry again where that is due. */
 void store_ask(struct store *store, struct service *service, usec_t now);
 
+/*
+ * Rules of one service, in place of its registry's. Several names lead to one service, and several
+ * files match a name: of each rule the wish of the highest rank counts, so that the order in which
+ * names come into use does not matter. A wish lasts till the service is given up or the next
+ * reload.
+ */
+enum {
+    STORE_MIN_TTL,
+    STORE_MAX_TTL,
+    STORE_NEGATIVE_TTL,
+    STORE_MAX_STALE,
+    STORE_EMPTY_PROTECTION,
+    STORE_WISHES,
+};
+struct store_wish {
+    unsigned rank; /* 0: none */
+    usec_t value;
+};
+struct store_wishes {
+    struct store_wish wishes[STORE_WISHES];
+};
+void store_wish(struct service *service, const struct store_wishes *wishes, usec_t now);
+
+/* A reload: between the two the names in use say their wishes anew; those and the registries' new
+ * rules count at the end, all at once. */
+void store_reload_begin(struct store *store);
+void store_reload_end(struct store *store, usec_t now);
+
 /* Forgets what is known and asks anew. */
 void store_flush(struct store *store, struct service *service, usec_t now);
 
@@ -129,12 +160,15 @@ struct service_facts {
     bool asking; /* an answer of the registry is on its way, and it is not known to be down */
     usec_t asked_since;  /* since when, if asking */
     bool restored;       /* confirmed in an earlier run only */
+    bool held;           /* by EmptyProtection= against what the registry says now */
+    bool suspect;        /* of EmptyHoldSec */
     usec_t confirmed_at; /* 0: never */
     usec_t until;        /* end of the present state */
     usec_t fresh_until;  /* end of validity; USEC_INFINITY: until lost */
     usec_t stale_since;  /* 0: it is neither stale nor expired */
     bool live;           /* a watch holds it: its registry's clock is its validity */
-    usec_t max_stale;    /* rule of its registry */
+    usec_t stale_until;  /* nothing of it may be told after this, if nothing confirms it from now */
+    usec_t max_stale;    /* MaxStaleSec of this service */
     usec_t ask_at;       /* the registry is not asked again before */
     usec_t used_at;      /* last store_ask() */
     const char *error;   /* last failure since the last data, or "" */

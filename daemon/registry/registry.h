@@ -127,6 +127,7 @@ struct registry_config {
     size_t allow_address_count;
     usec_t min_ttl, max_ttl, negative_ttl, max_stale; /* USEC_INFINITY - 1: the global value */
     unsigned max_services;                            /* keys wanted at one time */
+    unsigned max_fetches;                             /* of a type that asks: on their way at one time */
     void *settings; /* the type's own keys: `type->settings_size` bytes filled by `type->items` */
     char *file;     /* where it was read, for messages */
 };
@@ -158,6 +159,8 @@ struct registry_type {
     void (*settings_done)(void *settings); /* frees what the parsers allocated; may be NULL */
     const char *const *default_domains;    /* NULL-terminated, or NULL: Domains= must be set */
     bool default_reverse;
+    bool asks;        /* answers want and refresh by a request each, which MaxFetches= is to bound; a
+                       * type that watches keeps its own pace */
     bool loopback_ok; /* may hand out loopback addresses (a registry on loopback may anyway) */
 
     /*

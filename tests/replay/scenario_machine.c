@@ -455,6 +455,7 @@ static void registry_added(void *userdata, unsigned index, const struct registry
     struct freshness_rules rules = rules_freshness(&machine->config->resolve, config);
 
     store_registry_add(machine->store, index, &rules, config->max_services);
+    store_registry_fetches(machine->store, index, config->type->asks ? config->max_fetches : 0);
 }
 
 static void registry_changed(void *userdata, unsigned index, const struct registry_config *config,
@@ -463,7 +464,8 @@ static void registry_changed(void *userdata, unsigned index, const struct regist
     struct machine *machine = userdata;
     struct freshness_rules rules = rules_freshness(&machine->config->resolve, config);
 
-    store_registry_rules(machine->store, index, &rules, config->max_services);
+    store_registry_rules(machine->store, index, &rules, config->max_services, machine->now);
+    store_registry_fetches(machine->store, index, config->type->asks ? config->max_fetches : 0);
     if (!restarted)
         return;
     publisher_lost(machine->publisher, index, machine->now);
@@ -603,9 +605,12 @@ const char *machine_reload(struct machine *machine)
     if (!config)
         return first_message(machine);
     machine->config = config;
+    store_reload_begin(machine->store);
     registries_apply(machine->registries, config);
     resolver_rules = rules_resolver(&config->resolve);
     resolver_set_rules(machine->resolver, &resolver_rules);
+    resolver_run(machine->resolver, machine->now);
+    store_reload_end(machine->store, machine->now);
     chase_rules = rules_chase(&config->resolve);
     chase_set_rules(machine->chase, &chase_rules);
     registries_kick(machine->registries);

@@ -3,6 +3,8 @@
  * (daemon/resolver.h). */
 #include "tests/replay/world.h"
 
+#include <stdio.h>
+
 #include "nss-sd/wire.h"
 #include "tests/unit/unit.h"
 
@@ -138,7 +140,7 @@ START_TEST(after_a_sleep_a_watch_is_believed_once_the_registry_says_so)
     struct seen *seen;
 
     world_freshness(w, 0)->max_stale = 72 * 3600 * SEC;
-    store_registry_rules(world_store(w), 0, world_freshness(w, 0), 100);
+    store_registry_rules(world_store(w), 0, world_freshness(w, 0), 100, world_now(w));
     world_lookup(w, "orders.one", WIRE_IPV4);
     world_report(w, 0, REPORT_UP, NULL);
     world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
@@ -146,7 +148,8 @@ START_TEST(after_a_sleep_a_watch_is_believed_once_the_registry_says_so)
     ASK("orders.one", WIRE_IPV4, "found 10.0.0.1");
     ck_assert(store_doubt(world_store(w), 0, slept_at, awake));
     ck_assert_uint_eq(world_calls(w, "refresh orders"), 1);
-    /* After StaleWaitSec= for the registry to say better; as old as it is: from before the sleep. */
+    /* After StaleWaitSec= for the registry to say better; as old as it is: from before the sleep.
+     */
     seen = world_lookup(w, "orders.one", WIRE_IPV4);
     world_at(w, awake + SEC);
     EXPECT(seen, "found~ 10.0.0.1");
@@ -166,7 +169,7 @@ START_TEST(a_sleep_longer_than_the_stale_limit_leaves_nothing_to_serve)
     usec_t slept_at = 1010 * SEC, awake = slept_at + 96 * 3600 * SEC;
 
     world_freshness(w, 0)->max_stale = 72 * 3600 * SEC;
-    store_registry_rules(world_store(w), 0, world_freshness(w, 0), 100);
+    store_registry_rules(world_store(w), 0, world_freshness(w, 0), 100, world_now(w));
     world_lookup(w, "orders.one", WIRE_IPV4);
     world_report(w, 0, REPORT_UP, NULL);
     world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
@@ -436,7 +439,7 @@ START_TEST(names_that_nobody_has_leave_room_for_those_that_somebody_has)
 {
     char name[64];
 
-    store_registry_rules(world_store(w), 0, world_freshness(w, 0), 100);
+    store_registry_rules(world_store(w), 0, world_freshness(w, 0), 100, world_now(w));
     for (unsigned i = 0; i < 300; i++) {
         snprintf(name, sizeof(name), "random-%u.one", i);
         world_lookup(w, name, WIRE_IPV4);
@@ -738,6 +741,214 @@ START_TEST(what_is_known_is_said_to_have_changed_when_it_did)
 }
 END_TEST
 
+/* ---- protection, and what beats it ---- */
+
+START_TEST(a_sudden_emptiness_is_held_off_where_that_is_wished)
+{
+    world_wish(w, "orders.one", 1, STORE_EMPTY_PROTECTION, 600 * SEC);
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_lookup(w, "users.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1 10.0.0.2", REPORT_UNTIL_LOST, 0);
+    world_data(w, 0, "users", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    world_data(w, 0, "orders", "", REPORT_UNTIL_LOST, 0);
+    world_data(w, 0, "users", "", REPORT_UNTIL_LOST, 0);
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1 10.0.0.2");
+    ASK("users.one", WIRE_IPV4, "no-data");
+    ck_assert_str_eq(world_notices(w), "orders protected");
+    world_at(w, 1100 * SEC);
+    world_report(w, 0, REPORT_ABSENT, "orders");
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1 10.0.0.2");
+    world_at(w, 1600 * SEC);
+    ASK("orders.one", WIRE_IPV4, "absent");
+    world_data(w, 0, "orders", "10.0.0.3", REPORT_UNTIL_LOST, 0);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.3");
+}
+END_TEST
+
+START_TEST(what_the_registry_names_is_not_protected)
+{
+    world_wish(w, "orders.one", 1, STORE_EMPTY_PROTECTION, 600 * SEC);
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1 10.0.0.2 10.0.0.3", REPORT_UNTIL_LOST, 0);
+    world_data(w, 0, "orders", "10.0.0.1 10.0.0.2", REPORT_UNTIL_LOST, 0);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.1 10.0.0.2");
+    world_report(w, 0, REPORT_ABSENT, "orders");
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1 10.0.0.2");
+    /* Also while something is held. */
+    world_data(w, 0, "orders", "10.0.0.2", REPORT_UNTIL_LOST, 0);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.2");
+    world_data(w, 0, "orders", "10.0.0.2/critical", REPORT_UNTIL_LOST, 0);
+    ASK("orders.one", WIRE_IPV4, "no-data");
+}
+END_TEST
+
+START_TEST(an_instance_that_suspect_data_calls_failing_is_out)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1 10.0.0.2", REPORT_UNTIL_LOST, 0);
+    world_suspect(w, 0, "orders", "10.0.0.2/critical");
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1");
+    world_suspect(w, 0, "orders", "10.0.0.1/terminating 10.0.0.3");
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.3");
+}
+END_TEST
+
+START_TEST(an_alias_is_no_worse_for_suspect_data)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_alias(w, 0, "orders", "users.one", REPORT_UNTIL_LOST);
+    world_data(w, 0, "users", "10.0.0.9", REPORT_UNTIL_LOST, 0);
+    world_suspect(w, 0, "orders", "10.0.0.1");
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.9 = users.one");
+}
+END_TEST
+
+/* ---- rules of one service ---- */
+
+START_TEST(a_service_has_the_rules_of_the_last_file_whatever_name_came_first)
+{
+    for (unsigned order = 0; order < 2; order++) {
+        const char *service = order ? "b" : "a";
+        char plain[32], tagged[32];
+
+        snprintf(plain, sizeof(plain), "%s.one", service);
+        snprintf(tagged, sizeof(tagged), "v1.tag.%s.one", service);
+        world_wish(w, plain, 1, STORE_MAX_STALE, 100 * SEC);
+        world_wish(w, tagged, 2, STORE_MAX_STALE, 500 * SEC);
+        world_lookup(w, order ? tagged : plain, WIRE_IPV4);
+        world_data(w, 0, service, "10.0.0.1/t=v1", REPORT_UNTIL_LOST, 0);
+        world_lookup(w, order ? plain : tagged, WIRE_IPV4);
+    }
+    world_report(w, 0, REPORT_DOWN, NULL);
+    world_at(w, 1499 * SEC);
+    ASK("a.one", WIRE_IPV4, "found~ 10.0.0.1");
+    world_at(w, 1500 * SEC);
+    ASK("a.one", WIRE_IPV4, "undecided");
+    ASK("v1.tag.b.one", WIRE_IPV4, "undecided");
+}
+END_TEST
+
+START_TEST(a_reload_takes_rules_back_and_puts_others_in_force_at_once)
+{
+    world_wish(w, "orders.one", 1, STORE_MAX_TTL, 10 * SEC);
+    world_wish(w, "orders.one", 2, STORE_EMPTY_PROTECTION, 600 * SEC);
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", 60 * SEC, 0);
+    world_at(w, 1020 * SEC);
+    ck_assert_str_eq(seen_text(world_lookup(w, "orders.one", WIRE_IPV4)), "waiting");
+    world_wish(w, NULL, 1, STORE_MAX_TTL, 0);
+    world_apply_rules(w);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.1");
+    /* A protection outlives a reload that does not concern it, and ends with its rule. */
+    world_report(w, 0, REPORT_ABSENT, "orders");
+    world_apply_rules(w);
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1");
+    world_wish(w, NULL, 2, STORE_EMPTY_PROTECTION, 0);
+    world_apply_rules(w);
+    ASK("orders.one", WIRE_IPV4, "absent");
+}
+END_TEST
+
+START_TEST(a_least_ttl_of_a_service_beats_the_greatest_one_of_its_registry)
+{
+    world_wish(w, "orders.one", 1, STORE_MIN_TTL, 120 * SEC);
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", 5 * SEC, 0);
+    world_at(w, 1080 * SEC);
+    ASK("orders.one", WIRE_IPV4, "found 10.0.0.1");
+    ck_assert_uint_eq(world_calls(w, "refresh orders"), 0);
+}
+END_TEST
+
+/* ---- how a registry is asked ---- */
+
+START_TEST(a_herd_on_expiry_costs_one_fetch)
+{
+    struct seen *herd[1000];
+
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", 10 * SEC, 0);
+    world_at(w, 1020 * SEC);
+    for (unsigned i = 0; i < 1000; i++)
+        herd[i] = world_lookup(w, "orders.one", WIRE_IPV4);
+    ck_assert_uint_eq(world_calls(w, "refresh orders"), 1);
+    world_data(w, 0, "orders", "10.0.0.2", 10 * SEC, 0);
+    for (unsigned i = 0; i < 1000; i++)
+        EXPECT(herd[i], "found 10.0.0.2");
+    ck_assert_uint_eq(world_calls(w, "refresh orders"), 1);
+}
+END_TEST
+
+START_TEST(fetches_wait_for_their_turn_and_refreshes_do_not_starve)
+{
+    char name[32];
+
+    store_registry_fetches(world_store(w), 0, 2);
+    world_lookup(w, "known.one", WIRE_IPV4);
+    world_data(w, 0, "known", "10.0.0.1", 10 * SEC, 0);
+    world_at(w, 1001 * SEC);
+    for (unsigned i = 0; i < 100; i++) {
+        snprintf(name, sizeof(name), "n%u.one", i);
+        world_lookup(w, name, WIRE_IPV4);
+    }
+    ck_assert_uint_eq(world_calls(w, "want n1"), 1);
+    ck_assert_uint_eq(world_calls(w, "want n2"), 0);
+    world_at(w, 1009 * SEC);
+    world_lookup(w, "known.one", WIRE_IPV4);
+    ck_assert_uint_eq(world_calls(w, "refresh known"), 0);
+    world_report(w, 0, REPORT_ABSENT, "n0");
+    world_report(w, 0, REPORT_FAILED, "n1");
+    ck_assert_uint_eq(world_calls(w, "refresh known"), 1);
+    ck_assert_uint_eq(world_calls(w, "want n2"), 1);
+    ck_assert_uint_eq(world_calls(w, "want n3"), 0);
+    /* A registry started anew owes no answers. */
+    store_rewant(world_store(w), 0, world_now(w));
+    world_report(w, 0, REPORT_FAILED, "known");
+    for (unsigned i = 0; i < 100; i++) {
+        snprintf(name, sizeof(name), "n%u", i);
+        world_report(w, 0, REPORT_ABSENT, name);
+    }
+    ck_assert_uint_eq(world_calls(w, "want n99"), 1);
+    store_registry_remove(world_store(w), 0);
+}
+END_TEST
+
+static unsigned seconds_till_asked(usec_t retry_after)
+{
+    unsigned seconds = 0;
+
+    world_fail(w, 0, "orders", retry_after);
+    while (seconds < 1000) {
+        unsigned before = world_calls(w, "refresh orders");
+
+        world_at(w, world_now(w) + SEC);
+        seconds++;
+        world_lookup(w, "orders.one", WIRE_IPV4);
+        if (world_calls(w, "refresh orders") > before)
+            break;
+    }
+    return seconds;
+}
+
+START_TEST(a_registry_is_not_asked_before_it_wishes)
+{
+    unsigned seconds;
+
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1", 1 * SEC, 0);
+    world_at(w, 1010 * SEC);
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    seconds = seconds_till_asked(120 * SEC);
+    ck_assert_uint_ge(seconds, 120);
+    ck_assert_uint_le(seconds, 122);
+    for (unsigned i = 0; i < 10; i++) {
+        seconds = seconds_till_asked(0);
+        ck_assert_uint_le(seconds, 38);
+    }
+    ck_assert_uint_ge(seconds, 30);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("resolver");
@@ -749,17 +960,18 @@ static Suite *make_suite(void)
     UNIT_CASE_FIXTURE(suite, "answers", set_up, tear_down, a_change_is_in_the_next_lookup,
                       unhealthy_endpoints_are_not_handed_out, tags_share_the_watch_of_their_service,
                       families_are_told_apart, grammar_decides_what_cannot_exist);
-    UNIT_CASE_FIXTURE(
-        suite, "time", set_up, tear_down,
-        after_a_sleep_a_watch_is_believed_once_the_registry_says_so,
-        a_sleep_longer_than_the_stale_limit_leaves_nothing_to_serve,
-        a_sleep_changes_nothing_for_a_registry_that_was_down, stale_answers_outlive_the_registry_but_not_for_ever,
-        an_absence_is_told_for_five_seconds_after_the_registry_is_lost,
-        a_ttl_that_runs_out_is_refreshed_before_and_waited_for_briefly_after,
-        a_registry_that_fails_is_asked_again_with_growing_pauses, suspect_data_takes_nothing_away,
-        suspect_data_is_better_than_an_absence, losing_the_registry_twice_makes_nothing_younger,
-        what_came_while_the_registry_was_down_is_lost_with_it,
-        a_patience_beyond_the_timeout_does_not_put_off_the_answer);
+    UNIT_CASE_FIXTURE(suite, "time", set_up, tear_down,
+                      after_a_sleep_a_watch_is_believed_once_the_registry_says_so,
+                      a_sleep_longer_than_the_stale_limit_leaves_nothing_to_serve,
+                      a_sleep_changes_nothing_for_a_registry_that_was_down,
+                      stale_answers_outlive_the_registry_but_not_for_ever,
+                      an_absence_is_told_for_five_seconds_after_the_registry_is_lost,
+                      a_ttl_that_runs_out_is_refreshed_before_and_waited_for_briefly_after,
+                      a_registry_that_fails_is_asked_again_with_growing_pauses,
+                      suspect_data_takes_nothing_away, suspect_data_is_better_than_an_absence,
+                      losing_the_registry_twice_makes_nothing_younger,
+                      what_came_while_the_registry_was_down_is_lost_with_it,
+                      a_patience_beyond_the_timeout_does_not_put_off_the_answer);
     UNIT_CASE_FIXTURE(suite, "chase", set_up, tear_down, host_names_of_endpoints_are_chased,
                       a_chased_name_may_not_lead_to_the_loopback,
                       an_alias_has_the_canonical_name_of_its_end,
@@ -775,6 +987,17 @@ static Suite *make_suite(void)
                       what_is_known_of_this_run_is_not_restored_over,
                       what_another_cluster_knew_is_forgotten_unless_this_one_confirmed_it,
                       nothing_known_is_given_up_while_its_registry_is_down);
+    UNIT_CASE_FIXTURE(
+        suite, "protected", set_up, tear_down, a_sudden_emptiness_is_held_off_where_that_is_wished,
+        what_the_registry_names_is_not_protected,
+        an_instance_that_suspect_data_calls_failing_is_out, an_alias_is_no_worse_for_suspect_data);
+    UNIT_CASE_FIXTURE(suite, "rules", set_up, tear_down,
+                      a_service_has_the_rules_of_the_last_file_whatever_name_came_first,
+                      a_reload_takes_rules_back_and_puts_others_in_force_at_once,
+                      a_least_ttl_of_a_service_beats_the_greatest_one_of_its_registry);
+    UNIT_CASE_FIXTURE(suite, "asking", set_up, tear_down, a_herd_on_expiry_costs_one_fetch,
+                      fetches_wait_for_their_turn_and_refreshes_do_not_starve,
+                      a_registry_is_not_asked_before_it_wishes);
     UNIT_CASE_FIXTURE(suite, "told", set_up, tear_down, an_outage_is_told_once_in_each_of_its_steps,
                       a_healthy_store_needs_no_wake_up, suspicion_is_told_when_it_begins,
                       what_is_known_is_said_to_have_changed_when_it_did);

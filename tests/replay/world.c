@@ -30,6 +30,12 @@ struct called {
     struct called *next;
 };
 
+struct wish {
+    const char *suffix; /* NULL: none */
+    unsigned rule;
+    usec_t value;
+};
+
 struct world {
     usec_t now;
     bool awake, shared;
@@ -46,6 +52,7 @@ struct world {
     uint64_t random;
     char notices[4096], notices_told[4096];
     unsigned touched;
+    struct wish wishes[8]; /* by rank, from 1 */
     usec_t tick_at;
 };
 
@@ -185,9 +192,17 @@ static const char *hook_refusal(void *userdata, unsigned registry, const struct 
 
 static void hook_policy(void *userdata, const char *name, struct resolver_policy *ret_policy)
 {
-    (void)userdata;
-    (void)name;
+    const struct world *world = userdata;
+    size_t length = strlen(name);
+
     *ret_policy = (struct resolver_policy){.rules = {.allow_warning = true}, .answers = 8};
+    for (unsigned rank = 1; rank < ELEMENTS(world->wishes); rank++) {
+        const struct wish *wish = &world->wishes[rank];
+        size_t size = wish->suffix ? strlen(wish->suffix) : length + 1;
+
+        if (size <= length && streq(name + length - size, wish->suffix))
+            ret_policy->wishes.wishes[wish->rule] = (struct store_wish){rank, wish->value};
+    }
 }
 
 static void hook_publish(void *userdata, const char *name, const struct evaluation *evaluation,
@@ -381,6 +396,16 @@ void world_suspect(struct world *world, unsigned registry, const char *key, cons
     endpoint_set_unref(set);
 }
 
+void world_fail(struct world *world, unsigned registry, const char *key, usec_t retry_after)
+{
+    report(world, registry,
+           &(struct registry_report){.kind = REPORT_FAILED,
+                                     .key = key,
+                                     .failure = FAILURE_THROTTLED,
+                                     .text = "scripted failure",
+                                     .retry_after = retry_after});
+}
+
 void world_alias(struct world *world, unsigned registry, const char *key, const char *alias,
                  usec_t validity)
 {
@@ -564,8 +589,11 @@ struct world *world_new(void)
     world->chase = chase_new(&chase_hooks, &chase_rules);
     world->resolver = resolver_new(&world->hooks, world->store, world->chase, &world->rules);
     for (unsigned i = 0; i < 2; i++) {
-        world->freshness[i] = (struct freshness_rules){1 * SEC, 60 * SEC, 5 * SEC, 3600 * SEC,
-                                                       180 * SEC};
+        world->freshness[i] = (struct freshness_rules){.min_ttl = 1 * SEC,
+                                                       .max_ttl = 60 * SEC,
+                                                       .negative_ttl = 5 * SEC,
+                                                       .max_stale = 3600 * SEC,
+                                                       .empty_hold = 180 * SEC};
         store_registry_add(world->store, i, &world->freshness[i], 10000);
     }
     return world;
@@ -608,9 +636,20 @@ struct resolver_rules *world_rules(struct world *world)
     return &world->rules;
 }
 
+void world_wish(struct world *world, const char *suffix, unsigned rank, unsigned rule, usec_t value)
+{
+    ck_assert_uint_lt(rank, ELEMENTS(world->wishes));
+    world->wishes[rank] = (struct wish){suffix, rule, value};
+}
+
 void world_apply_rules(struct world *world)
 {
+    store_reload_begin(world->store);
+    for (unsigned i = 0; i < 2; i++)
+        store_registry_rules(world->store, i, &world->freshness[i], 10000, world->now);
     resolver_set_rules(world->resolver, &world->rules);
+    resolver_run(world->resolver, world->now);
+    store_reload_end(world->store, world->now);
     run(world);
 }
 

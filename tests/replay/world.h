@@ -24,6 +24,7 @@ struct store *world_store(struct world *world);
 struct resolver *world_resolver(struct world *world);
 struct resolver_rules *world_rules(struct world *world); /* change, then world_apply_rules() */
 void world_apply_rules(struct world *world);
+/* Likewise. */
 struct freshness_rules *world_freshness(struct world *world, unsigned registry);
 void world_shared(struct world *world, bool shared); /* of registry 0 */
 
@@ -45,11 +46,18 @@ void world_alias(struct world *world, unsigned registry, const char *key, const 
                  usec_t validity);
 void world_report(struct world *world, unsigned registry, enum registry_report_kind kind,
                   const char *key);
+/* Nothing was learned of the key; the registry wishes not to be asked before `retry_after`. */
+void world_fail(struct world *world, unsigned registry, const char *key, usec_t retry_after);
 void world_suspect(struct world *world, unsigned registry, const char *key, const char *endpoints);
 
 /* Data of an earlier run, confirmed at this time (store_restore()). */
 void world_restore(struct world *world, unsigned registry, const char *key, const char *endpoints,
                    usec_t confirmed_at);
+/* The names that end in `suffix` wish this rule (STORE_*) of their services, with this rank, from
+ * the next evaluation or world_apply_rules() on. At most one suffix a rank. */
+void world_wish(struct world *world, const char *suffix, unsigned rank, unsigned rule,
+                usec_t value);
+
 /* What the store told of since the last call: "KEY stale, KEY expiring, ...", or "". */
 const char *world_notices(struct world *world);
 /* How often the store called `touched`. */

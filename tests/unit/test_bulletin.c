@@ -84,7 +84,7 @@ static void on_changed(void *userdata, unsigned index, const struct registry_con
 {
     (void)userdata;
     (void)restarted;
-    store_registry_rules(store, index, &rules, config->max_services);
+    store_registry_rules(store, index, &rules, config->max_services, now);
 }
 
 static void on_removed(void *userdata, unsigned index)

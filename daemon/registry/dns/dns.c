@@ -187,6 +187,7 @@ static void describe(const struct registry *registry, json_t *object)
 const struct registry_type registry_type_dns = {
     .name = "dns",
     .size = sizeof(struct dns_registry),
+    .asks = true,
     .items = dns_items,
     .settings_size = sizeof(struct dns_settings),
     .settings_done = dns_settings_done,
