@@ -30,7 +30,8 @@ VIEW_LEASE, VIEW_HEARTBEAT, TICKS = 15, 22, 16
 LOOKUP_TIMEOUT = 2.0
 # What a client waits for the daemon itself beyond it.
 LOOKUP_WAIT = LOOKUP_TIMEOUT + 0.25
-# A lookup that has its answer is done in microseconds; ten times this share may be as slow as this.
+# A lookup that has its answer is done in microseconds; ten times this share may be as slow as this. Those
+# at the very moment when a registry answers again are: they wait StaleWaitSec (200 ms) once for what it says.
 SLOW = 0.1
 SLOW_SHARE = 0.001
 # A daemon that has not answered sdctl by then cannot be asked.
