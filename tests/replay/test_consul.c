@@ -89,8 +89,6 @@ static struct twin *begin_with(const char *const *settings, const char *services
     twin_http_reply(expect(twin, "/v1/agent/self"), 200, NULL,
                     "{\"Config\":{\"Datacenter\":\"dc1\",\"NodeName\":\"n\"},"
                     "\"Meta\":{\"zone\":\"z\"}}");
-    twin_http_reply(expect(twin, "/v1/agent/connect/ca/roots"), 200, NULL,
-                    "{\"TrustDomain\":\"11111111-2222-3333-4444-555555555555.consul\"}");
     reply(expect(twin, "/v1/catalog/services"), "10", names(services));
     twin_skip_reports(twin);
     return twin;
@@ -221,24 +219,6 @@ START_TEST(an_absent_service_costs_no_call_and_is_there_when_it_appears)
     reply(expect(twin, "/v1/health/service/orders"), "11", instances("a=10.0.0.1"));
     twin_expect_data(twin, "service/orders", "10.0.0.1");
     twin_expect_no_report(twin);
-    twin_free(twin);
-}
-END_TEST
-
-START_TEST(which_cluster_answers_is_told_once)
-{
-    struct twin *twin = twin_new(&registry_type_consul, &(struct twin_options){.settings = plain});
-
-    ck_assert_int_eq(twin_start(twin), 0);
-    twin_http_reply(expect(twin, "/v1/status/leader"), 200, NULL, "\"10.0.0.5:8300\"");
-    twin_expect_report(twin, REPORT_UP, NULL);
-    twin_http_reply(expect(twin, "/v1/agent/self"), 200, NULL,
-                    "{\"Config\":{\"Datacenter\":\"dc1\",\"NodeName\":\"n\"},"
-                    "\"Meta\":{\"zone\":\"z\"}}");
-    twin_expect_report(twin, REPORT_LOCALITY, NULL);
-    twin_http_reply(expect(twin, "/v1/agent/connect/ca/roots"), 200, NULL,
-                    "{\"TrustDomain\":\"11111111-2222-3333-4444-555555555555.consul\"}");
-    twin_expect_report(twin, REPORT_IDENTITY, NULL);
     twin_free(twin);
 }
 END_TEST
@@ -1585,8 +1565,7 @@ static Suite *make_suite(void)
     UNIT_CASE(suite, "ordinary", starting_says_up_synced_and_where_we_are,
               a_service_is_read_and_then_followed,
               an_absent_service_costs_no_call_and_is_there_when_it_appears,
-              which_cluster_answers_is_told_once, the_last_instance_gone_is_absence,
-              a_refresh_reads_anew_and_reports_without_news,
+              the_last_instance_gone_is_absence, a_refresh_reads_anew_and_reports_without_news,
               nodes_queries_and_addresses_are_answered, other_places_are_asked_with_their_words,
               the_wan_address_counts_as_soon_as_the_own_datacentre_is_known,
               an_absent_service_elsewhere_is_asked_for_again_now_and_then);

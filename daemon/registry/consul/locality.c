@@ -59,7 +59,6 @@ static void answered(struct consul_call *call, const struct consul_answer *answe
                                     &locality->place) < 0)
         return;
     consul_learn_datacenter(call->consul, locality->place.datacenter);
-    consul_identity_ask(&call->consul->identity);
     if (locality->place.zone[0])
         report(locality);
     else
