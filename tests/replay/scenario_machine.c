@@ -588,12 +588,76 @@ void machine_restart(struct machine *machine)
     machine_start(machine);
 }
 
+/* ---- last-known-good over a reboot: what the snapshot keeps (snapshot.h), without its files ----
+ */
+
+struct memory {
+    char *registry, *key, *alias;
+    struct endpoint_set *endpoints;
+    uint32_t flags;
+    usec_t confirmed_at;
+    struct memory *prev, *next;
+};
+
+struct remembering {
+    struct machine *machine;
+    struct memory *memories;
+};
+
+static void remember(void *userdata, struct service *service)
+{
+    struct remembering *remembering = userdata;
+    struct registry_facts registry;
+    struct service_facts facts;
+    struct memory *memory;
+
+    service_facts(service, remembering->machine->now, &facts);
+    if (facts.state != FRESHNESS_FRESH && facts.state != FRESHNESS_STALE)
+        return;
+    registries_facts(remembering->machine->registries, facts.registry, &registry);
+    memory = calloc(1, sizeof(*memory));
+    UNIT_HOLDS(memory);
+    memory->registry = strdup(registry.name);
+    memory->key = strdup(facts.key);
+    memory->alias = facts.alias ? strdup(facts.alias) : NULL;
+    memory->endpoints = facts.endpoints ? endpoint_set_ref(facts.endpoints) : NULL;
+    memory->flags = facts.flags;
+    memory->confirmed_at = facts.confirmed_at;
+    DL_APPEND(remembering->memories, memory);
+}
+
+static void restore(struct machine *machine, struct memory *memory)
+{
+    int index = machine->running ? registries_find(machine->registries, memory->registry) : -1;
+
+    if (index >= 0)
+        store_restore(machine->store, (unsigned)index,
+                      &(struct store_memory){.key = memory->key,
+                                             .endpoints = memory->alias ? NULL : memory->endpoints,
+                                             .alias = memory->alias,
+                                             .flags = memory->flags,
+                                             .confirmed_at = memory->confirmed_at},
+                      machine->now);
+    endpoint_set_unref(memory->endpoints);
+    free(memory->registry);
+    free(memory->key);
+    free(memory->alias);
+    free(memory);
+}
+
 void machine_reboot(struct machine *machine)
 {
+    struct remembering remembering = {.machine = machine};
+    struct memory *memory, *next;
+
+    store_each(machine->store, STORE_REGISTRIES_MAX, remember, &remembering);
     stop_daemon(machine);
     remove_tree(machine, "run");
     make_directory(machine, "run");
     machine_start(machine);
+    DL_FOREACH_SAFE (remembering.memories, memory, next)
+        restore(machine, memory);
+    machine_settle(machine);
 }
 
 const char *machine_reload(struct machine *machine)
