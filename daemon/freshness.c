@@ -253,8 +253,8 @@ static usec_t clamp(usec_t value, usec_t minimum, usec_t maximum)
 /* Emptiness is negative like absence (RFC 2308, section 5: both live by the negative TTL). */
 static void clamp_word(struct freshness_word *known, const struct freshness_rules *rules)
 {
-    usec_t ttl = known->content == CONTENT_DATA ? clamp(known->ttl, rules->min_ttl, rules->max_ttl)
-                                                : clamp(known->ttl, 0, rules->negative_ttl);
+    usec_t max = known->content == CONTENT_DATA ? rules->max_ttl : rules->negative_ttl;
+    usec_t ttl = clamp(known->ttl, rules->min_ttl < max ? rules->min_ttl : max, max);
 
     if (known->ttl != USEC_INFINITY)
         known->fresh_until = usec_add(known->confirmed_at, ttl);

@@ -983,11 +983,12 @@ void store_sweep(struct store *store, usec_t idle, usec_t now)
     for (unsigned i = 0; i < STORE_REGISTRIES_MAX; i++) {
         struct service *service, *next;
 
-        /* What a registry cannot tell again now is kept. */
+        /* What its registry cannot tell again now is kept. */
         if (store->registries[i].down)
             continue;
         HASH_ITER (hh, store->registries[i].services, service, next)
-            if (!service->watchers.first && now >= usec_add(service->used_at, idle))
+            if (!service->watchers.first && now >= usec_add(service->used_at, idle) &&
+                !(service->proven && is_troubled(service, now)))
                 service_drop(service);
     }
 }
