@@ -241,21 +241,28 @@ END_TEST
 
 /* ---- the program ---- */
 
-static Suite *make_suite(bool by_hand)
+static TCase *make_harness(void)
 {
-    Suite *suite = suite_create("scenarios");
-    TCase *stories = tcase_create("stories"), *harness = tcase_create("harness");
+    TCase *harness = tcase_create("harness");
 
-    tcase_set_timeout(stories, 300);
-    tcase_add_loop_test(stories, the_story_holds_whatever_the_chance, 0, (int)path_count);
     tcase_add_loop_test(harness, a_wrong_expectation_is_told_with_its_line, 0,
                         (int)ELEMENTS(mistakes));
     tcase_add_test(harness, lines_that_are_indented_unevenly_are_refused);
     tcase_add_loop_test(harness, the_scripted_consul_says_nothing_that_a_real_one_does_not, 0,
                         (int)ELEMENTS(shapes));
+    return harness;
+}
+
+static Suite *make_suite(bool by_hand)
+{
+    Suite *suite = suite_create("scenarios");
+    TCase *stories = tcase_create("stories");
+
+    tcase_set_timeout(stories, 300);
+    tcase_add_loop_test(stories, the_story_holds_whatever_the_chance, 0, (int)path_count);
     suite_add_tcase(suite, stories);
     if (!by_hand)
-        suite_add_tcase(suite, harness);
+        suite_add_tcase(suite, make_harness());
     return suite;
 }
 

@@ -456,6 +456,7 @@ static void registry_added(void *userdata, unsigned index, const struct registry
 
     store_registry_add(machine->store, index, &rules, config->max_services);
     store_registry_fetches(machine->store, index, config->type->asks ? config->max_fetches : 0);
+    store_registry_fetches(machine->store, index, config->type->asks ? config->max_fetches : 0);
 }
 
 static void registry_changed(void *userdata, unsigned index, const struct registry_config *config,
@@ -465,6 +466,7 @@ static void registry_changed(void *userdata, unsigned index, const struct regist
     struct freshness_rules rules = rules_freshness(&machine->config->resolve, config);
 
     store_registry_rules(machine->store, index, &rules, config->max_services, machine->now);
+    store_registry_fetches(machine->store, index, config->type->asks ? config->max_fetches : 0);
     store_registry_fetches(machine->store, index, config->type->asks ? config->max_fetches : 0);
     if (!restarted)
         return;
@@ -872,6 +874,7 @@ void machine_suspend(struct machine *machine, usec_t duration)
     struct named_server *server;
 
     set_now(machine, since + duration);
+    machine->swept_at = machine->now;
     for (unsigned i = 0; i < REGISTRIES_MAX; i++)
         if (store_doubt(machine->store, i, since, machine->now)) {
             publisher_lost(machine->publisher, i, since);

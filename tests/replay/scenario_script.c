@@ -223,6 +223,7 @@ static const struct registry_type registry_type_script = {
     .size = sizeof(struct script),
     .items = script_items,
     .settings_size = 1,
+    .asks = true,
     .start = script_start,
     .reload = script_reload,
     .resolve = script_resolve,
