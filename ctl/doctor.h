@@ -67,3 +67,5 @@ void doctor_probe(struct doctor *doctor);
 
 /* The path of the module for programs of this ELF class and machine: free() it; NULL: none. */
 char *doctor_module_for(const struct doctor *doctor, bool wide, unsigned machine);
+/* Debian's name of the architecture; NULL: none that is known here. */
+const char *doctor_architecture(bool wide, unsigned machine);

@@ -35,6 +35,18 @@ static void report(struct doctor *doctor, enum severity severity, const char *pa
                   (struct place){path, 0}, advice, "%s", text);
 }
 
+static void report_no_module(struct doctor *doctor, const char *path, const struct elf_facts *facts)
+{
+    const char *name = doctor_architecture(facts->wide, facts->machine);
+    _cleanup_(freep) char *advice = NULL;
+
+    if (asprintf(&advice, "Install it: 'apt install libnss-sd%s%s'.", name ? ":" : "", name ?: "") <
+        0)
+        out_of_memory();
+    report(doctor, SEVERITY_ERROR, path, advice,
+           "uses glibc, and there is no module of its architecture");
+}
+
 static void judge_glibc(struct doctor *doctor, const char *path, const struct elf_facts *facts)
 {
     _cleanup_(freep) char *module = doctor_module_for(doctor, facts->wide, facts->machine);
@@ -43,9 +55,7 @@ static void judge_glibc(struct doctor *doctor, const char *path, const struct el
         report(doctor, SEVERITY_ERROR, path, "Install the glibc of its architecture.",
                "its dynamic linker is not here: it cannot run");
     else if (!module)
-        report(doctor, SEVERITY_ERROR, path,
-               "Install the module for it, for example with 'apt install libnss-sd:i386'.",
-               "uses glibc, and there is no module of its architecture");
+        report_no_module(doctor, path, facts);
     else if (strncmp(facts->interpreter, "/lib", 4) != 0 &&
              strncmp(facts->interpreter, "/usr/lib", 8) != 0)
         report(doctor, SEVERITY_WARNING, path,

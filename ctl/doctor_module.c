@@ -97,6 +97,14 @@ char *doctor_module_for(const struct doctor *doctor, bool wide, unsigned machine
     return find_in_cache(doctor, wide, machine) ?: find_in_directories(doctor, wide, machine);
 }
 
+const char *doctor_architecture(bool wide, unsigned machine)
+{
+    for (size_t i = 0; i < ELEMENTS(architectures); i++)
+        if (architectures[i].wide == wide && architectures[i].machine == machine)
+            return architectures[i].name;
+    return NULL;
+}
+
 /* ---- findings ---- */
 
 /* The daemon understands modules of every version, so this is no error. */

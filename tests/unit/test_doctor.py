@@ -236,7 +236,8 @@ class Binary(Tree):
         arguments = self.program("small", PROGRAM, "-m32")
         self.is_finding("binary.bypasses", "error", "cannot run", *arguments)
         self.write("lib/ld-linux.so.2", "")
-        self.is_finding("binary.bypasses", "error", "no module of its architecture", *arguments)
+        self.is_finding("binary.bypasses", "error", "no module of its architecture", *arguments,
+                        advice="libnss-sd:i386")
         self.module("usr/lib/i386-linux-gnu", 32)
         self.is_finding("binary", "ok", "uses glibc", *arguments)
 
