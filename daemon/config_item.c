@@ -207,6 +207,23 @@ char **config_strings_free(char **strings)
     return NULL;
 }
 
+bool config_text_equal(const char *a, const char *b)
+{
+    return a && b ? streq(a, b) : a == b;
+}
+
+bool config_strings_equal(char *const *a, char *const *b)
+{
+    size_t count = config_strings_count(a);
+
+    if (count != config_strings_count(b))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (!streq(a[i], b[i]))
+            return false;
+    return true;
+}
+
 /* 0, -ENOMEM, or -E2BIG. */
 static int strings_add(char ***strings, const char *text, size_t length)
 {
@@ -491,6 +508,27 @@ static int take_url(const struct config_value *value, const char *item, size_t l
 int config_parse_urls(const struct config_item *item, const struct config_value *value, void *field)
 {
     return parse_list(item, value, field, take_url);
+}
+
+bool config_url_is_local(const char *url)
+{
+    const char *host;
+    size_t size;
+
+    if (strncmp(url, "unix:", 5) == 0)
+        return true;
+    host = strstr(url, "://");
+    if (!host)
+        return false;
+    host += 3;
+    if (strncmp(host, "[::1]", 5) == 0)
+        return host[5] == '\0' || host[5] == ':' || host[5] == '/';
+    size = strcspn(host, ":/");
+    if (size == 9 && strncmp(host, "localhost", 9) == 0)
+        return true;
+    if (strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == size)
+        return true;
+    return false;
 }
 
 /* ---- DNS servers ---- */

@@ -72,6 +72,13 @@ void config_duration_to_string(usec_t usec, char ret_text[static CONFIG_DURATION
 size_t config_strings_count(char *const *strings);
 char **config_strings_free(char **strings);
 
+/* The same, word by word? NULL is like itself, and a list of none. */
+bool config_text_equal(const char *a, const char *b);
+bool config_strings_equal(char *const *a, char *const *b);
+
+/* Does a URL lead to this machine: a socket's path, localhost, a loopback address? */
+bool config_url_is_local(const char *url);
+
 /* Such servers as net/dns.h takes them; *ret_servers is NULL for the system's. 0 or -ENOMEM. */
 int config_servers_join(char *const *servers, char **ret_servers);
 

@@ -149,29 +149,19 @@ int consul_settings_source(const struct registry_config *config, char **ret_sour
     return 0;
 }
 
-static bool text_equal(const char *a, const char *b)
-{
-    return a && b ? streq(a, b) : a == b;
-}
-
-static bool strings_equal(char *const *a, char *const *b)
-{
-    for (; *a && *b; a++, b++)
-        if (!streq(*a, *b))
-            return false;
-    return *a == *b;
-}
-
 bool consul_settings_ask_the_same(const struct consul_settings *a, const struct consul_settings *b)
 {
-    return strings_equal(consul_settings_urls(a), consul_settings_urls(b)) &&
-           strings_equal(consul_settings_zone_meta(a), consul_settings_zone_meta(b)) &&
-           text_equal(a->token_file, b->token_file) && text_equal(a->datacenter, b->datacenter) &&
-           text_equal(a->ca_file, b->ca_file) && text_equal(a->cert_file, b->cert_file) &&
-           text_equal(a->key_file, b->key_file) &&
-           text_equal(a->tls_server_name, b->tls_server_name) &&
-           text_equal(a->namespace, b->namespace) && text_equal(a->partition, b->partition) &&
-           a->tls_verify == b->tls_verify && a->consistency == b->consistency;
+    return config_strings_equal(consul_settings_urls(a), consul_settings_urls(b)) &&
+           config_strings_equal(consul_settings_zone_meta(a), consul_settings_zone_meta(b)) &&
+           config_text_equal(a->token_file, b->token_file) &&
+           config_text_equal(a->datacenter, b->datacenter) &&
+           config_text_equal(a->ca_file, b->ca_file) &&
+           config_text_equal(a->cert_file, b->cert_file) &&
+           config_text_equal(a->key_file, b->key_file) &&
+           config_text_equal(a->tls_server_name, b->tls_server_name) &&
+           config_text_equal(a->namespace, b->namespace) &&
+           config_text_equal(a->partition, b->partition) && a->tls_verify == b->tls_verify &&
+           a->consistency == b->consistency;
 }
 
 char *const *consul_settings_urls(const struct consul_settings *settings)
@@ -190,33 +180,12 @@ char *const *consul_settings_zone_meta(const struct consul_settings *settings)
     return settings->zone_meta ?: fallback;
 }
 
-static bool url_is_local(const char *url)
-{
-    const char *host;
-    size_t size;
-
-    if (strncmp(url, "unix:", 5) == 0)
-        return true;
-    host = strstr(url, "://");
-    if (!host)
-        return false;
-    host += 3;
-    if (strncmp(host, "[::1]", 5) == 0)
-        return host[5] == '\0' || host[5] == ':' || host[5] == '/';
-    size = strcspn(host, ":/");
-    if (size == 9 && strncmp(host, "localhost", 9) == 0)
-        return true;
-    if (strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == size)
-        return true;
-    return false;
-}
-
 bool consul_settings_local(const struct consul_settings *settings)
 {
     char *const *urls = consul_settings_urls(settings);
 
     for (; *urls; urls++)
-        if (!url_is_local(*urls))
+        if (!config_url_is_local(*urls))
             return false;
     return true;
 }

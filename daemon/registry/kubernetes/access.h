@@ -18,6 +18,9 @@
 struct kubernetes_access;
 
 int kubernetes_access_new(struct registry *registry, struct kubernetes_access **ret_access);
+/* The same where a pod's service account is somewhere else: in tests. */
+int kubernetes_access_new_at(struct registry *registry, const char *service_account,
+                             struct kubernetes_access **ret_access);
 struct kubernetes_access *kubernetes_access_free(struct kubernetes_access *access); /* takes NULL */
 
 /* One that waits for credentials; embedded in its owner. */
@@ -42,10 +45,15 @@ void kubernetes_access_unwait(
 int kubernetes_access_fill(struct kubernetes_access *access, const char *path,
                            struct http_request *request);
 
-/* What answers told: 401; no connection (the next server is tried); certificate not acceptable. */
-void kubernetes_access_refused(struct kubernetes_access *access);
-void kubernetes_access_unreachable(struct kubernetes_access *access);
-void kubernetes_access_untrusted(struct kubernetes_access *access);
+/*
+ * What answers told: 401; no connection (the next server is tried); certificate not acceptable.
+ * `epoch` is what kubernetes_access_epoch() was when the request was filled: an answer to another
+ * server or another token than today's changes nothing.
+ */
+uint64_t kubernetes_access_epoch(const struct kubernetes_access *access);
+void kubernetes_access_refused(struct kubernetes_access *access, uint64_t epoch);
+void kubernetes_access_unreachable(struct kubernetes_access *access, uint64_t epoch);
+void kubernetes_access_untrusted(struct kubernetes_access *access, uint64_t epoch);
 
 /* The server asked now, and where the credentials are from ("token of /path", "exec aws"); no
  * secret. */
