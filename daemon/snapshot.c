@@ -188,7 +188,7 @@ static void collect_service(void *userdata, struct service *service)
     snapshot_job_add_service(collect->job, &(struct snapshot_service){
                                                .key = facts.key,
                                                .alias = facts.alias,
-                                               .endpoints = facts.alias ? NULL : facts.endpoints,
+                                               .endpoints = facts.endpoints,
                                                .flags = facts.flags,
                                                .age = collect->now - facts.confirmed_at,
                                            });

@@ -340,16 +340,13 @@ static int get_service(struct snapshot_reader *reader, struct snapshot_service *
     r = endpoint_builder_finish(reader->builder, &set);
     if (r == -ENOMEM)
         return r;
-    if (r < 0 || reader->bad || !*ret_service->key || (*ret_service->alias && count > 0) ||
-        (!*ret_service->alias && count == 0)) {
+    if (r < 0 || reader->bad || !*ret_service->key || (!*ret_service->alias && count == 0)) {
         endpoint_set_unref(set);
         return refuse(reader, "a service in it is malformed");
     }
-    if (*ret_service->alias)
-        set = endpoint_set_unref(set);
-    else
+    if (!*ret_service->alias)
         ret_service->alias = NULL;
-    ret_service->endpoints = set;
+    ret_service->endpoints = count > 0 ? set : endpoint_set_unref(set);
     return 0;
 }
 

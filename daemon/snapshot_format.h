@@ -58,8 +58,8 @@ struct snapshot_moment {
 };
 
 struct snapshot_service {
-    const char *key, *alias; /* alias: NULL for none */
-    struct endpoint_set *endpoints;
+    const char *key, *alias;        /* alias: NULL for none */
+    struct endpoint_set *endpoints; /* NULL: only an alias; both: as of registry.h */
     uint32_t flags;
     usec_t age;
 };

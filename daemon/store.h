@@ -99,7 +99,7 @@ struct service *store_find(struct store *store, unsigned registry, const char *k
  */
 struct store_memory {
     const char *key;
-    struct endpoint_set *endpoints; /* one of these two; */
+    struct endpoint_set *endpoints; /* one of these two, or both as of registry.h; */
     const char *alias;
     uint32_t flags;      /* REPORT_* of the data */
     usec_t confirmed_at; /* of the core's clock, which began long before the machine did (base.h) */
@@ -195,8 +195,8 @@ void store_each(struct store *store, unsigned registry,
 void store_rewant(struct store *store, unsigned registry, usec_t now);
 
 /*
- * This program did not run since `since`: what the registry's watches held is stale since then, till
- * the registry, which is asked for all of it, confirms it. False: its watches held nothing.
+ * This program did not run since `since`: what the registry's watches held is stale since then,
+ * till the registry, which is asked for all of it, confirms it. False: its watches held nothing.
  */
 bool store_doubt(struct store *store, unsigned registry, usec_t since, usec_t now);
 

@@ -73,6 +73,21 @@ def test_a_chain_of_aliases_ends_in_the_canonical_name(served):
     assert got["addresses"] == ["192.0.2.3"] and got["canonical"] == "c.test", got
 
 
+def test_a_chain_of_aliases_survives_a_reboot_without_dns(served):
+    server = served("--cname=a.test,b.test", "--host-record=b.test,192.0.2.3")
+    world = served.world
+    assert world.addresses("a.test") == ["192.0.2.3"]
+    path = world.directory / "state/snapshot/zone.snapshot"
+    wait_until(lambda: path.exists() and b"a.test" in path.read_bytes(), what="the file")
+    world.daemon.kill()
+    for file in world.run_directory.iterdir():
+        file.unlink()
+    server.stop()
+    world.start_daemon()
+    got = world.ask("a.test", AF_INET, socket.AI_CANONNAME)
+    assert got["addresses"] == ["192.0.2.3"] and got["canonical"] == "b.test", got
+
+
 def test_a_name_that_is_not_there_and_a_family_that_is_not_are_told_apart(served):
     served("--host-record=four.test,192.0.2.4")
     assert status(served.world, "nothing.test") == "EAI_NONAME"

@@ -53,7 +53,7 @@ static inline struct endpoint_set *sample_set(void)
     return set;
 }
 
-/* Two services, a name, a host, the end. */
+/* Three services, a name, a host, the end. */
 static inline void sample_encode(struct snapshot_buffer *buffer)
 {
     struct endpoint_set *set = sample_set();
@@ -66,6 +66,9 @@ static inline void sample_encode(struct snapshot_buffer *buffer)
                                                             .age = 7 * USEC_PER_SEC});
     snapshot_put_service(
         buffer, &(struct snapshot_service){.key = "service/db", .alias = "db.example.org"});
+    snapshot_put_service(buffer, &(struct snapshot_service){.key = "service/web",
+                                                            .alias = "web.example.org",
+                                                            .endpoints = set});
     snapshot_put_name(buffer, "orders.service.consul");
     snapshot_put_host(buffer, &(struct snapshot_host){
                                   .host = "db.example.org",

@@ -52,6 +52,11 @@ START_TEST(what_is_written_is_read_back_field_by_field)
     ck_assert_ptr_null(record.service.endpoints);
 
     ck_assert_int_eq(snapshot_next(&reader, &record), 0);
+    ck_assert_str_eq(record.service.alias, "web.example.org");
+    ck_assert(endpoint_set_equal(record.service.endpoints, set));
+    endpoint_set_unref(record.service.endpoints);
+
+    ck_assert_int_eq(snapshot_next(&reader, &record), 0);
     ck_assert_int_eq(record.kind, SNAPSHOT_NAME);
     ck_assert_str_eq(record.name, "orders.service.consul");
 
@@ -77,7 +82,7 @@ START_TEST(a_file_cut_off_anywhere_is_refused)
     struct snapshot_buffer buffer = {0};
 
     sample_encode(&buffer);
-    ck_assert_int_eq(read_through(buffer.data, buffer.size), 4);
+    ck_assert_int_eq(read_through(buffer.data, buffer.size), 5);
     for (size_t size = 0; size < buffer.size; size++) {
         uint8_t *copy = malloc(size + 1); /* so that a sanitizer sees the end */
 

@@ -139,14 +139,17 @@ START_TEST(what_was_known_before_a_reboot_is_known_again_as_old_as_it_is)
 
     write_sample("one.snapshot");
     ck_assert_int_eq(load(30 * USEC_PER_SEC, 0, &loaded), 0);
-    ck_assert_uint_eq(loaded.services, 2);
-    ck_assert_uint_eq(wanted, 2);
+    ck_assert_uint_eq(loaded.services, 3);
+    ck_assert_uint_eq(wanted, 3);
     facts = facts_of("service/orders");
     ck_assert_int_eq(facts.state, FRESHNESS_STALE);
     ck_assert_uint_eq(facts.endpoints->count, 2);
     /* Confirmed 7 s before it was written: before this machine was switched on. */
     ck_assert_uint_eq(facts.confirmed_at, START + 5 * USEC_PER_SEC - 37 * USEC_PER_SEC);
     ck_assert_str_eq(facts_of("service/db").alias, "db.example.org");
+    facts = facts_of("service/web");
+    ck_assert_str_eq(facts.alias, "web.example.org");
+    ck_assert_uint_eq(facts.endpoints->count, 2);
     ck_assert_uint_eq(loaded.names, 1);
     ck_assert_str_eq(names.text, "orders.service.consul");
 }
