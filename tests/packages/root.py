@@ -23,7 +23,7 @@ PACKAGES = pathlib.Path(os.environ["NSS_SD_PACKAGES"]).resolve()
 SUITES = ("bookworm", "trixie")
 # What the roots hold beyond the minimum: an init, what asks, and what nss-sd depends on, so that
 # installing it needs no network. Part of the cache's name: another list makes other roots.
-CONTENT = ("curl dbus iproute2 libc-ares2 libcurl4 libinih1 libjansson4 procps python3 "
+CONTENT = ("autopkgtest curl dbus iproute2 libc-ares2 libcurl4 libinih1 libjansson4 procps python3 "
            "systemd systemd-sysv").split()
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CONTROLLERS = ("systemd", "unified", "memory", "cpu", "pids")
@@ -83,7 +83,9 @@ class Root:
             ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--propagation",
              "private", "sh", "-ec", "\n".join(steps)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self.holder.stdout.readline() == "ready\n", f"no root of {suite}"
+        if self.holder.stdout.readline() != "ready\n":
+            Root.close(self)
+            raise AssertionError(f"no root of {suite}")
         ours = f"/proc/{self.holder.pid}/ns"
         self.enter = ["nsenter", f"--mount={ours}/mnt", f"--net={ours}/net",
                       f"--pid={ours}/pid_for_children", "--"]
@@ -170,7 +172,11 @@ class Container(Root):
                        ] or [pathlib.Path("/sys/fs/cgroup", self.directory.name)]
         self.log = open(self.directory / "boot.log", "w+")
         self.leader = self.nspawn = None
-        self.boot()
+        try:
+            self.boot()
+        except BaseException:
+            self.close()
+            raise
 
     def mounts(self):
         return []  # systemd-nspawn's
@@ -181,10 +187,9 @@ class Container(Root):
         enter = "".join(f"echo $$ >{group}/cgroup.procs; " for group in self.groups)
         self.nspawn = subprocess.Popen(
             ["nsenter", f"--mount=/proc/{self.holder.pid}/ns/mnt", "--", "sh", "-ec",
-             enter + "exec systemd-nspawn --boot --quiet --register=no --keep-unit --private-network "
-             "--console=pipe --system-call-filter=bpf --resolv-conf=off --link-journal=no "
-             f"--machine=nss-sd-test "
-             f"--bind-ro={PACKAGES}:/packages --directory={self.path}"],
+             enter + "exec setpriv --pdeathsig TERM systemd-nspawn --boot --quiet --register=no --keep-unit "
+             "--private-network --console=pipe --system-call-filter=bpf --resolv-conf=off --link-journal=no "
+             f"--machine=nss-sd-test --bind-ro={PACKAGES}:/packages --directory={self.path}"],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
             env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "container": ""})
         wait_until(self._running, what="the end of booting")
@@ -194,7 +199,8 @@ class Container(Root):
         self._alive()
         children = pathlib.Path(f"/proc/{self.nspawn.pid}/task/{self.nspawn.pid}/children").read_text().split()
         self.leader = children[0] if children else None
-        return self.leader and self.run("systemctl", "is-system-running", "--wait", check=False).stdout.strip() in ("running", "degraded")
+        return self.leader and self.run("systemctl", "is-system-running", "--wait", check=False
+                                        ).stdout.strip() in ("running", "degraded")
 
     def _alive(self):
         if self.nspawn.poll() is not None:
