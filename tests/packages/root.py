@@ -3,7 +3,10 @@
 
 A root is made once a suite and kept in the cache. A test works in a layer above it, in mount, network
 and process namespaces of its own, so that nothing that it does outlives it.
+
+    root.py     makes the roots that are not in the cache
 """
+import concurrent.futures
 import contextlib
 import fcntl
 import hashlib
@@ -19,7 +22,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "registries"))
 import debian  # noqa: E402
 
-PACKAGES = pathlib.Path(os.environ["NSS_SD_PACKAGES"]).resolve()
+PACKAGES = pathlib.Path(os.environ.get("NSS_SD_PACKAGES", "build/packages")).resolve()
 SUITES = ("bookworm", "trixie")
 # What the roots hold beyond the minimum: an init, what asks, and what nss-sd depends on, so that
 # installing it needs no network. Part of the cache's name: another list makes other roots.
@@ -255,3 +258,8 @@ def _remove(group):
     except OSError:
         return False
     return True
+
+
+if __name__ == "__main__":
+    with concurrent.futures.ThreadPoolExecutor() as workers:
+        print(*workers.map(base, SUITES), sep="\n")
