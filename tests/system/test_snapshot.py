@@ -146,7 +146,7 @@ def test_a_damaged_foreign_or_strange_file_is_set_aside_and_the_daemon_lives(age
             ("it is cut off", good[:-20]),
             ("it is empty", b""),
             ("it is no snapshot", b"\0" * 5000),
-            ("it is of another version", good[:8] + b"\2" + good[9:])):
+            ("it is of another version", good[:8] + b"\1" + good[9:])):
         path.write_bytes(content)
         world.start_daemon()
         assert re.search(rf"consul\.snapshot is not used: {what}.*set aside", world.daemon.log())
