@@ -142,13 +142,12 @@ static void call_done(void *userdata, enum http_outcome outcome,
     else
         judge_outcome(outcome, text, &answer);
     agents->delivering = call;
-    if (!call->aside)
-        judge_agent(agents, call, outcome, response->status, &answer);
-    agents->items[agent].open -= !call->aside;
+    judge_agent(agents, call, outcome, response->status, &answer);
+    agents->items[agent].open--;
     if (agents->delivering != call)
         return; /* cancelled by who heard that the registry is up; maybe gone */
     agents->delivering = NULL;
-    if (answer.verdict == CONSUL_ANSWERED && !call->probe && !call->aside)
+    if (answer.verdict == CONSUL_ANSWERED && !call->probe)
         consul_agents_note_degraded(agents, answer.degraded);
     answer.elsewhere = answer.elsewhere && consul_agents_has_another(agents, agent);
     call->done(call, &answer);
@@ -304,7 +303,7 @@ int consul_call_start(struct consul_call *call, const struct consul_request *req
     call->blocks = request->index > 0;
     call->since = env_now(env_of(agents));
     call->held_until = call->since + longest_wait(agents);
-    agents->items[agent].open += !call->aside;
+    agents->items[agent].open++;
     return 0;
 }
 
@@ -318,7 +317,7 @@ void consul_call_cancel(struct consul_call *call)
         return;
     env_of(agents)->ops->http_cancel(env_of(agents), call->http);
     call->http = NULL;
-    agents->items[call->agent].open -= !call->aside;
+    agents->items[call->agent].open--;
     if (call->blocks)
         consul_agents_abandon(agents, call->agent, call->held_until);
 }

@@ -123,9 +123,7 @@ static usec_t retry_delay(struct consul_watch *watch, const struct consul_answer
         least = DENIED_RETRY;
     else if (answer->failure == FAILURE_THROTTLED)
         least = THROTTLED_RETRY;
-    delay = delay > least ? delay : least;
-    /* Downwards: the longest back-off is the longest that a lookup gets what is stale by then. */
-    return env_jitter(env_of(watch), delay - delay / 10, 10);
+    return env_jitter(env_of(watch), delay > least ? delay : least, 20);
 }
 
 static void log_failure(struct consul_watch *watch, const struct consul_answer *answer,

@@ -66,6 +66,14 @@ bool kubernetes_object_id(const json_t *object, const char **ret_namespace, cons
     return label_ok(*ret_namespace) && name_ok(*ret_name, KUBERNETES_OBJECT_MAX);
 }
 
+static void uid_copy(const json_t *object, char ret_uid[static KUBERNETES_UID_SIZE])
+{
+    const char *uid = registry_json_text(json_object_get(object, "metadata"), "uid");
+
+    if (strlen(uid) < KUBERNETES_UID_SIZE)
+        strcpy(ret_uid, uid);
+}
+
 /* ---- ports ---- */
 
 static const char *protocol_of(const json_t *port)
@@ -241,6 +249,7 @@ int kubernetes_service_parse(const json_t *object, struct kubernetes_service **r
     service->namespace = strdup(namespace);
     service->name = strdup(name);
     service->version = strdup(version);
+    uid_copy(object, service->uid);
     r = service->namespace && service->name && service->version ? service_fill(service, object)
                                                                 : -ENOMEM;
     if (r < 0) {
@@ -277,6 +286,12 @@ struct kubernetes_slice *kubernetes_slice_free(struct kubernetes_slice *slice)
     free(slice->service);
     free(slice);
     return NULL;
+}
+
+void kubernetes_slice_shorten(struct kubernetes_slice *slice, size_t count)
+{
+    while (slice->endpoint_count > count)
+        endpoint_done(&slice->endpoints[--slice->endpoint_count]);
 }
 
 /* Names of [{"name": ...}]; NULL where there are none. */
@@ -428,6 +443,7 @@ int kubernetes_slice_parse(const json_t *object, struct kubernetes_slice **ret_s
     slice->namespace = strdup(namespace);
     slice->name = strdup(name);
     slice->version = strdup(version);
+    uid_copy(object, slice->uid);
     slice->service = strdup(service);
     r = slice->namespace && slice->name && slice->version && slice->service
             ? is_slice ? slice_fill(slice, object) : endpoints_fill(slice, subsets)

@@ -20,6 +20,14 @@ enum {
     KUBERNETES_PORTS_MAX = 100,
     KUBERNETES_INGRESS_MAX = 64,
     KUBERNETES_SLICE_MAX = 1000, /* endpoints of a slice */
+    KUBERNETES_UID_SIZE = 40,
+};
+
+enum kubernetes_resource {
+    KUBERNETES_SERVICES,
+    KUBERNETES_SLICES,
+    KUBERNETES_NAMESPACES, /* they have no namespace: "" */
+    KUBERNETES_RESOURCES,
 };
 
 struct kubernetes_port {
@@ -37,6 +45,7 @@ enum kubernetes_service_kind {
 /* Strings are non-NULL. */
 struct kubernetes_service {
     char *namespace, *name, *version; /* version: metadata.resourceVersion */
+    char uid[KUBERNETES_UID_SIZE];
     enum kubernetes_service_kind kind;
     struct address vips[KUBERNETES_VIPS_MAX]; /* none yet: count 0 */
     size_t vip_count;
@@ -61,6 +70,7 @@ struct kubernetes_endpoint {
 
 struct kubernetes_slice {
     char *namespace, *name, *version;
+    char uid[KUBERNETES_UID_SIZE];
     char *service; /* the label kubernetes.io/service-name; of Endpoints: its name */
     struct kubernetes_port *ports;
     size_t port_count;
@@ -78,6 +88,8 @@ struct kubernetes_service *kubernetes_service_free(struct kubernetes_service *se
 int kubernetes_slice_parse(const json_t *object, struct kubernetes_slice **ret_slice,
                            const char **ret_reason);
 struct kubernetes_slice *kubernetes_slice_free(struct kubernetes_slice *slice);
+/* Keeps the first `count` endpoints. */
+void kubernetes_slice_shorten(struct kubernetes_slice *slice, size_t count);
 
 /* namespace, name and resourceVersion of any object; false: it has none. Borrowed from `object`. */
 bool kubernetes_object_id(const json_t *object, const char **ret_namespace, const char **ret_name,
