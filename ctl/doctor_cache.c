@@ -65,20 +65,18 @@ static void report_unscd(struct doctor *doctor, const struct settings *settings)
 
 static void report_nscd(struct doctor *doctor, const struct settings *settings)
 {
-    doctor_report(doctor, SEVERITY_WARNING, "cache.nscd",
-                  (struct place){CONFIG_PATH, settings->line},
-                  "Write 'enable-cache hosts no' there and restart it with 'systemctl restart "
-                  "nscd'.",
-                  "nscd keeps names of hosts: a single address that a program asks for by "
-                  "gethostbyname() or AF_INET for 15 s");
     if (settings->negative > 0)
-        doctor_report(doctor, SEVERITY_WARNING, "cache.nscd.negative",
+        doctor_report(doctor, SEVERITY_WARNING, "cache.nscd",
                       (struct place){CONFIG_PATH, settings->negative_line},
-                      "Write 'negative-time-to-live hosts 0' there and restart it, if it has to "
-                      "keep hosts.",
+                      "Write 'enable-cache hosts no' there, or 'negative-time-to-live hosts 0', "
+                      "and restart it with 'systemctl restart nscd'.",
                       "nscd keeps what was not found for %ld s: a service that appears is found "
                       "that much later",
                       settings->negative);
+    else
+        doctor_report(doctor, SEVERITY_OK, "cache.nscd",
+                      (struct place){CONFIG_PATH, settings->line}, NULL,
+                      "nscd runs and keeps none of our answers");
 }
 
 void doctor_cache(struct doctor *doctor)

@@ -372,3 +372,9 @@ void freshness_restore(struct freshness *freshness, usec_t confirmed_at)
         .restored = true,
     };
 }
+
+void freshness_restore_doubt(struct freshness *freshness, usec_t until)
+{
+    freshness->suspect = true;
+    freshness->suspect_until = until;
+}

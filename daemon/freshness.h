@@ -100,6 +100,8 @@ enum freshness_action freshness_apply(struct freshness *freshness,
 
 /* Data that an earlier run knew, as old as it is. */
 void freshness_restore(struct freshness *freshness, usec_t confirmed_at);
+/* Its registry doubted it then: it is told no longer than till this, whatever the rules are. */
+void freshness_restore_doubt(struct freshness *freshness, usec_t until);
 
 enum freshness_state freshness_state(const struct freshness *freshness,
                                      const struct freshness_rules *rules, usec_t now);

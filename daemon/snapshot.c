@@ -185,13 +185,16 @@ static void collect_service(void *userdata, struct service *service)
         facts.confirmed_at < collect->slot->valid_since)
         return;
     collect->live |= facts.live;
-    snapshot_job_add_service(collect->job, &(struct snapshot_service){
-                                               .key = facts.key,
-                                               .alias = facts.alias,
-                                               .endpoints = facts.endpoints,
-                                               .flags = facts.flags,
-                                               .age = collect->now - facts.confirmed_at,
-                                           });
+    snapshot_job_add_service(
+        collect->job,
+        &(struct snapshot_service){
+            .key = facts.key,
+            .alias = facts.alias,
+            .endpoints = facts.endpoints,
+            .flags = facts.flags,
+            .age = collect->now - facts.confirmed_at,
+            .doubt_left = facts.suspect || facts.held ? facts.stale_until - collect->now : 0,
+        });
 }
 
 static void collect_name(void *userdata, const char *name)

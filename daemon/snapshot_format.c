@@ -164,6 +164,7 @@ void snapshot_put_service(struct snapshot_buffer *buffer, const struct snapshot_
     put_string(buffer, service->key);
     put32(buffer, service->flags);
     put64(buffer, service->age);
+    put64(buffer, service->doubt_left);
     put_string(buffer, service->alias ? service->alias : "");
     put32(buffer, count);
     for (uint32_t i = 0; i < count; i++)
@@ -333,6 +334,7 @@ static int get_service(struct snapshot_reader *reader, struct snapshot_service *
     ret_service->key = get_string(reader, REGISTRY_KEY_MAX);
     ret_service->flags = (uint32_t)get_number(reader, 4);
     ret_service->age = get_number(reader, 8);
+    ret_service->doubt_left = get_number(reader, 8);
     ret_service->alias = get_string(reader, ENDPOINT_STRING_MAX - 1);
     count = get_count(reader, 4, ENDPOINTS_MAX);
     for (size_t i = 0; i < count && !reader->bad; i++)

@@ -17,7 +17,8 @@
  *              strings  registry, type, source (registry.h), domains (joined by blanks), identity:
  *                       what it is bound to
  *              records  u8 kind, u32 size of the body, body:
- *                 'S' service  string key, u32 flags, u64 age, string alias ("": none),
+ *                 'S' service  string key, u32 flags, u64 age, u64 doubt_left, string alias
+ *                              ("": none),
  *                              u32 count of endpoints; an endpoint: strings name, node, hostname,
  *                              target, zone, region; u32 weight, u16 priority, u8 health,
  *                              u16 count of addresses (u8 4 or 6, the bytes), u16 count of tags
@@ -37,7 +38,7 @@
 #include "daemon/registry/registry.h"
 
 enum {
-    SNAPSHOT_VERSION = 1,
+    SNAPSHOT_VERSION = 2,
     SNAPSHOT_SIZE_MAX = 256 << 20,
     SNAPSHOT_BOOT_ID_SIZE = 37,  /* with its NUL */
     SNAPSHOT_ADDRESSES_MAX = 256 /* of one family of a host */
@@ -62,6 +63,8 @@ struct snapshot_service {
     struct endpoint_set *endpoints; /* NULL: only an alias; both: as of registry.h */
     uint32_t flags;
     usec_t age;
+    usec_t
+        doubt_left; /* its registry doubts it: for how long it may still be told; 0: it does not */
 };
 
 enum snapshot_half_state { SNAPSHOT_HALF_UNKNOWN, SNAPSHOT_HALF_FOUND, SNAPSHOT_HALF_NO_DATA };

@@ -9,7 +9,7 @@ struct job_service {
     size_t key, alias; /* alias 0: none */
     struct endpoint_set *endpoints;
     uint32_t flags;
-    usec_t age;
+    usec_t age, doubt_left;
 };
 
 struct job_host {
@@ -99,6 +99,7 @@ void snapshot_job_add_service(struct snapshot_job *job, const struct snapshot_se
         .endpoints = endpoint_set_ref(service->endpoints),
         .flags = service->flags,
         .age = service->age,
+        .doubt_left = service->doubt_left,
     };
     place->key = add_text(job, service->key);
     place->alias = service->alias ? add_text(job, service->alias) : 0;
@@ -154,6 +155,7 @@ static void encode_services(const struct snapshot_job *job, struct snapshot_buff
             .endpoints = services[i].endpoints,
             .flags = services[i].flags,
             .age = services[i].age,
+            .doubt_left = services[i].doubt_left,
         };
 
         snapshot_put_service(buffer, &service);

@@ -14,6 +14,14 @@ static usec_t confirmed_at(const struct snapshot_target *target, usec_t age, use
     return all < target->now ? target->now - all : 1;
 }
 
+/* When the doubt of its registry ends it: the time that the machine was off counts. */
+static usec_t doubted_until(const struct snapshot_target *target, usec_t left, usec_t elapsed)
+{
+    if (left == 0)
+        return 0;
+    return left > elapsed ? usec_add(target->now, left - elapsed) : target->now;
+}
+
 static void restore_service(const struct snapshot_target *target,
                             const struct snapshot_service *service, usec_t elapsed,
                             struct snapshot_loaded *loaded)
@@ -24,6 +32,7 @@ static void restore_service(const struct snapshot_target *target,
         .alias = service->alias,
         .flags = service->flags,
         .confirmed_at = confirmed_at(target, service->age, elapsed),
+        .doubted_until = doubted_until(target, service->doubt_left, elapsed),
     };
 
     if (store_restore(target->store, target->registry, &memory, target->now) < 0)

@@ -616,6 +616,8 @@ int store_restore(struct store *store, unsigned registry, const struct store_mem
     service->flags = memory->flags;
     become_proven(service);
     freshness_restore(&service->freshness, earlier(memory->confirmed_at, now));
+    if (memory->doubted_until > 0)
+        freshness_restore_doubt(&service->freshness, memory->doubted_until);
     ask_registry(service, FETCH_WANT, now);
     state_of(service)->tick_at = 0;
     return 0;
@@ -777,7 +779,9 @@ static void service_report(struct service *service, const struct registry_report
     state->tick_at = earlier(state->tick_at, next_telling(service, now));
     touch(service->store, service->registry,
           service->endpoints != endpoints || service->alias != alias ||
-              freshness_has_data(&service->freshness, now) != had_data);
+              freshness_has_data(&service->freshness, now) != had_data ||
+              freshness_is_held(&service->freshness, now) != held ||
+              service->freshness.suspect != suspect);
     watch_list_notify(&service->watchers);
     fetch_next(state);
 }

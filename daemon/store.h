@@ -103,6 +103,7 @@ struct store_memory {
     const char *alias;
     uint32_t flags;      /* REPORT_* of the data */
     usec_t confirmed_at; /* of the core's clock, which began long before the machine did (base.h) */
+    usec_t doubted_until; /* suspect, or held: it is told no longer than till this; 0: it was not */
 };
 int store_restore(struct store *store, unsigned registry, const struct store_memory *memory,
                   usec_t now);

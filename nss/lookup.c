@@ -80,7 +80,7 @@ static unsigned lookup_families(enum wire_family family)
     return (family != WIRE_IPV6 ? DRAW_IPV4 : 0u) | (family != WIRE_IPV4 ? DRAW_IPV6 : 0u);
 }
 
-/* `order`: room for a number for every record. */
+/* `order`: room for a number for every record, and for one more. */
 static bool lookup_pack_forward(const struct lookup *lookup, const struct answer *answer,
                                 uint16_t *order)
 {
@@ -96,6 +96,8 @@ static bool lookup_pack_forward(const struct lookup *lookup, const struct answer
     records.count = draw_order(answer, lookup_families(family), limit, seed, order);
     if (target->tuples)
         return pack_tuples(target->buffer, &records, target->tuples);
+    if (target->twice && records.count == 1)
+        order[records.count++] = order[0];
     return pack_hostent(target->buffer, &records, family == WIRE_IPV4 ? AF_INET : AF_INET6,
                         target->host);
 }

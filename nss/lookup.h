@@ -23,6 +23,7 @@ struct lookup_target {
     struct pack_buffer buffer;
     struct hostent *host;
     struct gaih_addrtuple **tuples; /* NULL: the form is `host` */
+    bool twice;                     /* host: a single address is given twice (module.c says why) */
 };
 
 /* `family`: AF_INET, AF_INET6, or AF_UNSPEC for tuples. `name` may be any text, or NULL. */

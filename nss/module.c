@@ -43,12 +43,11 @@ enum nss_status _nss_sd_gethostbyname4_r(const char *name, struct gaih_addrtuple
  * One family. No entry point calls another: a program that has a function of that name would be
  * called instead.
  */
-static enum nss_status host_by_name(const char *name, int af, struct hostent *host,
-                                    struct pack_buffer buffer, int *errnop, int *h_errnop)
+static enum nss_status host_by_name(const char *name, int af, const struct lookup_target *target,
+                                    int *errnop, int *h_errnop)
 {
     int saved_errno = errno;
-    struct lookup_target target = {.buffer = buffer, .host = host};
-    struct verdict verdict = lookup_name(name, af, &target);
+    struct verdict verdict = lookup_name(name, af, target);
 
     return verdict_store(&verdict, saved_errno, errnop, h_errnop);
 }
@@ -57,8 +56,10 @@ enum nss_status _nss_sd_gethostbyname3_r(const char *name, int af, struct hosten
                                          char *buffer, size_t buflen, int *errnop, int *h_errnop,
                                          int32_t *ttlp, char **canonp)
 {
-    enum nss_status status = host_by_name(name, af, host, (struct pack_buffer){buffer, buflen},
-                                          errnop, h_errnop);
+    /* Only nscd wants to know for how long. It keeps a single address for a while whatever it is
+     * told, and several not at all, for they may be there to share load. */
+    struct lookup_target target = {.buffer = {buffer, buflen}, .host = host, .twice = ttlp != NULL};
+    enum nss_status status = host_by_name(name, af, &target, errnop, h_errnop);
 
     ttl_store(ttlp);
     if (canonp && status == NSS_STATUS_SUCCESS)
@@ -69,14 +70,17 @@ enum nss_status _nss_sd_gethostbyname3_r(const char *name, int af, struct hosten
 enum nss_status _nss_sd_gethostbyname2_r(const char *name, int af, struct hostent *host,
                                          char *buffer, size_t buflen, int *errnop, int *h_errnop)
 {
-    return host_by_name(name, af, host, (struct pack_buffer){buffer, buflen}, errnop, h_errnop);
+    struct lookup_target target = {.buffer = {buffer, buflen}, .host = host};
+
+    return host_by_name(name, af, &target, errnop, h_errnop);
 }
 
 enum nss_status _nss_sd_gethostbyname_r(const char *name, struct hostent *host, char *buffer,
                                         size_t buflen, int *errnop, int *h_errnop)
 {
-    return host_by_name(name, AF_INET, host, (struct pack_buffer){buffer, buflen}, errnop,
-                        h_errnop);
+    struct lookup_target target = {.buffer = {buffer, buflen}, .host = host};
+
+    return host_by_name(name, AF_INET, &target, errnop, h_errnop);
 }
 
 static enum nss_status host_by_address(const void *addr, socklen_t len, int af,

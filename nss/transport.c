@@ -99,12 +99,12 @@ static void *transport_room(struct transport_reply *reply, size_t size)
         reply->order = reply->local_order;
         return reply->local;
     }
-    mapping = mmap(NULL, data + records * sizeof(*reply->order), PROT_READ | PROT_WRITE,
+    mapping = mmap(NULL, data + (records + 1) * sizeof(*reply->order), PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapping == MAP_FAILED)
         return NULL;
     reply->mapping = mapping;
-    reply->mapping_size = data + records * sizeof(*reply->order);
+    reply->mapping_size = data + (records + 1) * sizeof(*reply->order);
     reply->order = (uint16_t *)((char *)mapping + data);
     return mapping;
 }

@@ -30,7 +30,7 @@ enum transport_outcome {
 /* One reply and the room to order its records in. About 5 KiB, for the stack. */
 struct transport_reply {
     struct answer answer; /* points into `local` or `mapping` */
-    uint16_t *order;      /* room for one number a record of `answer` */
+    uint16_t *order;      /* room for one number a record of `answer`, and one more */
     void *mapping;        /* holds a large reply; NULL: there is none */
     size_t mapping_size;
     uint16_t local_order[TRANSPORT_LOCAL_RECORDS];

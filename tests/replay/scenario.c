@@ -214,6 +214,7 @@ static const struct {
 } shapes[] = {
     {"/v1/status/leader", "status-leader"},
     {"/v1/agent/self", "agent-self"},
+    {"/v1/agent/connect/ca/roots", "connect-roots"},
     {"/v1/health/service/orders", "health-service"},
     {"/v1/catalog/node/node-1", "catalog-node-none"},
     {"/v1/query/nearest/execute", "query"},

@@ -153,6 +153,13 @@ static json_t *self_document(void)
                      "node-1", "Server", 0, "Version", "1.8.7", "Meta");
 }
 
+static json_t *roots_document(void)
+{
+    return json_pack("{s:s, s:s, s:[{s:s, s:b}]}", "ActiveRootID", "93:ef", "TrustDomain",
+                     "13c5ad10-f966-9595-817e-83a0454e277b.consul", "Roots", "ID", "93:ef",
+                     "Active", 1);
+}
+
 /* ---- answers ---- */
 
 /* Takes `document`. */
@@ -248,6 +255,8 @@ static void agent_answer(struct server *server, void *state, struct asked *asked
         server_reply(asked, 200, "Content-Type: application/json", "\"10.0.0.5:8300\"");
     else if (path_rest(url, "/v1/agent/self", ""))
         reply(agent, asked, 1, self_document());
+    else if (path_rest(url, "/v1/agent/connect/ca/roots", ""))
+        reply(agent, asked, 1, roots_document());
     else if ((rest = path_rest(url, "/v1/catalog/node/", "")))
         reply(agent, asked, 1, json_null());
     else if ((rest = path_rest(url, "/v1/health/service/", "")))

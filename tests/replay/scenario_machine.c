@@ -597,7 +597,7 @@ struct memory {
     char *registry, *key, *alias;
     struct endpoint_set *endpoints;
     uint32_t flags;
-    usec_t confirmed_at;
+    usec_t confirmed_at, doubted_until;
     struct memory *prev, *next;
 };
 
@@ -625,6 +625,7 @@ static void remember(void *userdata, struct service *service)
     memory->endpoints = facts.endpoints ? endpoint_set_ref(facts.endpoints) : NULL;
     memory->flags = facts.flags;
     memory->confirmed_at = facts.confirmed_at;
+    memory->doubted_until = facts.suspect || facts.held ? facts.stale_until : 0;
     DL_APPEND(remembering->memories, memory);
 }
 
@@ -635,10 +636,11 @@ static void restore(struct machine *machine, struct memory *memory)
     if (index >= 0)
         store_restore(machine->store, (unsigned)index,
                       &(struct store_memory){.key = memory->key,
-                                             .endpoints = memory->alias ? NULL : memory->endpoints,
+                                             .endpoints = memory->endpoints,
                                              .alias = memory->alias,
                                              .flags = memory->flags,
-                                             .confirmed_at = memory->confirmed_at},
+                                             .confirmed_at = memory->confirmed_at,
+                                             .doubted_until = memory->doubted_until},
                       machine->now);
     endpoint_set_unref(memory->endpoints);
     free(memory->registry);

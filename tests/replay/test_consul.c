@@ -78,6 +78,16 @@ static const char *names(const char *text)
     return body;
 }
 
+#define ROOTS "/v1/agent/connect/ca/roots"
+
+static void roots(struct http_call *call, const char *trust_domain)
+{
+    char body[128];
+
+    snprintf(body, sizeof(body), "{\"TrustDomain\":\"%s\"}", trust_domain);
+    twin_http_reply(call, 200, NULL, body);
+}
+
 /* A registry that has come up, with this catalogue; its reports so far are passed over. */
 static struct twin *begin_with(const char *const *settings, const char *services)
 {
@@ -89,6 +99,7 @@ static struct twin *begin_with(const char *const *settings, const char *services
     twin_http_reply(expect(twin, "/v1/agent/self"), 200, NULL,
                     "{\"Config\":{\"Datacenter\":\"dc1\",\"NodeName\":\"n\"},"
                     "\"Meta\":{\"zone\":\"z\"}}");
+    roots(expect(twin, ROOTS), "11111111-2222-3333-4444-555555555555.consul");
     reply(expect(twin, "/v1/catalog/services"), "10", names(services));
     twin_skip_reports(twin);
     return twin;
@@ -218,6 +229,56 @@ START_TEST(an_absent_service_costs_no_call_and_is_there_when_it_appears)
     reply(catalogue, "11", names("other Orders"));
     reply(expect(twin, "/v1/health/service/orders"), "11", instances("a=10.0.0.1"));
     twin_expect_data(twin, "service/orders", "10.0.0.1");
+    twin_expect_no_report(twin);
+    twin_free(twin);
+}
+END_TEST
+
+/* Down, and up again. */
+static void restart_agent(struct twin *twin)
+{
+    twin_http_fail(expect(twin, "/v1/catalog/services"), HTTP_UNREACHABLE, "connection refused");
+    twin_expect_report(twin, REPORT_DOWN, NULL);
+    twin_http_reply(expect(twin, "/v1/status/leader"), 200, NULL, "\"10.0.0.5:8300\"");
+    twin_expect_report(twin, REPORT_UP, NULL);
+}
+
+START_TEST(which_cluster_answers_is_told_once_and_anew_when_it_is_another)
+{
+    struct twin *twin = begin("");
+    const struct registry_report *report;
+
+    restart_agent(twin);
+    roots(expect(twin, ROOTS), "11111111-2222-3333-4444-555555555555.consul");
+    twin_expect_no_report(twin);
+    reply(expect(twin, "/v1/catalog/services"), "10", names(""));
+    restart_agent(twin);
+    roots(expect(twin, ROOTS), "66666666-2222-3333-4444-555555555555.consul");
+    report = twin_expect_report(twin, REPORT_IDENTITY, NULL);
+    ck_assert_str_eq(report->text, "dc1 66666666-2222-3333-4444-555555555555.consul");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(which_cluster_answers_is_asked_a_few_times_and_changes_nothing_else)
+{
+    struct twin *twin = begin("");
+
+    restart_agent(twin);
+    reply(expect(twin, "/v1/catalog/services"), "10", names(""));
+    for (unsigned tries = 1;; tries++) {
+        twin_http_reply(expect(twin, ROOTS), 429, NULL, "Your IP is issuing too many connections");
+        if (tries == 6)
+            break;
+        pass_until_call(twin);
+    }
+    ck_assert(json_is_false(json_object_get(twin_describe(twin), "throttled")));
+    for (unsigned minutes = 0; minutes < 10; minutes++) {
+        reply(expect(twin, "/v1/catalog/services"), "10", names(""));
+        pass(twin, 60 SECONDS);
+    }
+    expect(twin, "/v1/catalog/services");
+    twin_expect_no_http(twin);
     twin_expect_no_report(twin);
     twin_free(twin);
 }
@@ -1098,6 +1159,7 @@ START_TEST(absent_services_are_absent_again_once_the_catalogue_was_read)
     twin_http_reply(expect(twin, "/v1/status/leader"), 200, NULL, "\"10.0.0.5:8300\"");
     twin_expect_report(twin, REPORT_UP, NULL);
     twin_expect_no_report(twin);
+    roots(expect(twin, ROOTS), "11111111-2222-3333-4444-555555555555.consul");
     reply(expect(twin, "/v1/catalog/services"), "10", names("orders"));
     twin_expect_report(twin, REPORT_ABSENT, "service/none");
     expect(twin, "/v1/catalog/services");
@@ -1379,8 +1441,11 @@ START_TEST(the_answers_of_a_real_consul_are_understood)
     replay(expect(twin, "/v1/status/leader"), "status-leader");
     replay(expect(twin, "/v1/agent/self"), "agent-self");
     replay(expect(twin, "/v1/catalog/node/dc1-agent"), "catalog-node");
+    replay(expect(twin, ROOTS), "connect-roots");
     replay(expect(twin, "/v1/catalog/services"), "catalog-services");
     twin_expect_report(twin, REPORT_UP, NULL);
+    report = twin_expect_report(twin, REPORT_IDENTITY, NULL);
+    ck_assert_str_eq(report->text, "dc1 13c5ad10-f966-9595-817e-83a0454e277b.consul");
     twin_expect_report(twin, REPORT_SYNCED, NULL);
     ck_assert(json_is_true(json_object_get(twin_describe(twin), "leader")));
     ck_assert_str_eq(json_string_value(json_object_get(twin_describe(twin), "datacenter")), "dc1");
@@ -1565,6 +1630,8 @@ static Suite *make_suite(void)
     UNIT_CASE(suite, "ordinary", starting_says_up_synced_and_where_we_are,
               a_service_is_read_and_then_followed,
               an_absent_service_costs_no_call_and_is_there_when_it_appears,
+              which_cluster_answers_is_told_once_and_anew_when_it_is_another,
+              which_cluster_answers_is_asked_a_few_times_and_changes_nothing_else,
               the_last_instance_gone_is_absence, a_refresh_reads_anew_and_reports_without_news,
               nodes_queries_and_addresses_are_answered, other_places_are_asked_with_their_words,
               the_wan_address_counts_as_soon_as_the_own_datacentre_is_known,

@@ -146,7 +146,7 @@ def test_a_damaged_foreign_or_strange_file_is_set_aside_and_the_daemon_lives(age
             ("it is cut off", good[:-20]),
             ("it is empty", b""),
             ("it is no snapshot", b"\0" * 5000),
-            ("it is of another version", good[:8] + b"\2" + good[9:])):
+            ("it is of another version", good[:8] + b"\1" + good[9:])):
         path.write_bytes(content)
         world.start_daemon()
         assert re.search(rf"consul\.snapshot is not used: {what}.*set aside", world.daemon.log())
@@ -157,6 +157,22 @@ def test_a_damaged_foreign_or_strange_file_is_set_aside_and_the_daemon_lives(age
     world.registry("consul", REGISTRY + "Datacenter=dc1\n")
     world.start_daemon()
     assert "it is of another source" in world.daemon.log()
+
+
+def test_what_another_cluster_said_is_forgotten(agent):
+    world = agent.world
+    path = known(world)
+    # Told by the agent after the names were there.
+    wait_until(lambda: re.search(rb"dc1 [0-9a-f-]{36}\.consul", path.read_bytes()), what="identity")
+    world.daemon.stop()
+    agent.stop()
+    other = consul.Agent(world.directory / "other", world.launch)
+    world.defer(other.stop)
+    other.start()
+    world.start_daemon()
+    world.daemon.wait_log("is of another cluster")
+    assert world.ask(NAME)["status"] == "EAI_NONAME"
+    wait_until(lambda: (snapshots(world) / "consul.snapshot.refused").exists(), what="set aside")
 
 
 def test_nothing_is_kept_where_the_operator_says_so(agent):

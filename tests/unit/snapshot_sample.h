@@ -68,7 +68,8 @@ static inline void sample_encode(struct snapshot_buffer *buffer)
         buffer, &(struct snapshot_service){.key = "service/db", .alias = "db.example.org"});
     snapshot_put_service(buffer, &(struct snapshot_service){.key = "service/web",
                                                             .alias = "web.example.org",
-                                                            .endpoints = set});
+                                                            .endpoints = set,
+                                                            .doubt_left = 40 * USEC_PER_SEC});
     snapshot_put_name(buffer, "orders.service.consul");
     snapshot_put_host(buffer, &(struct snapshot_host){
                                   .host = "db.example.org",

@@ -53,6 +53,7 @@ START_TEST(what_is_written_is_read_back_field_by_field)
 
     ck_assert_int_eq(snapshot_next(&reader, &record), 0);
     ck_assert_str_eq(record.service.alias, "web.example.org");
+    ck_assert_uint_eq(record.service.doubt_left, 40 * USEC_PER_SEC);
     ck_assert(endpoint_set_equal(record.service.endpoints, set));
     endpoint_set_unref(record.service.endpoints);
 

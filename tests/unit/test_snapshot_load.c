@@ -166,6 +166,25 @@ START_TEST(what_expired_while_the_machine_was_off_is_not_revived)
 }
 END_TEST
 
+START_TEST(what_its_registry_doubted_lives_no_longer_for_a_reboot)
+{
+    struct snapshot_loaded loaded;
+    struct service_facts facts;
+
+    write_sample("one.snapshot");
+    ck_assert_int_eq(load(30 * USEC_PER_SEC, 0, &loaded), 0);
+    facts = facts_of("service/web");
+    ck_assert_int_eq(facts.state, FRESHNESS_STALE);
+    ck_assert(facts.suspect && !facts_of("service/db").suspect);
+    ck_assert_uint_eq(facts.until, START + 5 * USEC_PER_SEC + 10 * USEC_PER_SEC);
+    store_registry_remove(store, 0);
+    store_registry_add(store, 0, &(struct freshness_rules){.max_stale = 100 * USEC_PER_SEC}, 100);
+    ck_assert_int_eq(load(40 * USEC_PER_SEC, 0, &loaded), 0);
+    ck_assert_int_eq(facts_of("service/web").state, FRESHNESS_EXPIRED);
+    ck_assert_int_eq(facts_of("service/db").state, FRESHNESS_STALE);
+}
+END_TEST
+
 START_TEST(nothing_is_restored_over_what_the_registry_said)
 {
     struct snapshot_loaded loaded;
@@ -307,17 +326,21 @@ START_TEST(a_job_writes_what_was_collected_whatever_became_of_it_since)
     struct endpoint_set *set = sample_set();
     struct snapshot_loaded loaded;
     struct stat status;
-    char key[] = "service/orders";
+    char key[] = "service/orders", alias[] = "db.example.org";
 
-    snapshot_job_add_service(job, &(struct snapshot_service){.key = key, .endpoints = set});
+    snapshot_job_add_service(
+        job, &(struct snapshot_service){
+                 .key = key, .alias = alias, .endpoints = set, .doubt_left = USEC_PER_SEC});
     snapshot_job_add_name(job, "orders.service.consul");
     endpoint_set_unref(set);
-    key[0] = 'X';
+    key[0] = alias[0] = 'X';
     snapshot_job_run(&job->task);
     ck_assert_int_eq(job->error, 0);
     snapshot_job_free(job);
     ck_assert_int_eq(load(0, 0, &loaded), 0);
     ck_assert_uint_eq(facts_of("service/orders").endpoints->count, 2);
+    ck_assert_str_eq(facts_of("service/orders").alias, "db.example.org");
+    ck_assert(facts_of("service/orders").suspect);
     ck_assert_int_eq(fstatat(directory_fd, "one.snapshot", &status, 0), 0);
     ck_assert_uint_eq(status.st_mode & 07777, 0600);
 }
@@ -330,6 +353,7 @@ static Suite *make_suite(void)
     UNIT_CASE_FIXTURE(suite, "core", set_up, tear_down,
                       what_was_known_before_a_reboot_is_known_again_as_old_as_it_is,
                       what_expired_while_the_machine_was_off_is_not_revived,
+                      what_its_registry_doubted_lives_no_longer_for_a_reboot,
                       nothing_is_restored_over_what_the_registry_said,
                       host_names_lead_where_they_led,
                       a_file_of_the_future_or_of_another_source_restores_nothing);

@@ -142,12 +142,13 @@ static void call_done(void *userdata, enum http_outcome outcome,
     else
         judge_outcome(outcome, text, &answer);
     agents->delivering = call;
-    judge_agent(agents, call, outcome, response->status, &answer);
-    agents->items[agent].open--;
+    if (!call->aside)
+        judge_agent(agents, call, outcome, response->status, &answer);
+    agents->items[agent].open -= !call->aside;
     if (agents->delivering != call)
         return; /* cancelled by who heard that the registry is up; maybe gone */
     agents->delivering = NULL;
-    if (answer.verdict == CONSUL_ANSWERED && !call->probe)
+    if (answer.verdict == CONSUL_ANSWERED && !call->probe && !call->aside)
         consul_agents_note_degraded(agents, answer.degraded);
     answer.elsewhere = answer.elsewhere && consul_agents_has_another(agents, agent);
     call->done(call, &answer);
@@ -303,7 +304,7 @@ int consul_call_start(struct consul_call *call, const struct consul_request *req
     call->blocks = request->index > 0;
     call->since = env_now(env_of(agents));
     call->held_until = call->since + longest_wait(agents);
-    agents->items[agent].open++;
+    agents->items[agent].open += !call->aside;
     return 0;
 }
 
@@ -317,7 +318,7 @@ void consul_call_cancel(struct consul_call *call)
         return;
     env_of(agents)->ops->http_cancel(env_of(agents), call->http);
     call->http = NULL;
-    agents->items[call->agent].open--;
+    agents->items[call->agent].open -= !call->aside;
     if (call->blocks)
         consul_agents_abandon(agents, call->agent, call->held_until);
 }

@@ -43,6 +43,7 @@ struct consul_call {
     struct http_call *http; /* NULL: not open */
     unsigned agent;         /* index of the agent asked */
     bool probe;
+    bool aside;  /* takes no room from others, and how it ends says nothing of its agent */
     bool blocks; /* until something changes */
     usec_t since;
     usec_t held_until; /* blocks: until when the agent holds it, should it be given up */

@@ -31,6 +31,7 @@ void consul_learn_datacenter(struct consul *consul, const char *datacenter)
         consul_settings_of(consul->registry.config)->datacenter)
         return;
     strcpy(consul->datacenter, datacenter);
+    consul_identity_ask(&consul->identity);
     consul_watches_datacenter_known(&consul->watches);
 }
 
@@ -41,6 +42,8 @@ void consul_agent_failed(struct consul *consul, unsigned agent)
         consul_catalogue_retry(&consul->catalogue);
     if (consul->locality.call.http && consul->locality.call.agent == agent)
         consul_call_cancel(&consul->locality.call);
+    if (consul->identity.call.http && consul->identity.call.agent == agent)
+        consul_identity_ask(&consul->identity);
 }
 
 void consul_went_down(struct consul *consul)
@@ -48,6 +51,7 @@ void consul_went_down(struct consul *consul)
     consul_watches_went_down(&consul->watches);
     consul_catalogue_abandon(&consul->catalogue);
     consul_call_cancel(&consul->locality.call);
+    consul_identity_abandon(&consul->identity);
     consul_probe_now(&consul->probe);
 }
 
@@ -57,6 +61,7 @@ void consul_came_up(struct consul *consul)
         consul_catalogue_retry(&consul->catalogue);
     consul_watches_came_up(&consul->watches);
     consul_locality_ask(&consul->locality);
+    consul_identity_ask(&consul->identity);
 }
 
 void consul_new_token(struct consul *consul)
@@ -76,6 +81,7 @@ static int start(struct registry *registry)
 
     consul_watches_init(&consul->watches, consul);
     consul_locality_init(&consul->locality, consul);
+    consul_identity_init(&consul->identity, consul);
     consul_probe_init(&consul->probe, consul);
     consul_catalogue_init(&consul->catalogue, consul);
     r = consul_agents_init(&consul->agents, consul);
@@ -93,6 +99,7 @@ static void stop(struct registry *registry)
 
     consul_watches_done(&consul->watches);
     consul_locality_done(&consul->locality);
+    consul_identity_abandon(&consul->identity);
     consul_catalogue_done(&consul->catalogue);
     consul_probe_done(&consul->probe);
     consul_agents_done(&consul->agents);

@@ -13,6 +13,7 @@
  *   watches    all wanted keys, and the room for their calls
  *   watch      one of them
  *   locality   where we are
+ *   identity   which cluster answers
  *
  * Everything goes over the agents' HTTP API; Consul's DNS, events and agent-local hashes are not
  * used.
@@ -23,6 +24,7 @@
 #include "daemon/registry/consul/call.h"
 #include "daemon/registry/consul/catalogue.h"
 #include "daemon/registry/consul/document.h"
+#include "daemon/registry/consul/identity.h"
 #include "daemon/registry/consul/locality.h"
 #include "daemon/registry/consul/probe.h"
 #include "daemon/registry/consul/settings.h"
@@ -35,6 +37,7 @@ struct consul {
     struct consul_catalogue catalogue;
     struct consul_watches watches;
     struct consul_locality locality;
+    struct consul_identity identity;
     char datacenter[CONSUL_PLACE_SIZE]; /* our own; "": not known yet */
 };
 

@@ -545,6 +545,17 @@ int consul_document_node_place(const char *data, size_t size, char *const *zone_
     return 0;
 }
 
+int consul_document_trust_domain(const char *data, size_t size, char ret_domain[static NAME_SIZE])
+{
+    _cleanup_(freep_json) json_t *root = registry_json_parse(data, size);
+    char domain[NAME_SIZE];
+
+    if (name_fold(registry_json_text(root, "TrustDomain"), SIZE_MAX, domain, NULL) == 0)
+        return -EBADMSG;
+    strcpy(ret_domain, domain);
+    return 0;
+}
+
 /* ---- durations ---- */
 
 static const struct {

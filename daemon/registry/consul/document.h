@@ -67,5 +67,9 @@ int consul_document_self(const char *data, size_t size, char *const *zone_meta,
 int consul_document_node_place(const char *data, size_t size, char *const *zone_meta,
                                struct consul_place *place);
 
+/* The trust domain of a cluster's certificate authority (/v1/agent/connect/ca/roots), folded. 0 or
+ * -EBADMSG. */
+int consul_document_trust_domain(const char *data, size_t size, char ret_domain[static NAME_SIZE]);
+
 /* "10s", "1m30s", "1.5h", "0": a duration as Go writes it. 0 or -EINVAL. */
 int consul_duration_from_string(const char *text, usec_t *ret_usec);

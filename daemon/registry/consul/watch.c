@@ -123,7 +123,9 @@ static usec_t retry_delay(struct consul_watch *watch, const struct consul_answer
         least = DENIED_RETRY;
     else if (answer->failure == FAILURE_THROTTLED)
         least = THROTTLED_RETRY;
-    return env_jitter(env_of(watch), delay > least ? delay : least, 20);
+    delay = delay > least ? delay : least;
+    /* Downwards: the longest back-off is the longest that a lookup gets what is stale by then. */
+    return env_jitter(env_of(watch), delay - delay / 10, 10);
 }
 
 static void log_failure(struct consul_watch *watch, const struct consul_answer *answer,
