@@ -108,19 +108,20 @@ static void entry_free(struct view_listing *listing, uint32_t at)
     entry_write(listing, at, &(union view_entry){0});
 }
 
-/* A free entry; failing that the oldest, which is freed. */
-static uint32_t entry_room(struct view_listing *listing, const struct view_place *place)
+/* Where to list an address that is listed at `old`, or nowhere: a free entry; failing that its own,
+ * or the oldest. */
+static uint32_t entry_room(const struct view_listing *listing, const struct view_place *place,
+                           uint32_t old)
 {
     uint32_t at = view_entry_free(place, listing->entries->words,
                                   ELEMENTS(listing->entries->words));
 
-    if (at != VIEW_ENTRY_NONE)
-        return at;
+    if (at != VIEW_ENTRY_NONE || old != VIEW_ENTRY_NONE)
+        return at != VIEW_ENTRY_NONE ? at : old;
     at = view_candidate(place, 0);
     for (unsigned i = 1; i < VIEW_CANDIDATES; i++)
         if (listing->ages[view_candidate(place, i)] < listing->ages[at])
             at = view_candidate(place, i);
-    entry_free(listing, at);
     return at;
 }
 
@@ -134,7 +135,9 @@ static void entry_put(struct view_listing *listing, const struct view_reverse *r
 
     if (old == VIEW_ENTRY_NONE || listing->entries[old].reverse.slot != slot) {
         entry.reverse.slot = slot;
-        at = entry_room(listing, &place);
+        at = entry_room(listing, &place, old);
+        if (listing->entries[at].reverse.family != 0)
+            listing->listed[listing->entries[at].reverse.slot]--;
         entry_write(listing, at, &entry);
         listing->listed[slot]++;
         if (old != VIEW_ENTRY_NONE && old != at)
