@@ -46,6 +46,14 @@ static const struct line view_lines[] = {
     {NULL, NULL},
 };
 
+static const struct line snapshot_lines[] = {
+    {"written", "files written"},
+    {"failed", "writes that failed"},
+    {"loaded", "files read"},
+    {"refused", "files set aside"},
+    {NULL, NULL},
+};
+
 static void print_counter(const char *label, json_int_t count)
 {
     printf("%32s: %lld\n", label, (long long)count);
@@ -148,6 +156,7 @@ static void print_statistics(const struct options *options, const json_t *statis
     print_section("Lookup socket", json_object_get(statistics, "socket"), socket_lines);
     print_section("Refresh socket", json_object_get(statistics, "refresh"), refresh_lines);
     print_section("View", json_object_get(statistics, "view"), view_lines);
+    print_section("Snapshot", json_object_get(statistics, "snapshot"), snapshot_lines);
     printf("%sControl socket%s\n", style_begin(STYLE_HEADING), style_end(STYLE_HEADING));
     print_counter("calls", member_number(statistics, "control_calls"));
     putchar('\n');

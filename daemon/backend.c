@@ -187,6 +187,7 @@ static struct statistics_parts statistics_of(const struct backend *backend)
         .resolver = parts->resolver,
         .interest = parts->interest,
         .publisher = parts->publisher,
+        .snapshot = parts->snapshot,
         .store = parts->store,
         .registries = parts->registries,
     };

@@ -27,7 +27,7 @@ struct backend_parts {
     struct lookup_server *lookup_server;
     struct interest *interest;
     struct publisher *publisher;
-    const struct snapshot *snapshot;
+    struct snapshot *snapshot;
     const char *runtime_directory;
     usec_t started_at;
     int (*reload)(void *userdata, struct config_messages *messages);

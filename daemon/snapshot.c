@@ -59,6 +59,7 @@ struct snapshot {
     struct snapshot_worker *worker;
     sd_event_source *timer;
     uint64_t generations;
+    struct snapshot_counters counters;
     struct slot slots[SLOTS];
 };
 
@@ -311,6 +312,7 @@ static void note_failure(struct snapshot *snapshot, struct slot *slot, const cha
            delay = WRITE_INTERVAL << (slot->failures < 6 ? slot->failures : 6);
     char file[NAME_MAX + 1], text[256];
 
+    snapshot->counters.failed++;
     slot->changed = true;
     slot->retry_at = now + (delay < RETRY_LAST ? delay : RETRY_LAST);
     if (slot->failures++ == 0)
@@ -333,6 +335,7 @@ static void note_success(struct snapshot *snapshot, struct slot *slot,
 
     if (slot->failures > 0)
         log_write(LOG_NOTICE, &context, "%s/%s is written again", snapshot->directory, job->file);
+    snapshot->counters.written++;
     slot->failures = 0;
     slot->retry_at = 0;
     free(slot->error);
@@ -485,6 +488,7 @@ void snapshot_identified(struct snapshot *snapshot, unsigned registry, const cha
                     "%s/%s is of another cluster (%s, not %s): what was restored from it is "
                     "forgotten, the file is kept as %s.refused",
                     snapshot->directory, file, slot->identity, identity, file);
+        snapshot->counters.refused++;
         slot_set_aside(snapshot, slot);
         slot->valid_since = now_of(snapshot);
         store_disown(snapshot->parts.store, registry, now_of(snapshot));
@@ -542,10 +546,12 @@ static void slot_load(struct snapshot *snapshot, struct slot *slot, int director
     r = snapshot_load_file(directory_fd, file, &binding, &target, &loaded, why, sizeof(why));
     if (r < 0) {
         free(loaded.identity);
+        snapshot->counters.refused += r != -ENOENT;
         if (r != -ENOENT)
             tell_refused(snapshot, slot, file, why, snapshot_file_set_aside(directory_fd, file));
         return;
     }
+    snapshot->counters.loaded++;
     tell_loaded(snapshot, slot, file, &loaded);
     free(slot->identity);
     slot->identity = loaded.identity;
@@ -698,7 +704,12 @@ struct snapshot *snapshot_free(struct snapshot *snapshot)
     return NULL;
 }
 
-/* ---- for status ---- */
+/* ---- for status and statistics ---- */
+
+struct snapshot_counters *snapshot_counters(struct snapshot *snapshot)
+{
+    return &snapshot->counters;
+}
 
 void snapshot_facts(const struct snapshot *snapshot, struct snapshot_facts *ret_facts)
 {

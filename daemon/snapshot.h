@@ -60,7 +60,14 @@ void snapshot_hosts_touched(struct snapshot *snapshot, bool changed);
 /* Writes what is not on disk yet, and waits for the disk a bounded time. */
 void snapshot_stop(struct snapshot *snapshot);
 
-/* ---- for status ---- */
+/* ---- for status and statistics ---- */
+struct snapshot_counters {
+    uint64_t written, failed; /* files */
+    uint64_t loaded, refused; /* files; refused: of no use, or of another cluster */
+};
+/* To read, and to set to zero. */
+struct snapshot_counters *snapshot_counters(struct snapshot *snapshot);
+
 struct snapshot_facts {
     const char *directory;
     bool persist;

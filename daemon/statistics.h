@@ -12,12 +12,14 @@
 #include "daemon/publisher.h"
 #include "daemon/registries.h"
 #include "daemon/resolver.h"
+#include "daemon/snapshot.h"
 
 struct statistics_parts {
     struct lookup_server *lookup_server;
     struct resolver *resolver;
     struct interest *interest;
     struct publisher *publisher;
+    struct snapshot *snapshot;
     struct store *store;
     const struct registries *registries;
 };

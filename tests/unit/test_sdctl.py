@@ -350,6 +350,7 @@ class Tables(SdctlTest):
                   {"most": None, "count": 1}],
         "refresh": {"received": 9, "ignored": 0, "malformed": 0},
         "view": {"published": 30, "withdrawn": 2, "full": 0, "files": 1},
+        "snapshot": {"written": 8, "failed": 4, "loaded": 2, "refused": 1},
         "control_calls": 7,
         "registries": [
             {"name": "consul", "wants": 12, "refreshes": 3, "drops": 1, "refused": 0,
@@ -368,7 +369,8 @@ class Tables(SdctlTest):
         for line in ("Lookups that reached the daemon", "found: 10", "timed out waiting: 2",
                      "answered with stale addresses: 6", "1: 4", "2 to 10: 3", "11 to 100: 0",
                      "101 and more: 1", "refused connections (limits): 2",
-                     "datagrams of view readers: 9", "view files made: 1", "calls: 7"):
+                     "datagrams of view readers: 9", "view files made: 1", "files written: 8", "writes that failed: 4",
+                     "files set aside: 1", "calls: 7"):
             self.assertIn(line, lines)
         self.assertEqual(lines[-1].split(), ["consul", "12", "3", "20", "2", "0", "1", "11", "5",
                                              "0", "0", "3", "(transient", "2,", "denied", "1)"])

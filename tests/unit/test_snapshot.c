@@ -212,6 +212,7 @@ START_TEST(a_change_is_on_disk_within_a_second)
     pass(USEC_PER_SEC);
     ck_assert_uint_eq(runs, 1);
     ck_assert_uint_eq(facts().files, 1);
+    ck_assert_uint_eq(snapshot_counters(snapshot)->written, 1);
     ck_assert_uint_gt(facts().size, 0);
     ck_assert_str_eq(facts().error, "");
     pass(60 * USEC_PER_SEC);
@@ -299,6 +300,7 @@ START_TEST(a_disk_that_fails_is_tried_again_with_growing_pauses)
     ck_assert_uint_eq(facts().files, 0);
     pass(36 * USEC_PER_SEC); /* 5 + 10 + 20 */
     ck_assert_uint_eq(runs, 4);
+    ck_assert_uint_eq(snapshot_counters(snapshot)->failed, 4);
     pass(3600 * USEC_PER_SEC); /* 40 + 80 + 160 + 300 ... */
     ck_assert_uint_ge(runs, 4 + 13);
     ck_assert_uint_le(runs, 4 + 15);
