@@ -238,6 +238,8 @@ void kubernetes_facts_ask(struct kubernetes_facts *facts)
 {
     if (facts->asked_at == 0 || env_now(env_of(facts)) - facts->asked_at >= ASK_SPACE)
         kubernetes_facts_kick(facts);
+    else if (!facts->again.impl)
+        env_timer_set(env_of(facts), &facts->again, facts->asked_at + ASK_SPACE);
 }
 
 static void on_again(struct env_timer *timer)

@@ -27,7 +27,7 @@ struct kubernetes_facts {
 
 void kubernetes_facts_init(struct kubernetes_facts *facts, struct kubernetes *kubernetes);
 void kubernetes_facts_done(struct kubernetes_facts *facts);
-/* Asks, unless that was done a moment ago. */
+/* Asks; where that was done a moment ago, a moment later. */
 void kubernetes_facts_ask(struct kubernetes_facts *facts);
 /* Asks now. */
 void kubernetes_facts_kick(struct kubernetes_facts *facts);

@@ -232,17 +232,22 @@ static void unauthorized(struct kubernetes_stream *stream, const char *text)
     fail(stream, FAILURE_DENIED, text, stream->ask, backoff(stream));
 }
 
+/* As the server wishes; never sooner, lest all hosts come back at once. */
+static usec_t server_delay(struct kubernetes_stream *stream)
+{
+    usec_t wish = stream->retry_after;
+
+    return wish > 0 ? wish + env_random(env_of(stream)) % (wish / 4 + 1) : backoff(stream);
+}
+
 static void refused_by_status(struct kubernetes_stream *stream)
 {
     json_t *status = registry_json_parse(stream->text, stream->text_size);
     bool lags = stream->status == 504 && is_too_large(status);
     char text[512];
-    usec_t delay;
 
     error_text(stream, status, text, sizeof(text));
     json_decref(status);
-    delay = stream->retry_after > 0 ? env_jitter(env_of(stream), stream->retry_after, 20)
-                                    : backoff(stream);
     if (stream->status == 401) {
         unauthorized(stream, text);
     } else if (stream->status == 403) {
@@ -263,10 +268,12 @@ static void refused_by_status(struct kubernetes_stream *stream)
     } else if (lags) {
         too_large(stream, text);
     } else if (stream->status == 429) {
-        fail(stream, FAILURE_THROTTLED, text, stream->ask, delay);
+        fail(stream, FAILURE_THROTTLED, text, stream->ask, server_delay(stream));
+    } else if (stream->status >= 500) {
+        fail(stream, FAILURE_TRANSIENT, text, stream->ask, server_delay(stream));
     } else {
-        fail(stream, stream->status >= 500 ? FAILURE_TRANSIENT : FAILURE_CONFIG, text, stream->ask,
-             stream->status >= 500 ? delay : env_jitter(env_of(stream), DENIED_RETRY, 20));
+        fail(stream, FAILURE_CONFIG, text, stream->ask,
+             env_jitter(env_of(stream), DENIED_RETRY, 20));
     }
 }
 
