@@ -146,12 +146,27 @@ static void add_ports(struct endpoint_builder *builder, const struct kubernetes_
             endpoint_builder_port(builder, ports[i].name, ports[i].protocol, ports[i].number);
 }
 
-static bool slice_before(const struct pick *first, const struct pick *pick)
+/* Did a slice of an earlier copy of the pod have this port? The other family's has the same. */
+static bool port_before(const struct pick *first, const struct pick *pick,
+                        const struct kubernetes_port *port)
 {
     for (; first < pick; first++)
-        if (first->slice == pick->slice)
-            return true;
+        for (size_t i = 0; i < first->slice->port_count; i++) {
+            const struct kubernetes_port *known = &first->slice->ports[i];
+
+            if (known->number == port->number && streq(known->protocol, port->protocol) &&
+                streq(known->name, port->name))
+                return true;
+        }
     return false;
+}
+
+static void add_new_ports(struct endpoint_builder *builder, const struct pick *first,
+                          const struct pick *pick)
+{
+    for (size_t i = 0; i < pick->slice->port_count; i++)
+        if (!port_before(first, pick, &pick->slice->ports[i]))
+            add_ports(builder, &pick->slice->ports[i], 1);
 }
 
 static void begin(struct endpoint_builder *builder, const struct kubernetes_endpoint *endpoint)
@@ -204,8 +219,7 @@ int kubernetes_merge_pods(const struct kubernetes_merge *merge, struct endpoint_
             continue;
         if (news || address_compare(&pick[-1].endpoint->address, &pick->endpoint->address) != 0)
             endpoint_builder_address(builder, &pick->endpoint->address);
-        if (!slice_before(first, pick))
-            add_ports(builder, pick->slice->ports, pick->slice->port_count);
+        add_new_ports(builder, first, pick);
     }
     return finish(builder, &picks, ret_set);
 }
