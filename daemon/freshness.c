@@ -303,6 +303,10 @@ static bool hold(struct freshness *freshness, const struct freshness_rules *rule
         return false;
     if (!freshness_is_held(freshness, now))
         freshness->held_until = usec_add(now, rules->empty_protection);
+    /* A doubt, which may be a protection that began in an earlier run, is not prolonged by another.
+     */
+    if (freshness->suspect && freshness->suspect_until < freshness->held_until)
+        freshness->held_until = freshness->suspect_until;
     make_stale(&freshness->known, now);
     freshness->held = *said;
     return true;
@@ -321,6 +325,7 @@ static void adopt(struct freshness *freshness, const struct freshness_rules *rul
     freshness->known = (struct freshness_word){
         .content = CONTENT_DATA, .ttl = USEC_INFINITY, .confirmed_at = now, .fresh_until = now};
     freshness->held = (struct freshness_word){.content = CONTENT_NONE};
+    freshness->restored = false;
     doubt(freshness, rules, now);
 }
 
@@ -371,6 +376,11 @@ void freshness_restore(struct freshness *freshness, usec_t confirmed_at)
                   .fresh_until = confirmed_at},
         .restored = true,
     };
+}
+
+void freshness_restore_nothing(struct freshness *freshness, usec_t confirmed_at)
+{
+    *freshness = (struct freshness){.known.confirmed_at = confirmed_at, .restored = true};
 }
 
 void freshness_restore_doubt(struct freshness *freshness, usec_t until)

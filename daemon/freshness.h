@@ -102,6 +102,8 @@ enum freshness_action freshness_apply(struct freshness *freshness,
 void freshness_restore(struct freshness *freshness, usec_t confirmed_at);
 /* Its registry doubted it then: it is told no longer than till this, whatever the rules are. */
 void freshness_restore_doubt(struct freshness *freshness, usec_t until);
+/* An earlier run knew at this time that there is nothing to tell. */
+void freshness_restore_nothing(struct freshness *freshness, usec_t confirmed_at);
 
 enum freshness_state freshness_state(const struct freshness *freshness,
                                      const struct freshness_rules *rules, usec_t now);

@@ -196,6 +196,14 @@ static void hook_touched(void *userdata, unsigned registry, bool changed)
         snapshot_touched(manager->snapshot, registry, changed);
 }
 
+static void hook_replaced(void *userdata, struct service *service)
+{
+    struct manager *manager = userdata;
+
+    if (manager->snapshot)
+        snapshot_replaced(manager->snapshot, service);
+}
+
 static void hook_hosts_touched(void *userdata, bool changed)
 {
     struct manager *manager = userdata;
@@ -643,6 +651,7 @@ static int make_snapshot(struct manager *manager)
         .resolver = manager->resolver,
         .registries = manager->registries,
         .state_directory = manager->state_directory,
+        .runtime_directory = manager->runtime_directory,
     };
     int r = snapshot_new(&parts, &manager->snapshot);
 
@@ -660,6 +669,7 @@ static int make_core(struct manager *manager)
         .random = manager_random,
         .notice = hook_notice,
         .touched = hook_touched,
+        .replaced = hook_replaced,
         .userdata = manager,
     };
     struct chase_hooks chase_hooks = {chase_query, chase_cancel, manager_now, manager,

@@ -11,6 +11,7 @@
 #include "daemon/message.h"
 #include "daemon/snapshot_file.h"
 #include "daemon/snapshot_job.h"
+#include "daemon/snapshot_journal.h"
 #include "daemon/snapshot_load.h"
 
 /* From a change to its file: changes come in groups. */
@@ -25,6 +26,7 @@
 #define STOP_TIMEOUT (10 * USEC_PER_SEC)
 
 #define SUFFIX     ".snapshot"
+#define JOURNAL    ".changes"
 #define HOSTS_FILE "chased-hosts"
 
 enum { SLOT_HOSTS = STORE_REGISTRIES_MAX, SLOTS };
@@ -48,6 +50,7 @@ struct slot {
     bool on_disk;
     usec_t written_at;
     size_t size;
+    struct snapshot_journal journal;
 };
 
 struct snapshot {
@@ -58,6 +61,8 @@ struct snapshot {
     char boot_id[SNAPSHOT_BOOT_ID_SIZE];
     struct snapshot_worker *worker;
     sd_event_source *timer;
+    int runtime_fd; /* -1: there are no journals */
+    struct log_limit journal_log;
     uint64_t generations;
     struct snapshot_counters counters;
     struct slot slots[SLOTS];
@@ -174,18 +179,27 @@ struct collect {
     unsigned registry;
     usec_t now;
     bool live;
+    bool all; /* also what there is nothing to tell of any more */
 };
 
 static void collect_service(void *userdata, struct service *service)
 {
     struct collect *collect = userdata;
     struct service_facts facts;
+    bool any;
 
     service_facts(service, collect->now, &facts);
-    if ((facts.state != FRESHNESS_FRESH && facts.state != FRESHNESS_STALE) ||
-        facts.confirmed_at < collect->slot->valid_since)
+    any = (facts.state == FRESHNESS_FRESH || facts.state == FRESHNESS_STALE) &&
+          facts.confirmed_at >= collect->slot->valid_since;
+    if (!any && !collect->all)
         return;
     collect->live |= facts.live;
+    if (!any) {
+        facts.alias = NULL;
+        facts.endpoints = NULL;
+        facts.confirmed_at = collect->now;
+        facts.suspect = facts.held = false;
+    }
     snapshot_job_add_service(
         collect->job,
         &(struct snapshot_service){
@@ -281,9 +295,58 @@ static void slot_write(struct snapshot *snapshot, struct slot *slot)
         note_failure(snapshot, slot, "handed to the worker", r);
         return;
     }
+    collect.job->journaled = slot->journal.size;
     slot->job = collect.job;
     slot->live = collect.live;
     slot->changed = slot->confirmed = false;
+}
+
+/* ---- what a crash would lose ---- */
+
+static int journal_write(struct snapshot *snapshot, struct slot *slot, struct service *service)
+{
+    struct collect collect = {
+        .snapshot = snapshot,
+        .slot = slot,
+        .job = job_new(snapshot, slot),
+        .now = now_of(snapshot),
+        .all = true,
+    };
+    bool full = snapshot_journal_full(&slot->journal);
+    struct snapshot_buffer buffer = {0};
+    int r;
+
+    if (!collect.job)
+        return -ENOMEM;
+    if (full)
+        store_each(snapshot->parts.store, (unsigned)(slot - snapshot->slots), collect_service,
+                   &collect);
+    else
+        collect_service(&collect, service);
+    r = snapshot_job_encode(collect.job, &buffer);
+    if (r >= 0)
+        r = full ? snapshot_journal_replace(&slot->journal, buffer.data, buffer.size)
+                 : snapshot_journal_append(&slot->journal, buffer.data, buffer.size);
+    snapshot_buffer_done(&buffer);
+    snapshot_job_free(collect.job);
+    return r;
+}
+
+void snapshot_replaced(struct snapshot *snapshot, struct service *service)
+{
+    struct service_facts facts;
+    struct slot *slot;
+    int r;
+
+    service_facts(service, now_of(snapshot), &facts);
+    slot = &snapshot->slots[facts.registry];
+    if (!snapshot->persist || !slot->used || !slot->loaded || !*slot->journal.file)
+        return;
+    r = journal_write(snapshot, slot, service);
+    if (r < 0 && log_limit_pass(&snapshot->journal_log, now_of(snapshot)))
+        log_warning("%s/%s cannot be written: %s; if the daemon is killed within seconds, the next "
+                    "one does not know of the last changes",
+                    snapshot->parts.runtime_directory, slot->journal.file, strerror(-r));
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
@@ -341,6 +404,8 @@ static void note_success(struct snapshot *snapshot, struct slot *slot,
     free(slot->error);
     slot->error = NULL;
     slot->on_disk = true;
+    if (*slot->journal.file)
+        snapshot_journal_cut(&slot->journal, job->journaled);
     slot->written_at = now_of(snapshot);
     slot->size = job->size;
 }
@@ -372,6 +437,8 @@ static void slot_end(struct slot *slot)
     free(slot->domains);
     free(slot->identity);
     free(slot->error);
+    if (*slot->journal.file)
+        snapshot_journal_end(&slot->journal);
     *slot = (struct slot){0};
 }
 
@@ -403,6 +470,16 @@ static bool slot_bind(struct slot *slot, const struct registry_config *config)
     else if (config->type->source(config, &slot->source) < 0)
         slot->source = NULL;
     return slot->registry && slot->type && slot->domains && slot->identity && slot->source;
+}
+
+/* `size`: how much of the file is of this use of the slot. */
+static void journal_begin(const struct snapshot *snapshot, struct slot *slot, size_t size)
+{
+    char file[NAME_MAX + 1];
+
+    if (snapshot->runtime_fd >= 0 &&
+        snprintf(file, sizeof(file), "%s" JOURNAL, slot->registry) < (int)sizeof(file))
+        snapshot_journal_begin(&slot->journal, snapshot->runtime_fd, file, size);
 }
 
 static void slot_begin(struct snapshot *snapshot, struct slot *slot,
@@ -445,6 +522,7 @@ void snapshot_changed(struct snapshot *snapshot, unsigned registry,
     } else if (other) {
         slot_begin(snapshot, slot, config);
         slot->loaded = true; /* what is on disk is of before */
+        journal_begin(snapshot, slot, 0);
         slot->valid_since = now_of(snapshot);
     }
     slot_end(&wanted);
@@ -490,6 +568,8 @@ void snapshot_identified(struct snapshot *snapshot, unsigned registry, const cha
                     snapshot->directory, file, slot->identity, identity, file);
         snapshot->counters.refused++;
         slot_set_aside(snapshot, slot);
+        if (*slot->journal.file)
+            snapshot_journal_cut(&slot->journal, slot->journal.size);
         slot->valid_since = now_of(snapshot);
         store_disown(snapshot->parts.store, registry, now_of(snapshot));
     }
@@ -525,25 +605,16 @@ static void tell_refused(const struct snapshot *snapshot, const struct slot *slo
                 aside < 0 ? strerror(-aside) : ".refused");
 }
 
-static void slot_load(struct snapshot *snapshot, struct slot *slot, int directory_fd,
-                      struct snapshot_names *names)
+static void file_load(struct snapshot *snapshot, struct slot *slot, int directory_fd,
+                      const struct snapshot_target *target)
 {
-    struct snapshot_target target = {
-        .store = snapshot->parts.store,
-        .registry = (unsigned)(slot - snapshot->slots),
-        .chase = snapshot->parts.chase,
-        .names = names,
-        .moment = moment_of(snapshot),
-        .now = now_of(snapshot),
-    };
     struct snapshot_binding binding = binding_of(slot);
     struct snapshot_loaded loaded;
     char file[NAME_MAX + 1], why[256];
     int r;
 
-    slot->loaded = true;
     file_of(slot, file);
-    r = snapshot_load_file(directory_fd, file, &binding, &target, &loaded, why, sizeof(why));
+    r = snapshot_load_file(directory_fd, file, &binding, target, &loaded, why, sizeof(why));
     if (r < 0) {
         free(loaded.identity);
         snapshot->counters.refused += r != -ENOENT;
@@ -557,6 +628,51 @@ static void slot_load(struct snapshot *snapshot, struct slot *slot, int director
     slot->identity = loaded.identity;
     slot->on_disk = true;
     slot->size = loaded.size;
+}
+
+/* What an earlier daemon, that was killed, learned after that. */
+static void journal_load(struct snapshot *snapshot, struct slot *slot,
+                         const struct snapshot_target *target)
+{
+    struct snapshot_binding binding = binding_of(slot);
+    struct log_context context = context_of(slot);
+    struct snapshot_loaded loaded;
+    size_t size;
+
+    journal_begin(snapshot, slot, 0);
+    if (!*slot->journal.file)
+        return;
+    size = snapshot_load_journal(snapshot->runtime_fd, slot->journal.file, &binding, target,
+                                 &loaded);
+    journal_begin(snapshot, slot, size);
+    if (loaded.services > 0)
+        log_write(LOG_INFO, &context, "%s/%s: %u changes that were not on disk yet",
+                  snapshot->parts.runtime_directory, slot->journal.file, loaded.services);
+    if (!*slot->identity && loaded.identity) {
+        free(slot->identity);
+        slot->identity = loaded.identity;
+        loaded.identity = NULL;
+    }
+    free(loaded.identity);
+}
+
+static void slot_load(struct snapshot *snapshot, struct slot *slot, int directory_fd,
+                      struct snapshot_names *names)
+{
+    struct snapshot_target target = {
+        .store = snapshot->parts.store,
+        .registry = (unsigned)(slot - snapshot->slots),
+        .chase = snapshot->parts.chase,
+        .names = names,
+        .moment = moment_of(snapshot),
+        .now = now_of(snapshot),
+    };
+
+    slot->loaded = true;
+    if (directory_fd >= 0)
+        file_load(snapshot, slot, directory_fd, &target);
+    if (*slot->registry)
+        journal_load(snapshot, slot, &target);
 }
 
 /* Files of what is configured stay. */
@@ -601,7 +717,7 @@ void snapshot_load(struct snapshot *snapshot)
     for (unsigned i = SLOTS; i-- > 0;) {
         struct slot *slot = &snapshot->slots[i];
 
-        if (slot->used && !slot->loaded && directory_fd >= 0)
+        if (slot->used && !slot->loaded)
             slot_load(snapshot, slot, directory_fd, &names);
         slot->loaded = true;
     }
@@ -656,6 +772,8 @@ int snapshot_new(const struct snapshot_parts *parts, struct snapshot **ret_snaps
     if (!snapshot)
         return -ENOMEM;
     snapshot->parts = *parts;
+    snapshot->runtime_fd = open(parts->runtime_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    snapshot->journal_log = (struct log_limit){.interval = 60 * USEC_PER_SEC, .burst = 1};
     read_boot_id(snapshot->boot_id);
     r = asprintf(&snapshot->directory, "%s/snapshot", parts->state_directory);
     r = r < 0 ? -ENOMEM : hosts_begin(snapshot);
@@ -699,6 +817,7 @@ struct snapshot *snapshot_free(struct snapshot *snapshot)
     snapshot_worker_free(snapshot->worker);
     for (unsigned i = 0; i < SLOTS; i++)
         slot_end(&snapshot->slots[i]);
+    closep(&snapshot->runtime_fd);
     free(snapshot->directory);
     free(snapshot);
     return NULL;

@@ -8,7 +8,8 @@
  * time of their last confirmation; the names in use. A change is written within a second, but a
  * file at most every five seconds; confirmations alone, which only make the ages on disk too old,
  * every five minutes. The loop collects (a reference a service), a worker encodes and writes. The
- * rest of the daemon lives on whatever happens here.
+ * rest of the daemon lives on whatever happens here. What a crash would lose meanwhile is kept in a
+ * journal a registry, NAME.changes in the runtime directory.
  *
  * Never takes what was learned from one source or cluster for another's: a file is bound to both,
  * and what the running daemon knew from before such a change is not written.
@@ -30,7 +31,7 @@ struct snapshot_parts {
     struct chase *chase;
     struct resolver *resolver;
     struct registries *registries;
-    const char *state_directory;
+    const char *state_directory, *runtime_directory;
 };
 
 int snapshot_new(const struct snapshot_parts *parts, struct snapshot **ret_snapshot);
@@ -55,6 +56,8 @@ void snapshot_load(struct snapshot *snapshot);
 
 /* The store's hook, and the chase's. */
 void snapshot_touched(struct snapshot *snapshot, unsigned registry, bool changed);
+/* The store's hook: kept for a daemon that follows a killed one (snapshot_journal.h). */
+void snapshot_replaced(struct snapshot *snapshot, struct service *service);
 void snapshot_hosts_touched(struct snapshot *snapshot, bool changed);
 
 /* Writes what is not on disk yet, and waits for the disk a bounded time. */

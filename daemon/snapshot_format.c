@@ -342,7 +342,7 @@ static int get_service(struct snapshot_reader *reader, struct snapshot_service *
     r = endpoint_builder_finish(reader->builder, &set);
     if (r == -ENOMEM)
         return r;
-    if (r < 0 || reader->bad || !*ret_service->key || (!*ret_service->alias && count == 0)) {
+    if (r < 0 || reader->bad || !*ret_service->key) {
         endpoint_set_unref(set);
         return refuse(reader, "a service in it is malformed");
     }
@@ -436,6 +436,16 @@ static void get_head(struct snapshot_reader *reader)
     reader->binding.source = get_string(reader, UINT16_MAX);
     reader->binding.domains = get_string(reader, UINT16_MAX);
     reader->binding.identity = get_string(reader, UINT16_MAX);
+}
+
+size_t snapshot_size(const void *data, size_t size)
+{
+    uint64_t says;
+
+    if (size < HEAD_SIZE + CHECKSUM_SIZE || memcmp(data, magic, sizeof(magic)) != 0)
+        return 0;
+    says = siphash_word8((const uint8_t *)data + SIZE_AT);
+    return says >= HEAD_SIZE + CHECKSUM_SIZE && says <= size ? (size_t)says : 0;
 }
 
 int snapshot_open(struct snapshot_reader *reader, const void *data, size_t size)

@@ -18,8 +18,8 @@
  *                       what it is bound to
  *              records  u8 kind, u32 size of the body, body:
  *                 'S' service  string key, u32 flags, u64 age, u64 doubt_left, string alias
- *                              ("": none),
- *                              u32 count of endpoints; an endpoint: strings name, node, hostname,
+ *                              ("": none), u32 count of endpoints (and no alias: there is nothing
+ *                              to tell of it any more); an endpoint: strings name, node, hostname,
  *                              target, zone, region; u32 weight, u16 priority, u8 health,
  *                              u16 count of addresses (u8 4 or 6, the bytes), u16 count of tags
  *                              (strings), u16 count of ports (strings name, protocol; u16 number)
@@ -63,8 +63,7 @@ struct snapshot_service {
     struct endpoint_set *endpoints; /* NULL: only an alias; both: as of registry.h */
     uint32_t flags;
     usec_t age;
-    usec_t
-        doubt_left; /* its registry doubts it: for how long it may still be told; 0: it does not */
+    usec_t doubt_left; /* its registry doubts it: so long it may still be told; 0: it does not */
 };
 
 enum snapshot_half_state { SNAPSHOT_HALF_UNKNOWN, SNAPSHOT_HALF_FOUND, SNAPSHOT_HALF_NO_DATA };
@@ -113,6 +112,9 @@ struct snapshot_reader {
     struct endpoint_builder *builder;
     struct address addresses[2][SNAPSHOT_ADDRESSES_MAX]; /* of the last host */
 };
+
+/* The size that the snapshot says that these bytes begin with; 0: they begin with none. */
+size_t snapshot_size(const void *data, size_t size);
 
 /*
  * Checks the file as a whole and reads its head. -EBADMSG: refused, `why` says why; -ENOMEM. In any

@@ -186,7 +186,7 @@ static void encode_hosts(const struct snapshot_job *job, struct snapshot_buffer 
     }
 }
 
-static int encode(const struct snapshot_job *job, struct snapshot_buffer *buffer)
+int snapshot_job_encode(const struct snapshot_job *job, struct snapshot_buffer *buffer)
 {
     struct snapshot_binding binding = {
         text_at(job, job->binding[0]), text_at(job, job->binding[1]), text_at(job, job->binding[2]),
@@ -194,6 +194,8 @@ static int encode(const struct snapshot_job *job, struct snapshot_buffer *buffer
     };
     const size_t *names = job->names.items;
 
+    if (job->collecting < 0)
+        return job->collecting;
     snapshot_begin(buffer, &binding, &job->written);
     encode_services(job, buffer);
     for (size_t i = 0; i < job->names.count; i++)
@@ -208,10 +210,6 @@ void snapshot_job_run(struct snapshot_task *task)
     struct snapshot_buffer buffer = {0};
     int directory_fd;
 
-    job->what = "collected";
-    job->error = job->collecting;
-    if (job->error < 0)
-        return;
     job->what = "opened";
     directory_fd = job->error = snapshot_directory_open(job->directory);
     if (directory_fd < 0)
@@ -220,7 +218,7 @@ void snapshot_job_run(struct snapshot_task *task)
         job->error = snapshot_file_set_aside(directory_fd, job->file);
     } else {
         job->what = "encoded";
-        job->error = encode(job, &buffer);
+        job->error = snapshot_job_encode(job, &buffer);
         job->size = buffer.size;
         if (job->error >= 0)
             job->error = snapshot_file_write(directory_fd, job->file, buffer.data, buffer.size,

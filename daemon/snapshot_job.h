@@ -26,6 +26,7 @@ struct snapshot_job {
     void *owner; /* of whoever submitted it */
     unsigned slot;
     uint64_t generation;
+    size_t journaled; /* what of the journal is in it */
 
     /* Collected. Texts are offsets into `text`, which moves. */
     struct job_array {
@@ -45,6 +46,9 @@ struct snapshot_job *snapshot_job_free(struct snapshot_job *job);
 void snapshot_job_add_service(struct snapshot_job *job, const struct snapshot_service *service);
 void snapshot_job_add_name(struct snapshot_job *job, const char *name);
 void snapshot_job_add_host(struct snapshot_job *job, const struct snapshot_host *host);
+
+/* What was collected, as a snapshot; in any case snapshot_buffer_done(). */
+int snapshot_job_encode(const struct snapshot_job *job, struct snapshot_buffer *buffer);
 
 /* Encodes and writes: task.run of a job. */
 void snapshot_job_run(struct snapshot_task *task);

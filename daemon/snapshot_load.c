@@ -153,3 +153,38 @@ int snapshot_load_file(int directory_fd, const char *file, const struct snapshot
     free(data);
     return r;
 }
+
+static int load_change(struct snapshot_reader *reader, const struct snapshot_binding *wanted,
+                       const struct snapshot_target *target, const uint8_t *data, size_t size,
+                       struct snapshot_loaded *loaded)
+{
+    char why[64];
+    int r = snapshot_open(reader, data, size);
+
+    if (r >= 0) {
+        free(loaded->identity);
+        loaded->identity = NULL;
+        r = load(reader, wanted, target, loaded, why, sizeof(why));
+    }
+    snapshot_reader_done(reader);
+    return r;
+}
+
+size_t snapshot_load_journal(int directory_fd, const char *file,
+                             const struct snapshot_binding *wanted,
+                             const struct snapshot_target *target,
+                             struct snapshot_loaded *ret_loaded)
+{
+    _cleanup_(freep) struct snapshot_reader *reader = malloc(sizeof(*reader));
+    _cleanup_(freep) void *data = NULL;
+    size_t size, at = 0, one;
+
+    *ret_loaded = (struct snapshot_loaded){0};
+    if (!reader || snapshot_file_read(directory_fd, file, &data, &size) < 0)
+        return 0;
+    while ((one = snapshot_size((uint8_t *)data + at, size - at)) > 0 &&
+           load_change(reader, wanted, target, (uint8_t *)data + at, one, ret_loaded) >= 0)
+        at += one;
+    ret_loaded->size = at;
+    return at;
+}

@@ -41,3 +41,13 @@ struct snapshot_loaded {
 int snapshot_load_file(int directory_fd, const char *file, const struct snapshot_binding *wanted,
                        const struct snapshot_target *target, struct snapshot_loaded *ret_loaded,
                        char *ret_why, size_t why_size);
+
+/*
+ * What changed after the snapshot was collected (snapshot_journal.h), after snapshot_load_file().
+ * Of each service what was confirmed last counts. Returns how much of the file is whole; 0: there
+ * is none, or it is of no use.
+ */
+size_t snapshot_load_journal(int directory_fd, const char *file,
+                             const struct snapshot_binding *wanted,
+                             const struct snapshot_target *target,
+                             struct snapshot_loaded *ret_loaded);

@@ -118,6 +118,15 @@ static void touch(struct store *store, unsigned registry, bool changed)
         store->hooks.touched(store->hooks.userdata, registry, changed);
 }
 
+static void replaced(struct service *service)
+{
+    struct store *store = service->store;
+
+    touch(store, service->registry, true);
+    if (store->hooks.replaced)
+        store->hooks.replaced(store->hooks.userdata, service);
+}
+
 static void service_drop(struct service *service)
 {
     struct store *store = service->store;
@@ -468,7 +477,8 @@ void store_flush(struct store *store, struct service *service, usec_t now)
     forget(service);
     service->failures = 0;
     ask_registry(service, FETCH_REFRESH, now);
-    touch(store, service->registry, true);
+    (void)store;
+    replaced(service);
     watch_list_notify(&service->watchers);
 }
 
@@ -598,27 +608,46 @@ usec_t store_tick(struct store *store, usec_t now)
 
 /* ---- reports ---- */
 
+static int remember(struct service *service, const struct store_memory *memory, usec_t now)
+{
+    usec_t confirmed_at = earlier(memory->confirmed_at, now);
+    bool any = memory->alias || (memory->endpoints && memory->endpoints->count > 0);
+
+    if (set_text(&service->alias, any ? memory->alias : NULL) < 0)
+        return -ENOMEM;
+    endpoint_set_unref(service->endpoints);
+    service->endpoints = any && memory->endpoints ? endpoint_set_ref(memory->endpoints) : NULL;
+    service->flags = memory->flags;
+    become_proven(service);
+    if (any)
+        freshness_restore(&service->freshness, confirmed_at);
+    else
+        freshness_restore_nothing(&service->freshness, confirmed_at);
+    if (any && memory->doubted_until > 0)
+        freshness_restore_doubt(&service->freshness, memory->doubted_until);
+    return 0;
+}
+
 int store_restore(struct store *store, unsigned registry, const struct store_memory *memory,
                   usec_t now)
 {
-    struct service *service;
+    struct service *service = store_find(store, registry, memory->key);
+    bool made = !service;
 
-    if (store_find(store, registry, memory->key))
+    if (made)
+        service = service_new(store, registry, memory->key, now);
+    else if (!service->freshness.restored ||
+             service->freshness.known.confirmed_at > memory->confirmed_at)
         return 0;
-    service = service_new(store, registry, memory->key, now);
     if (!service)
         return -ENOSPC;
-    if (set_text(&service->alias, memory->alias) < 0) {
-        service_remove(service);
+    if (remember(service, memory, now) < 0) {
+        if (made)
+            service_remove(service);
         return -ENOMEM;
     }
-    service->endpoints = memory->endpoints ? endpoint_set_ref(memory->endpoints) : NULL;
-    service->flags = memory->flags;
-    become_proven(service);
-    freshness_restore(&service->freshness, earlier(memory->confirmed_at, now));
-    if (memory->doubted_until > 0)
-        freshness_restore_doubt(&service->freshness, memory->doubted_until);
-    ask_registry(service, FETCH_WANT, now);
+    if (made)
+        ask_registry(service, FETCH_WANT, now);
     state_of(service)->tick_at = 0;
     return 0;
 }
@@ -777,11 +806,13 @@ static void service_report(struct service *service, const struct registry_report
     else
         apply_failed(service, report, now);
     state->tick_at = earlier(state->tick_at, next_telling(service, now));
-    touch(service->store, service->registry,
-          service->endpoints != endpoints || service->alias != alias ||
-              freshness_has_data(&service->freshness, now) != had_data ||
-              freshness_is_held(&service->freshness, now) != held ||
-              service->freshness.suspect != suspect);
+    if (service->endpoints != endpoints || service->alias != alias ||
+        freshness_has_data(&service->freshness, now) != had_data ||
+        freshness_is_held(&service->freshness, now) != held ||
+        service->freshness.suspect != suspect)
+        replaced(service);
+    else
+        touch(service->store, service->registry, false);
     watch_list_notify(&service->watchers);
     fetch_next(state);
 }

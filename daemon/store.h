@@ -30,6 +30,7 @@ enum store_notice {
     STORE_NOTICE_SUSPECT,
 };
 
+struct service;
 struct service_facts;
 
 /* The store asks for these; none may report from inside. */
@@ -43,6 +44,9 @@ struct store_hooks {
     /* What is known of this registry's services changed (or cannot be confirmed any more), or was
      * only confirmed. May be NULL. */
     void (*touched)(void *userdata, unsigned registry, bool changed);
+    /* What is known of this service is another thing from now on; its dependents hear of it after
+     * this. May be NULL. */
+    void (*replaced)(void *userdata, struct service *service);
     void *userdata;
 };
 
@@ -55,7 +59,6 @@ struct store_counters {
 };
 
 struct store;
-struct service;
 
 struct store *store_new(const struct store_hooks *hooks);
 struct store *store_free(struct store *store); /* takes NULL; drops nothing at the registries */
@@ -94,12 +97,14 @@ struct service *store_find(struct store *store, unsigned registry, const char *k
 /*
  * Last-known-good of an earlier run, and when it was confirmed then. The service is made and wanted
  * from its registry as by store_get(); till the registry reports, its data is stale, and lookups
- * give a registry that is not known to be down StaleWaitSec to say better. Nothing is restored over
- * a service that is there. 0, or -ENOSPC, -ENOMEM.
+ * give a registry that is not known to be down StaleWaitSec to say better. What was confirmed later
+ * replaces what was restored before; nothing is restored over what this run knows. 0, or -ENOSPC,
+ * -ENOMEM.
  */
 struct store_memory {
     const char *key;
-    struct endpoint_set *endpoints; /* one of these two, or both as of registry.h; */
+    struct endpoint_set *endpoints; /* one of these two, or both as of registry.h; neither: there
+                                     * was nothing to tell */
     const char *alias;
     uint32_t flags;      /* REPORT_* of the data */
     usec_t confirmed_at; /* of the core's clock, which began long before the machine did (base.h) */

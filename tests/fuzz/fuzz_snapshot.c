@@ -34,7 +34,7 @@ static void make_whole(uint8_t *data, size_t size)
 static void check_service(const struct snapshot_service *service)
 {
     require(*service->key && strlen(service->key) <= REGISTRY_KEY_MAX);
-    require(!service->alias == (service->endpoints && service->endpoints->count > 0));
+    require(!service->endpoints || service->endpoints->count > 0);
     for (uint32_t i = 0; service->endpoints && i < service->endpoints->count; i++) {
         const struct endpoint *endpoint = &service->endpoints->endpoints[i];
 

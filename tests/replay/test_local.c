@@ -615,9 +615,8 @@ static Suite *make_suite(void)
 
     UNIT_CASE(suite, "files", a_wanted_service_is_told_as_its_file_says,
               names_may_have_dots_and_the_bare_domain_has_no_address,
-              a_want_before_the_first_look_is_answered_after_it,
-              a_refresh_says_again_what_is_known, no_change_is_too_quick_to_be_seen,
-              changes_of_files_are_told_and_nothing_else,
+              a_want_before_the_first_look_is_answered_after_it, a_refresh_says_again_what_is_known,
+              no_change_is_too_quick_to_be_seen, changes_of_files_are_told_and_nothing_else,
               a_service_that_moves_between_files_is_never_gone,
               a_dropped_name_holds_nothing_and_its_coming_is_told,
               a_broken_file_leaves_its_last_good_content_in_force,

@@ -632,6 +632,47 @@ START_TEST(what_is_known_of_this_run_is_not_restored_over)
 }
 END_TEST
 
+START_TEST(of_two_memories_the_one_that_was_confirmed_later_counts)
+{
+    world_restore(w, 0, "orders", "10.0.0.1 10.0.0.2", 900 * SEC);
+    world_restore(w, 0, "orders", "10.0.0.1", 901 * SEC);
+    world_restore(w, 0, "orders", "10.0.0.1 10.0.0.3", 899 * SEC);
+    world_restore(w, 0, "users", "10.0.0.4", 900 * SEC);
+    world_restore(w, 0, "users", "", 901 * SEC);
+    world_restore(w, 0, "users", "10.0.0.4", 900 * SEC);
+    world_report(w, 0, REPORT_DOWN, NULL);
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1");
+    ASK("users.one", WIRE_IPV4, "undecided");
+    world_restore(w, 0, "users", "10.0.0.5", 902 * SEC);
+    ASK("users.one", WIRE_IPV4, "found~ 10.0.0.5");
+    ck_assert_uint_eq(world_calls(w, "want users"), 1);
+}
+END_TEST
+
+START_TEST(a_protection_does_not_begin_anew_with_the_daemon)
+{
+    world_wish(w, "orders.one", 1, STORE_EMPTY_PROTECTION, 600 * SEC);
+    world_restore_doubted(w, 0, "orders", "10.0.0.1", 900 * SEC, 1100 * SEC);
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "", REPORT_UNTIL_LOST, 0);
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1");
+    world_at(w, 1100 * SEC);
+    ASK("orders.one", WIRE_IPV4, "no-data");
+}
+END_TEST
+
+START_TEST(a_protection_ends_while_the_registry_or_the_daemon_is_down)
+{
+    world_restore_doubted(w, 0, "orders", "10.0.0.1", 900 * SEC, 1100 * SEC);
+    world_restore_doubted(w, 0, "users", "10.0.0.2", 900 * SEC, 999 * SEC);
+    world_report(w, 0, REPORT_DOWN, NULL);
+    ASK("users.one", WIRE_IPV4, "undecided");
+    ASK("orders.one", WIRE_IPV4, "found~ 10.0.0.1");
+    world_at(w, 1100 * SEC);
+    ASK("orders.one", WIRE_IPV4, "undecided");
+}
+END_TEST
+
 START_TEST(what_another_cluster_knew_is_forgotten_unless_this_one_confirmed_it)
 {
     struct seen *seen;
@@ -985,6 +1026,9 @@ static Suite *make_suite(void)
                       what_an_earlier_run_knew_is_told_at_once_where_the_registry_is_down,
                       what_an_earlier_run_knew_is_as_old_as_it_was_then,
                       what_is_known_of_this_run_is_not_restored_over,
+                      of_two_memories_the_one_that_was_confirmed_later_counts,
+                      a_protection_does_not_begin_anew_with_the_daemon,
+                      a_protection_ends_while_the_registry_or_the_daemon_is_down,
                       what_another_cluster_knew_is_forgotten_unless_this_one_confirmed_it,
                       nothing_known_is_given_up_while_its_registry_is_down);
     UNIT_CASE_FIXTURE(

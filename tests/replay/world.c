@@ -426,8 +426,16 @@ void world_report(struct world *world, unsigned registry, enum registry_report_k
 void world_restore(struct world *world, unsigned registry, const char *key, const char *endpoints,
                    usec_t confirmed_at)
 {
-    struct store_memory memory = {
-        .key = key, .endpoints = parse_set(endpoints), .confirmed_at = confirmed_at};
+    world_restore_doubted(world, registry, key, endpoints, confirmed_at, 0);
+}
+
+void world_restore_doubted(struct world *world, unsigned registry, const char *key,
+                           const char *endpoints, usec_t confirmed_at, usec_t doubted_until)
+{
+    struct store_memory memory = {.key = key,
+                                  .endpoints = parse_set(endpoints),
+                                  .confirmed_at = confirmed_at,
+                                  .doubted_until = doubted_until};
 
     ck_assert_int_eq(store_restore(world->store, registry, &memory, world->now), 0);
     endpoint_set_unref(memory.endpoints);

@@ -53,6 +53,9 @@ void world_suspect(struct world *world, unsigned registry, const char *key, cons
 /* Data of an earlier run, confirmed at this time (store_restore()). */
 void world_restore(struct world *world, unsigned registry, const char *key, const char *endpoints,
                    usec_t confirmed_at);
+/* The same, held or suspect then: told till this. */
+void world_restore_doubted(struct world *world, unsigned registry, const char *key,
+                           const char *endpoints, usec_t confirmed_at, usec_t doubted_until);
 /* The names that end in `suffix` wish this rule (STORE_*) of their services, with this rank, from
  * the next evaluation or world_apply_rules() on. At most one suffix a rank. */
 void world_wish(struct world *world, const char *suffix, unsigned rank, unsigned rule,

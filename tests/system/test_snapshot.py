@@ -134,6 +134,63 @@ def test_an_alias_leads_to_a_foreign_host_after_a_reboot_without_dns(agent):
     assert world.addresses("db.service.consul") == ["198.51.100.7"]
 
 
+# Crashes: the view may say more than the disk
+
+def killed_right_after(agent, deregistered):
+    """The daemon is killed after these were deregistered, with the file of before; then the registry stops."""
+    world = agent.world
+    agent.register("orders", "192.0.2.9", id="b")
+    world.start_daemon()
+    world.wait_for(NAME, ["192.0.2.1", "192.0.2.9"])
+    path = written(world, text=bytes([192, 0, 2, 9]))
+    for instance in deregistered:
+        agent.deregister(instance)
+    left = sorted({"a": "192.0.2.1", "b": "192.0.2.9"}[i] for i in {"a", "b"} - set(deregistered))
+    wait_until(lambda: world.ask(NAME).get("addresses", []) == left, what=f"{left} alone")
+    world.daemon.kill()
+    assert bytes([192, 0, 2, 9]) in path.read_bytes(), "the file is too new for this test"
+    agent.stop()
+    world.start_daemon()
+
+
+def test_an_instance_deregistered_right_before_a_crash_does_not_come_back(agent):
+    world = agent.world
+    killed_right_after(agent, ["b"])
+    assert world.addresses(NAME) == ["192.0.2.1"]
+    world.daemon.wait_log("down: ")
+    assert world.addresses(NAME) == ["192.0.2.1"]
+    assert world.sdctl_json("query", NAME)["answer"]["addresses"] == ["192.0.2.1"], "what the daemon itself knows"
+    world.daemon.kill()
+    assert world.addresses(NAME) == ["192.0.2.1"]
+    world.start_daemon()
+    wait_until(lambda: world.daemon.log().count("down: ") == 2, what="the registry to be known as down again")
+    assert world.addresses(NAME) == ["192.0.2.1"]
+
+
+def test_the_last_instance_deregistered_right_before_a_crash_does_not_come_back(agent):
+    world = agent.world
+    killed_right_after(agent, ["a", "b"])
+    assert world.ask(NAME)["status"] in ("EAI_AGAIN", "EAI_NODATA", "EAI_NONAME")
+    world.daemon.wait_log("down: ")
+    assert world.ask(NAME)["status"] in ("EAI_AGAIN", "EAI_NODATA", "EAI_NONAME")
+    agent.start()
+    agent.register("orders", "192.0.2.3", id="a")
+    world.wait_for(NAME, ["192.0.2.3"], timeout=60)
+
+
+def test_what_the_disk_holds_is_cut_from_the_journal(agent):
+    world = agent.world
+    known(world)
+    journal = world.run_directory / "consul.changes"
+    agent.register("orders", "192.0.2.2", id="b")
+    wait_until(lambda: journal.exists() and bytes([192, 0, 2, 2]) in journal.read_bytes(),
+               what="the change in the journal")
+    assert journal.stat().st_mode & 0o777 == 0o600
+    wait_until(lambda: not journal.exists(), what="no journal after the file was written")
+    world.daemon.stop()
+    assert not journal.exists()
+
+
 # Files that are of no use
 
 def test_a_damaged_foreign_or_strange_file_is_set_aside_and_the_daemon_lives(agent):

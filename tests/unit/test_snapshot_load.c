@@ -2,6 +2,7 @@
 /* Files of a snapshot, and what the core knows after one was loaded (daemon/snapshot_load.h). */
 #include "daemon/snapshot_file.h"
 #include "daemon/snapshot_job.h"
+#include "daemon/snapshot_journal.h"
 #include "daemon/snapshot_load.h"
 #include "tests/unit/snapshot_sample.h"
 
@@ -346,6 +347,100 @@ START_TEST(a_job_writes_what_was_collected_whatever_became_of_it_since)
 }
 END_TEST
 
+/* One change, as a daemon that is killed leaves it: written at this time, of one service. */
+static void append(struct snapshot_journal *journal, usec_t written, bool any)
+{
+    struct snapshot_moment moment = sample_written;
+    struct endpoint_set *set = sample_set();
+    struct snapshot_buffer buffer = {0};
+
+    moment.realtime += written;
+    snapshot_begin(&buffer, &sample_binding, &moment);
+    snapshot_put_service(&buffer, &(struct snapshot_service){.key = "service/orders",
+                                                             .endpoints = any ? set : NULL});
+    ck_assert_int_eq(snapshot_finish(&buffer), 0);
+    ck_assert_int_eq(snapshot_journal_append(journal, buffer.data, buffer.size), 0);
+    snapshot_buffer_done(&buffer);
+    endpoint_set_unref(set);
+}
+
+static size_t load_journal(struct snapshot_loaded *ret_loaded)
+{
+    struct snapshot_target target = target_after(30 * USEC_PER_SEC, 0);
+    size_t size = snapshot_load_journal(directory_fd, "one.changes", &sample_binding, &target,
+                                        ret_loaded);
+
+    free(ret_loaded->identity);
+    return size;
+}
+
+START_TEST(the_last_word_of_a_journal_counts_and_a_torn_one_does_not)
+{
+    struct snapshot_journal journal;
+    struct snapshot_loaded loaded;
+    size_t whole;
+
+    write_sample("one.snapshot");
+    snapshot_journal_begin(&journal, directory_fd, "one.changes", 0);
+    append(&journal, 1 * USEC_PER_SEC, true);
+    append(&journal, 2 * USEC_PER_SEC, false);
+    whole = journal.size;
+    append(&journal, 3 * USEC_PER_SEC, true);
+    ck_assert_int_eq(ftruncate(journal.fd, (off_t)journal.size - 1), 0);
+    snapshot_journal_end(&journal);
+    ck_assert_int_eq(load(30 * USEC_PER_SEC, 0, &loaded), 0);
+    ck_assert_uint_eq(load_journal(&loaded), whole);
+    ck_assert_uint_eq(loaded.services, 2);
+    ck_assert_int_eq(facts_of("service/orders").state, FRESHNESS_UNKNOWN);
+    ck_assert_str_eq(facts_of("service/db").alias, "db.example.org");
+    /* What follows is written over the torn part. */
+    snapshot_journal_begin(&journal, directory_fd, "one.changes", whole);
+    append(&journal, 4 * USEC_PER_SEC, true);
+    snapshot_journal_end(&journal);
+    ck_assert_uint_gt(load_journal(&loaded), whole);
+    ck_assert_int_eq(facts_of("service/orders").state, FRESHNESS_STALE);
+}
+END_TEST
+
+START_TEST(a_journal_is_older_than_a_snapshot_that_was_written_after_it)
+{
+    struct snapshot_journal journal;
+    struct snapshot_loaded loaded;
+
+    /* The sample was confirmed 7 s before it was written. */
+    write_sample("one.snapshot");
+    snapshot_journal_begin(&journal, directory_fd, "one.changes", 0);
+    append(&journal, 0 - 8 * USEC_PER_SEC, false);
+    ck_assert_int_eq(load(30 * USEC_PER_SEC, 0, &loaded), 0);
+    load_journal(&loaded);
+    ck_assert_int_eq(facts_of("service/orders").state, FRESHNESS_STALE);
+    snapshot_journal_end(&journal);
+}
+END_TEST
+
+START_TEST(a_journal_is_cut_to_what_came_after_the_snapshot)
+{
+    struct snapshot_journal journal;
+    struct snapshot_loaded loaded;
+    struct stat status;
+    size_t first;
+
+    snapshot_journal_begin(&journal, directory_fd, "one.changes", 0);
+    append(&journal, 1 * USEC_PER_SEC, true);
+    first = journal.size;
+    append(&journal, 2 * USEC_PER_SEC, false);
+    ck_assert_int_eq(snapshot_journal_cut(&journal, first), 0);
+    append(&journal, 3 * USEC_PER_SEC, true);
+    ck_assert_uint_eq(load_journal(&loaded), journal.size);
+    ck_assert_uint_eq(loaded.services, 2);
+    ck_assert_int_eq(facts_of("service/orders").state, FRESHNESS_STALE);
+    ck_assert_int_eq(snapshot_journal_cut(&journal, journal.size), 0);
+    ck_assert_int_lt(fstatat(directory_fd, "one.changes", &status, 0), 0);
+    ck_assert_uint_eq(journal.size, 0);
+    snapshot_journal_end(&journal);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("snapshot_load");
@@ -362,6 +457,10 @@ static Suite *make_suite(void)
         a_file_that_is_too_large_is_refused, a_failed_write_leaves_the_old_file_and_nothing_else,
         what_nobody_wants_any_more_is_swept_in_time,
         a_job_writes_what_was_collected_whatever_became_of_it_since);
+    UNIT_CASE_FIXTURE(suite, "journal", set_up, tear_down,
+                      the_last_word_of_a_journal_counts_and_a_torn_one_does_not,
+                      a_journal_is_older_than_a_snapshot_that_was_written_after_it,
+                      a_journal_is_cut_to_what_came_after_the_snapshot);
     return suite;
 }
 
