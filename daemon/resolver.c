@@ -54,9 +54,12 @@ struct lookup {
     usec_t deadline, soft_deadline;
     lookup_done_t done;
     void *userdata;
-    bool due;                   /* a name of it changed */
+    bool due;                   /* a name of it changed: in `due` */
+    bool soft;                  /* its soft deadline is to come: in `soft` */
     bool waits;                 /* the answer was not there at once */
     struct lookup *prev, *next; /* in `lookups`, by deadline */
+    struct lookup *due_prev, *due_next;
+    struct lookup *soft_prev, *soft_next; /* by soft deadline */
 };
 
 struct resolver {
@@ -68,7 +71,8 @@ struct resolver {
     struct name *unproven; /* oldest first */
     unsigned unproven_count;
     struct name *dirty_names;
-    struct lookup *lookups;
+    struct lookup *lookups; /* all that wait, */
+    struct lookup *due, *soft;
     unsigned lookup_count;
     struct resolver_counters counters;
     uint32_t buffer[ANSWER_SIZE_MAX / sizeof(uint32_t)]; /* of the answer being written */
@@ -288,12 +292,44 @@ static struct name *name_get(struct resolver *resolver, const char *text, usec_t
 
 /* ---- lookups ---- */
 
+static void due_remove(struct lookup *lookup)
+{
+    if (lookup->due)
+        DL_DELETE2(lookup->resolver->due, lookup, due_prev, due_next);
+    lookup->due = false;
+}
+
+static void soft_remove(struct lookup *lookup)
+{
+    if (lookup->soft)
+        DL_DELETE2(lookup->resolver->soft, lookup, soft_prev, soft_next);
+    lookup->soft = false;
+}
+
+/* In order. Whoever asks later waits longer, but for a while after a reload: so from the end. */
+static void deadlines_add(struct lookup *lookup)
+{
+    struct resolver *resolver = lookup->resolver;
+    struct lookup *before = resolver->lookups ? resolver->lookups->prev : NULL;
+
+    while (before && before->deadline > lookup->deadline)
+        before = before == resolver->lookups ? NULL : before->prev;
+    DL_APPEND_ELEM(resolver->lookups, before, lookup);
+    before = resolver->soft ? resolver->soft->soft_prev : NULL;
+    while (before && before->soft_deadline > lookup->soft_deadline)
+        before = before == resolver->soft ? NULL : before->soft_prev;
+    DL_APPEND_ELEM2(resolver->soft, before, lookup, soft_prev, soft_next);
+    lookup->soft = true;
+}
+
 static void lookup_free(struct lookup *lookup)
 {
     struct resolver *resolver = lookup->resolver;
 
     for (size_t i = 0; i < lookup->candidate_count; i++)
         watcher_detach(&lookup->candidates[i].watcher);
+    due_remove(lookup);
+    soft_remove(lookup);
     DL_DELETE(resolver->lookups, lookup);
     resolver->lookup_count--;
     free(lookup);
@@ -311,6 +347,8 @@ static void candidate_changed(struct watcher *watcher)
 {
     struct lookup *lookup = watcher->owner;
 
+    if (!lookup->due)
+        DL_APPEND2(lookup->resolver->due, lookup, due_prev, due_next);
     lookup->due = true;
 }
 
@@ -381,7 +419,7 @@ static bool lookup_try(struct lookup *lookup, usec_t now)
     const struct name *name;
     size_t size;
 
-    lookup->due = false;
+    due_remove(lookup);
     if (lookup_progress(lookup, now, &name, &status) == WAITING)
         return false;
     size = name ? write_answer(resolver, name, now)
@@ -442,7 +480,7 @@ static struct lookup *lookup_new(struct resolver *resolver, int family, usec_t n
     lookup->soft_deadline = usec_add(now, resolver->rules.stale_wait);
     lookup->done = done;
     lookup->userdata = userdata;
-    DL_APPEND(resolver->lookups, lookup);
+    deadlines_add(lookup);
     resolver->lookup_count++;
     return lookup;
 }
@@ -550,21 +588,6 @@ void resolver_set_rules(struct resolver *resolver, const struct resolver_rules *
         name_mark(name);
 }
 
-static void try_due(struct resolver *resolver, bool expired, usec_t now)
-{
-    struct lookup *lookup = resolver->lookups;
-
-    /* done() may cancel other lookups: begin anew after each answer. */
-    while (lookup) {
-        bool soon = expired && (now >= lookup->deadline || now >= lookup->soft_deadline);
-
-        if ((lookup->due || soon) && lookup_try(lookup, now))
-            lookup = resolver->lookups;
-        else
-            lookup = lookup->next;
-    }
-}
-
 /* The answer for everybody who waits for this name is there. */
 static void count_herd(struct resolver *resolver, const struct name *name)
 {
@@ -582,8 +605,6 @@ static void count_herd(struct resolver *resolver, const struct name *name)
 
 void resolver_run(struct resolver *resolver, usec_t now)
 {
-    bool any = resolver->dirty_names != NULL;
-
     while (resolver->dirty_names) {
         struct name *name = resolver->dirty_names;
 
@@ -593,8 +614,9 @@ void resolver_run(struct resolver *resolver, usec_t now)
         count_herd(resolver, name);
         watch_list_notify(&name->watchers);
     }
-    if (any)
-        try_due(resolver, false, now);
+    /* done() may cancel other lookups: always the first. */
+    while (resolver->due)
+        lookup_try(resolver->due, now);
 }
 
 usec_t resolver_expire(struct resolver *resolver, usec_t now)
@@ -602,14 +624,17 @@ usec_t resolver_expire(struct resolver *resolver, usec_t now)
     struct lookup *lookup;
     usec_t next = USEC_INFINITY;
 
-    try_due(resolver, true, now);
-    DL_FOREACH (resolver->lookups, lookup) {
-        bool soft = now < lookup->soft_deadline && lookup->soft_deadline < lookup->deadline;
-        usec_t due = soft ? lookup->soft_deadline : lookup->deadline;
-
-        if (due < next)
-            next = due;
+    while ((lookup = resolver->soft) && now >= lookup->soft_deadline) {
+        soft_remove(lookup);
+        lookup_try(lookup, now);
     }
+    /* Each of these is answered. */
+    while ((lookup = resolver->lookups) && now >= lookup->deadline)
+        lookup_try(lookup, now);
+    if (resolver->lookups)
+        next = resolver->lookups->deadline;
+    if (resolver->soft && resolver->soft->soft_deadline < next)
+        next = resolver->soft->soft_deadline;
     return next;
 }
 
@@ -680,8 +705,8 @@ struct resolver_counters *resolver_counters(struct resolver *resolver)
     return &resolver->counters;
 }
 
-void resolver_each(const struct resolver *resolver,
-                   void (*visit)(void *userdata, const char *name), void *userdata)
+void resolver_each(const struct resolver *resolver, void (*visit)(void *userdata, const char *name),
+                   void *userdata)
 {
     struct name *name, *next;
 

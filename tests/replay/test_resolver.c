@@ -551,6 +551,55 @@ START_TEST(interest_makes_no_name_known_and_costs_little)
 }
 END_TEST
 
+START_TEST(whoever_has_less_patience_after_a_reload_is_answered_before_those_who_wait)
+{
+    struct seen *patient, *other, *hasty;
+
+    patient = world_lookup(w, "orders.one", WIRE_IPV4);
+    other = world_lookup(w, "users.one", WIRE_IPV4);
+    world_rules(w)->lookup_timeout = 500 * MSEC;
+    world_apply_rules(w);
+    hasty = world_lookup(w, "orders.one", WIRE_IPV4);
+    world_at(w, 1000 * SEC + 500 * MSEC);
+    EXPECT(hasty, "undecided");
+    EXPECT(patient, "waiting");
+    world_data(w, 0, "users", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    EXPECT(other, "found 10.0.0.1");
+    EXPECT(patient, "waiting");
+    world_at(w, 1002 * SEC);
+    EXPECT(patient, "undecided");
+}
+END_TEST
+
+static void count_answer(void *userdata, const void *payload, size_t size)
+{
+    (void)payload, (void)size;
+    ++*(unsigned *)userdata;
+}
+
+START_TEST(so_many_lookups_may_wait_and_one_more_is_undecided_at_once)
+{
+    struct resolver *resolver = world_resolver(w);
+    unsigned answered = 0;
+
+    for (unsigned i = 0; i <= RESOLVER_LOOKUPS_MAX; i++) {
+        struct lookup *lookup;
+        char name[32];
+
+        snprintf(name, sizeof(name), "n%u.one", i % 100);
+        ck_assert_uint_eq(answered, 0);
+        ck_assert_int_eq(resolver_lookup(resolver, name, true, WIRE_IPV4, world_now(w),
+                                         count_answer, &answered, &lookup),
+                         0);
+    }
+    ck_assert_uint_eq(answered, 1);
+    world_data(w, 0, "n7", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    ck_assert_uint_eq(answered, 1 + (RESOLVER_LOOKUPS_MAX + 92) / 100);
+    world_at(w, 1002 * SEC);
+    ck_assert_uint_eq(answered, 1 + RESOLVER_LOOKUPS_MAX);
+}
+END_TEST
+
 /* ---- what an earlier run knew ---- */
 
 START_TEST(what_an_earlier_run_knew_waits_a_moment_for_a_registry_that_may_know_better)
@@ -1012,7 +1061,9 @@ static Suite *make_suite(void)
                       suspect_data_takes_nothing_away, suspect_data_is_better_than_an_absence,
                       losing_the_registry_twice_makes_nothing_younger,
                       what_came_while_the_registry_was_down_is_lost_with_it,
-                      a_patience_beyond_the_timeout_does_not_put_off_the_answer);
+                      a_patience_beyond_the_timeout_does_not_put_off_the_answer,
+                      whoever_has_less_patience_after_a_reload_is_answered_before_those_who_wait,
+                      so_many_lookups_may_wait_and_one_more_is_undecided_at_once);
     UNIT_CASE_FIXTURE(suite, "chase", set_up, tear_down, host_names_of_endpoints_are_chased,
                       a_chased_name_may_not_lead_to_the_loopback,
                       an_alias_has_the_canonical_name_of_its_end,
