@@ -130,7 +130,8 @@ static void set_up(void)
                                                            .store = store,
                                                            .chase = chase,
                                                            .resolver = resolver,
-                                                           .state_directory = directory},
+                                                           .state_directory = directory,
+                                                           .runtime_directory = directory},
                                   &snapshot),
                      0);
     snapshot_configure(snapshot, true, USEC_INFINITY);
