@@ -163,6 +163,7 @@ START_TEST(each_registry_file_explains_every_key_of_its_type)
     check_registry("registries.d/local.registry", "local", 1);
     check_registry("registries.d/consul.registry.example", "consul", 1);
     check_registry("registries.d/dns.registry.example", "dns", 3);
+    check_registry("registries.d/eureka.registry.example", "eureka", 1);
     check_registry("registries.d/kubernetes.registry.example", "kubernetes", 2);
 }
 END_TEST
