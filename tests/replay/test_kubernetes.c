@@ -520,6 +520,18 @@ START_TEST(a_refresh_says_again_what_is_known_without_a_request)
 }
 END_TEST
 
+START_TEST(a_list_without_a_version_is_no_list)
+{
+    struct twin *twin = begin();
+
+    twin_want(twin, "shop/cart");
+    reply(expect_list(twin, "/services"), "{\"items\":[]}");
+    twin_expect_report(twin, REPORT_DOWN, NULL);
+    twin_expect_report(twin, REPORT_FAILED, "shop/cart");
+    twin_free(twin);
+}
+END_TEST
+
 START_TEST(addresses_that_may_not_be_handed_out_are_left_out)
 {
     struct twin *twin = begin();
@@ -1095,20 +1107,20 @@ static Suite *make_suite(void)
 {
     Suite *suite = suite_create("kubernetes");
 
-    UNIT_CASE(suite, "ordinary", starting_says_which_cluster_it_is_and_where_we_are,
-              a_cluster_ip_is_listed_and_then_followed,
-              a_service_that_is_not_there_is_absent_until_it_is,
-              a_headless_service_is_its_ready_pods, an_external_name_is_an_alias,
-              a_watch_that_ends_well_goes_on_from_the_last_bookmark_without_a_list,
-              a_watch_list_is_used_where_the_server_has_it,
-              a_watch_list_without_its_marker_is_given_up_and_not_tried_again,
-              a_watch_list_that_ends_in_an_error_is_followed_by_a_list,
-              an_address_leads_back_to_its_service, namespaces_and_pods_exist_or_not,
-              outside_of_a_cluster_services_lead_to_their_pods_or_their_load_balancer,
-              everything_is_watched_before_the_first_question_where_that_is_wanted,
-              with_namespaces_only_their_paths_are_asked_and_others_do_not_exist,
-              a_refresh_says_again_what_is_known_without_a_request,
-              addresses_that_may_not_be_handed_out_are_left_out);
+    UNIT_CASE(
+        suite, "ordinary", starting_says_which_cluster_it_is_and_where_we_are,
+        a_cluster_ip_is_listed_and_then_followed, a_service_that_is_not_there_is_absent_until_it_is,
+        a_headless_service_is_its_ready_pods, an_external_name_is_an_alias,
+        a_watch_that_ends_well_goes_on_from_the_last_bookmark_without_a_list,
+        a_watch_list_is_used_where_the_server_has_it,
+        a_watch_list_without_its_marker_is_given_up_and_not_tried_again,
+        a_watch_list_that_ends_in_an_error_is_followed_by_a_list,
+        an_address_leads_back_to_its_service, namespaces_and_pods_exist_or_not,
+        outside_of_a_cluster_services_lead_to_their_pods_or_their_load_balancer,
+        everything_is_watched_before_the_first_question_where_that_is_wanted,
+        with_namespaces_only_their_paths_are_asked_and_others_do_not_exist,
+        a_refresh_says_again_what_is_known_without_a_request, a_list_without_a_version_is_no_list,
+        addresses_that_may_not_be_handed_out_are_left_out);
     UNIT_CASE(suite, "failures",
               a_server_that_goes_away_is_down_and_comes_back_with_a_check_of_the_version,
               a_silent_watch_is_left_after_150_seconds,

@@ -63,11 +63,8 @@ void kubernetes_answers(struct kubernetes *kubernetes)
     unsigned all, live, failed;
 
     count_streams(kubernetes, &all, &live, &failed);
-    if (all > 0 && failed == all) {
-        for (unsigned i = 0; i < KUBERNETES_RESOURCES; i++)
-            kubernetes_scope_kick(&kubernetes->scopes[i]);
+    if (all > 0 && failed == all)
         return;
-    }
     kubernetes->down = false;
     if (!kubernetes->up) {
         kubernetes->up = true;

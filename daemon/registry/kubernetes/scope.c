@@ -15,6 +15,7 @@ enum {
     COLLECTIONS_MAX = 1024, /* where the cluster as a whole is denied */
     ID_SIZE = 256,
     PATH_SIZE = 512,
+    QUERY_SIZE = 4096, /* a selector of 1000 bytes, escaped */
 };
 #define LINGER       (10 * USEC_PER_SEC)
 #define DENIED_TIME  (600 * USEC_PER_SEC)
@@ -246,7 +247,7 @@ static void make_query(const struct kubernetes_scope *scope, const char *name, c
 static int collection_open(struct kubernetes_collection *collection)
 {
     const struct kubernetes_scope *scope = collection->scope;
-    char path[PATH_SIZE], query[2048];
+    char path[PATH_SIZE], query[QUERY_SIZE];
 
     make_path(scope, collection->namespace, path);
     make_query(scope, collection->name, query, sizeof(query));

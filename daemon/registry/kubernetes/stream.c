@@ -323,6 +323,7 @@ static void list_is_whole(struct kubernetes_stream *stream, const char *version)
     stream->failures = stream->too_large = stream->broken_lists = stream->in_place = 0;
     stream->whole = stream->live = true;
     stream->restored = stream->initial = false;
+    env_timer_off(env_of(stream), &stream->next); /* nobody waits for the marker any more */
     stream->handler->replaced(stream->owner, restored);
 }
 
@@ -343,6 +344,7 @@ static int list_member(void *owner, unsigned level, const char *key, const char 
     struct kubernetes_stream *stream = owner;
     json_t *metadata;
     const char *page;
+    int r = 0;
 
     if (level != 0 || !streq(key, "metadata"))
         return 0;
@@ -350,20 +352,28 @@ static int list_member(void *owner, unsigned level, const char *key, const char 
     snprintf(stream->list_version, sizeof(stream->list_version), "%s",
              registry_json_text(metadata, "resourceVersion"));
     page = json_string_value(json_object_get(metadata, "continue"));
-    if (page && *page && strlen(page) <= CONTINUE_MAX)
-        stream->page = strdup(page);
+    if (page && *page) {
+        page_forget(stream);
+        r = strlen(page) > CONTINUE_MAX ? -E2BIG : 0;
+        stream->page = r == 0 ? strdup(page) : NULL;
+        if (r == 0 && !stream->page)
+            r = -ENOMEM;
+    }
     json_decref(metadata);
-    return 0;
+    return r;
 }
 
 static void list_end(struct kubernetes_stream *stream)
 {
     if (stream->page) {
         ask_later(stream, ASK_PAGE, 0);
-        return;
+    } else if (*stream->list_version == '\0') {
+        /* Without a version a watch would tell all again, and never where that ends. */
+        lost(stream, "the list has no version");
+    } else {
+        list_is_whole(stream, stream->list_version);
+        ask_later(stream, ASK_WATCH, 0);
     }
-    ask_later(stream, ASK_WATCH, 0);
-    list_is_whole(stream, stream->list_version);
 }
 
 /* ---- events ---- */
@@ -625,8 +635,6 @@ static int on_body(void *userdata, const char *data, size_t size)
         now = size < now ? size : now;
         r = feed(stream, data, now);
     }
-    if (!stream->initial && stream->ask == ASK_WATCH_LIST)
-        env_timer_off(env_of(stream), &stream->next);
     if (r == 0 && now < size)
         r = backlog_add(stream, data + now, size - now);
     if (r < 0)
