@@ -34,19 +34,29 @@ static void changed(struct kubernetes_cluster *cluster, const struct kubernetes_
 
 /* ---- addresses that lead back ---- */
 
+static struct kubernetes_place **place_table(struct kubernetes_cluster *cluster,
+                                             const struct address *address)
+{
+    unsigned sum = 0;
+
+    for (size_t i = 0; i < sizeof(address->bytes); i++)
+        sum = sum * 31 + address->bytes[i];
+    return &cluster->places[sum % KUBERNETES_PLACE_TABLES];
+}
+
 static void place_add(struct kubernetes_cluster *cluster, struct kubernetes_place *place,
                       const struct address *address, const struct kubernetes_entry *entry,
                       const struct kubernetes_endpoint *endpoint)
 {
     *place = (struct kubernetes_place){.address = *address, .entry = entry, .endpoint = endpoint};
-    HASH_ADD(hh, cluster->places, address, sizeof(place->address), place);
+    HASH_ADD(hh, *place_table(cluster, address), address, sizeof(place->address), place);
 }
 
 static struct kubernetes_place *places_free(struct kubernetes_cluster *cluster,
                                             struct kubernetes_place *places, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        HASH_DEL(cluster->places, &places[i]);
+        HASH_DEL(*place_table(cluster, &places[i].address), &places[i]);
     free(places);
     return NULL;
 }
@@ -82,7 +92,8 @@ int kubernetes_cluster_reverse(const struct kubernetes_cluster *cluster,
     int used, namespace;
 
     memcpy(key.bytes, address->bytes, address_size(address));
-    HASH_FIND(hh, cluster->places, &key, sizeof(key), place);
+    HASH_FIND(hh, *place_table((struct kubernetes_cluster *)cluster, &key), &key, sizeof(key),
+              place);
     if (!place)
         return -ENOENT;
     namespace = (int)strcspn(place->entry->id, "/");

@@ -18,6 +18,7 @@ enum {
     KUBERNETES_SERVICES_MAX = 65536,
     KUBERNETES_SLICES_MAX = 262144,
     KUBERNETES_SERVICE_SLICES_MAX = 1024,
+    KUBERNETES_PLACE_TABLES = 64, /* so that none grows long enough for its growth to be felt */
 };
 
 struct kubernetes_held_slice;
@@ -66,7 +67,7 @@ struct kubernetes_cluster {
     void *owner;
     struct kubernetes_entry *entries;
     struct kubernetes_held_slice *slices;
-    struct kubernetes_place *places;
+    struct kubernetes_place *places[KUBERNETES_PLACE_TABLES]; /* by address */
     struct kubernetes_namespace *namespaces;
     size_t service_count, endpoint_count;
     uint64_t clock;   /* counts what came */

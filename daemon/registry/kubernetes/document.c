@@ -262,12 +262,43 @@ int kubernetes_service_parse(const json_t *object, struct kubernetes_service **r
 
 /* ---- slices ---- */
 
+/*
+ * The strings of a slice's endpoints, side by side: a cluster has hundreds of thousands, and one
+ * allocation each would be most of what is held.
+ */
+struct kubernetes_strings {
+    struct kubernetes_strings *next;
+    size_t used, size;
+    char data[];
+};
+
+enum { STRINGS_FIRST = 128, STRINGS_MORE = 1024 };
+
+/* `before`: one that may be the same. NULL: no memory. */
+static const char *text_keep(struct kubernetes_slice *slice, const char *text, const char *before)
+{
+    struct kubernetes_strings *block = slice->strings;
+    size_t size = strlen(text) + 1, room = block ? STRINGS_MORE : STRINGS_FIRST;
+
+    if (size == 1)
+        return "";
+    if (before && streq(before, text))
+        return before;
+    if (!block || block->size - block->used < size) {
+        room = size > room ? size : room;
+        block = malloc(sizeof(*block) + room);
+        if (!block)
+            return NULL;
+        *block = (struct kubernetes_strings){.next = slice->strings, .size = room};
+        slice->strings = block;
+    }
+    memcpy(block->data + block->used, text, size);
+    block->used += size;
+    return block->data + block->used - size;
+}
+
 static void endpoint_done(struct kubernetes_endpoint *endpoint)
 {
-    free(endpoint->hostname);
-    free(endpoint->pod);
-    free(endpoint->node);
-    free(endpoint->zone);
     strings_free(endpoint->hint_zones);
     strings_free(endpoint->hint_nodes);
 }
@@ -279,6 +310,12 @@ struct kubernetes_slice *kubernetes_slice_free(struct kubernetes_slice *slice)
     for (size_t i = 0; i < slice->endpoint_count; i++)
         endpoint_done(&slice->endpoints[i]);
     free(slice->endpoints);
+    while (slice->strings) {
+        struct kubernetes_strings *next = slice->strings->next;
+
+        free(slice->strings);
+        slice->strings = next;
+    }
     ports_free(slice->ports, slice->port_count);
     free(slice->namespace);
     free(slice->name);
@@ -312,30 +349,31 @@ static int hints_parse(const json_t *array, char ***ret_names)
     return 0;
 }
 
-static char *zone_copy(const json_t *object)
+/* v1beta1 has a map of labels in its place. */
+static const char *zone_of(const json_t *object)
 {
     const char *zone = registry_json_text(object, "zone");
 
-    /* v1beta1 has a map of labels in its place. */
-    return *zone ? strdup(zone)
-                 : text_copy(json_object_get(object, "topology"), "topology.kubernetes.io/zone");
+    return *zone ? zone
+                 : registry_json_text(json_object_get(object, "topology"),
+                                      "topology.kubernetes.io/zone");
 }
 
-/* What EndpointSlice and Endpoints have in common. `pod` of targetRef. */
-static int endpoint_fill(struct kubernetes_endpoint *endpoint, const json_t *object)
+/* What EndpointSlice and Endpoints have in common. */
+static int endpoint_fill(struct kubernetes_slice *slice, struct kubernetes_endpoint *endpoint,
+                         const json_t *object)
 {
+    const struct kubernetes_endpoint *before = endpoint > slice->endpoints ? endpoint - 1 : NULL;
+    const char *hostname = registry_json_text(object, "hostname");
     const json_t *target = json_object_get(object, "targetRef");
     bool is_pod = streq(registry_json_text(target, "kind"), "Pod");
 
-    endpoint->hostname = text_copy(object, "hostname");
-    endpoint->node = text_copy(object, "nodeName");
-    endpoint->zone = zone_copy(object);
-    endpoint->pod = strdup(is_pod ? registry_json_text(target, "name") : "");
-    if (!endpoint->hostname || !endpoint->node || !endpoint->zone || !endpoint->pod)
-        return -ENOMEM;
-    if (*endpoint->hostname && !label_ok(endpoint->hostname))
-        *endpoint->hostname = '\0';
-    return 0;
+    endpoint->hostname = text_keep(slice, label_ok(hostname) ? hostname : "", NULL);
+    endpoint->node = text_keep(slice, registry_json_text(object, "nodeName"),
+                               before ? before->node : NULL);
+    endpoint->zone = text_keep(slice, zone_of(object), before ? before->zone : NULL);
+    endpoint->pod = text_keep(slice, is_pod ? registry_json_text(target, "name") : "", NULL);
+    return endpoint->hostname && endpoint->node && endpoint->zone && endpoint->pod ? 0 : -ENOMEM;
 }
 
 static int slice_endpoint(struct kubernetes_slice *slice, const json_t *object)
@@ -354,7 +392,7 @@ static int slice_endpoint(struct kubernetes_slice *slice, const json_t *object)
     endpoint->terminating = flag(conditions, "terminating", false);
     endpoint->ready = flag(conditions, "ready", true);
     endpoint->serving = flag(conditions, "serving", true);
-    r = endpoint_fill(endpoint, object);
+    r = endpoint_fill(slice, endpoint, object);
     if (r == 0)
         r = hints_parse(json_object_get(hints, "forZones"), &endpoint->hint_zones);
     if (r == 0)
@@ -392,9 +430,19 @@ static int subset_addresses(struct kubernetes_slice *slice, const json_t *array,
             continue;
         slice->endpoint_count++;
         endpoint->ready = endpoint->serving = ready;
-        r = endpoint_fill(endpoint, object);
+        r = endpoint_fill(slice, endpoint, object);
     }
     return r;
+}
+
+/* The lists of subsets tell their sizes one by one: there was room for the most there may be. */
+static void endpoints_fit(struct kubernetes_slice *slice)
+{
+    size_t size = (slice->endpoint_count + 1) * sizeof(*slice->endpoints);
+    struct kubernetes_endpoint *fitting = realloc(slice->endpoints, size);
+
+    if (fitting)
+        slice->endpoints = fitting;
 }
 
 static int endpoints_fill(struct kubernetes_slice *slice, const json_t *subsets)
@@ -415,6 +463,7 @@ static int endpoints_fill(struct kubernetes_slice *slice, const json_t *subsets)
         if (r == 0)
             r = subset_addresses(slice, json_object_get(subset, "notReadyAddresses"), false);
     }
+    endpoints_fit(slice);
     return r;
 }
 

@@ -59,11 +59,13 @@ struct kubernetes_service {
     bool internal_local; /* internalTrafficPolicy: Local */
 };
 
+/* Strings are the slice's. */
+struct kubernetes_strings;
 struct kubernetes_endpoint {
     struct address address;
-    char *hostname;                  /* "" */
-    char *pod;                       /* targetRef of kind Pod, or "" */
-    char *node, *zone;               /* "" */
+    const char *hostname;            /* "" */
+    const char *pod;                 /* targetRef of kind Pod, or "" */
+    const char *node, *zone;         /* "" */
     char **hint_zones, **hint_nodes; /* NULL-terminated, or NULL: no hints of this kind */
     bool ready, serving, terminating;
 };
@@ -76,6 +78,7 @@ struct kubernetes_slice {
     size_t port_count;
     struct kubernetes_endpoint *endpoints; /* none: a placeholder, or addressType FQDN */
     size_t endpoint_count;
+    struct kubernetes_strings *strings; /* of its endpoints */
 };
 
 /* 0, -ENOMEM, or -EBADMSG and *ret_reason (static text). *ret is the caller's to free. */
