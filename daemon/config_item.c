@@ -469,7 +469,7 @@ static bool authority_ok(const char *text, size_t length)
 }
 
 /* What is wrong with a URL, or NULL. */
-static const char *url_fault(const char *url)
+const char *config_url_fault(const char *url)
 {
     const char *rest;
 
@@ -497,7 +497,7 @@ static int take_url(const struct config_value *value, const char *item, size_t l
         return -ENOMEM;
     if (strchr(url, '@'))
         return refuse(value, "takes no user or password in a URL: secrets are read from files");
-    fault = url_fault(url);
+    fault = config_url_fault(url);
     /* The query of a URL is where tokens used to be: it is not quoted. */
     if (fault)
         return refuse(value, "takes URLs like https://host:port, not '%.*s', %s",

@@ -76,6 +76,8 @@ char **config_strings_free(char **strings);
 bool config_text_equal(const char *a, const char *b);
 bool config_strings_equal(char *const *a, char *const *b);
 
+/* What is wrong with a URL ("whose ..."), or NULL. */
+const char *config_url_fault(const char *url);
 /* Does a URL lead to this machine: a socket's path, localhost, a loopback address? */
 bool config_url_is_local(const char *url);
 
