@@ -164,6 +164,19 @@ static void grpc_cancel(struct registry_env *env, struct grpc_call *call)
     (void)env, (void)call;
 }
 
+/* ---- programs ---- */
+
+static int env_spawn(struct registry_env *env, const struct spawn_request *request,
+                     struct spawn_call **ret_call)
+{
+    return spawn_start(real(env)->services.spawner, request, ret_call);
+}
+
+static void env_spawn_end(struct registry_env *env, struct spawn_call *call)
+{
+    spawn_cancel(real(env)->services.spawner, call);
+}
+
 /* ---- files, reports, log ---- */
 
 static int watch_start(struct registry_env *env, const char *path, void (*changed)(void *userdata),
@@ -218,6 +231,8 @@ static const struct registry_env_ops real_ops = {
     .grpc_open = grpc_open,
     .grpc_send = grpc_send,
     .grpc_cancel = grpc_cancel,
+    .spawn_start = env_spawn,
+    .spawn_cancel = env_spawn_end,
     .path_watch = watch_start,
     .path_unwatch = watch_end,
     .report = report,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The world as a registry sees it in the daemon: struct registry_env over sd_event, the HTTP and
- * the DNS client, inotify and the kernel's random numbers. Its scripted twin is
+ * the DNS client, programs, inotify and the kernel's random numbers. Its scripted twin is
  * tests/replay/twin.h.
  *
  * Timers count CLOCK_BOOTTIME and fire in a later round of the loop than the one that set them.
@@ -17,6 +17,7 @@ struct env_services {
     struct sd_event *event;
     struct http_client *http;
     struct dns_client *dns;
+    struct spawner *spawner;
     const char *state_directory, *config_directory; /* as in struct registry_env; never NULL */
     /* Takes every report; `report` is borrowed for the call. */
     void (*report)(void *userdata, struct registry *registry, const struct registry_report *report);

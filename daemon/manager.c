@@ -45,6 +45,7 @@ struct manager {
     sd_event *event;
     struct dns_client *dns;
     struct http_client *http;
+    struct spawner *spawner;
     struct registries *registries;
     struct store *store;
     struct chase *chase;
@@ -295,6 +296,7 @@ static int registry_env_new(void *userdata, struct registry *registry,
         .event = manager->event,
         .http = manager->http,
         .dns = manager->dns,
+        .spawner = manager->spawner,
         .state_directory = manager->state_directory,
         .config_directory = manager->config_directory ? manager->config_directory : "",
         .report = sink_report,
@@ -794,6 +796,8 @@ static int manager_start(struct manager *manager)
     if (r >= 0)
         r = http_client_new(manager->event, manager->dns, &manager->http);
     if (r >= 0)
+        r = spawner_new(manager->event, &manager->spawner);
+    if (r >= 0)
         r = make_core(manager);
     if (r >= 0)
         r = make_sources(manager);
@@ -843,6 +847,7 @@ struct manager *manager_free(struct manager *manager)
     chase_free(manager->chase);
     store_free(manager->store);
     bulletin_free(manager->bulletin);
+    spawner_free(manager->spawner);
     http_client_free(manager->http);
     dns_client_free(manager->dns);
     publisher_free(manager->publisher);

@@ -6,7 +6,8 @@
  * is one configured instance of a type; the manager allocates `type->size` bytes, whose first
  * member is the struct registry below, and calls the verbs. A registry keeps no global state.
  *
- *   manager ── verbs ──▶ registry ── registry_env: time, timers, randomness, HTTP, DNS, files, gRPC
+ *   manager ── verbs ──▶ registry ── registry_env: time, timers, randomness, HTTP, DNS, files, gRPC,
+ *                                                  programs
  *   manager ◀── reports ── registry
  *
  * Everything that a registry needs from the world comes from its struct registry_env, whose scripted
@@ -27,6 +28,7 @@
 #include "daemon/net/dns.h"
 #include "daemon/net/grpc.h"
 #include "daemon/net/http.h"
+#include "daemon/spawn.h"
 #include "nss-sd/name.h"
 
 struct registry;
@@ -249,6 +251,11 @@ struct registry_env_ops {
     int (*grpc_send)(struct registry_env *env, struct grpc_call *call, const void *message,
                      size_t size);
     void (*grpc_cancel)(struct registry_env *env, struct grpc_call *call);
+
+    /* spawn.h: likewise; for plugins that a registry's own rules demand. */
+    int (*spawn_start)(struct registry_env *env, const struct spawn_request *request,
+                       struct spawn_call **ret_call);
+    void (*spawn_cancel)(struct registry_env *env, struct spawn_call *call);
 
     /* Calls `changed` after any change at or below `path` (one level), bursts joined, within 100 ms. */
     int (*path_watch)(struct registry_env *env, const char *path, void (*changed)(void *userdata),

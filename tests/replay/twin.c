@@ -405,6 +405,8 @@ static const struct registry_env_ops twin_ops = {
     .grpc_open = grpc_open,
     .grpc_send = grpc_send,
     .grpc_cancel = grpc_cancel,
+    .spawn_start = twin_spawn_start,
+    .spawn_cancel = twin_spawn_cancel,
     .path_watch = path_watch,
     .path_unwatch = path_unwatch,
     .report = twin_report_record,
@@ -582,6 +584,7 @@ struct twin *twin_free(struct twin *twin)
     while (twin->timers)
         twin_timer_off(&twin->env, twin->timers->timer);
     twin_calls_free(twin);
+    twin_spawns_free(twin);
     twin_reports_free(twin);
     wanted_clear(twin);
     DL_FOREACH_SAFE (twin->lines, line, next_line)
@@ -633,6 +636,8 @@ void twin_check_released(struct twin *twin)
 {
     if (twin_next_timer(twin) != USEC_INFINITY)
         twin_violated(twin, "a timer is still set after stop");
+    if (twin_spawn_open(twin) > 0)
+        twin_violated(twin, "%u programs still run after stop", twin_spawn_open(twin));
     if (twin_http_open(twin) > 0)
         twin_violated(twin, "%u HTTP calls are still open after stop", twin_http_open(twin));
     if (twin_dns_open(twin) > 0)

@@ -173,6 +173,19 @@ void twin_dns_reply_services(struct dns_call *call, usec_t ttl, const char *serv
 /* Any outcome but DNS_DATA. */
 void twin_dns_fail(struct dns_call *call, enum dns_outcome outcome, usec_t ttl, const char *text);
 
+/* ---- programs: likewise ---- */
+
+/* The oldest running one whose program is this, and that was not returned before. */
+struct spawn_call *twin_expect_spawn(struct twin *twin, const char *program);
+void twin_expect_no_spawn(struct twin *twin);
+unsigned twin_spawn_open(const struct twin *twin);
+const struct spawn_request *twin_spawn_request(const struct spawn_call *call); /* a deep copy */
+const char *twin_spawn_variable(const struct spawn_call *call, const char *name); /* or NULL */
+/* It ends by itself; `text` as of struct spawn_result, NULL where the status is 0. */
+void twin_spawn_exit(struct spawn_call *call, int status, const char *output, const char *text);
+/* The next ones cannot be started: negative errno; 0: they can again. */
+void twin_spawn_refuse(struct twin *twin, int error);
+
 /* ---- files ---- */
 
 /* Something changed at or below `path`; the test fails if nobody watches it. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the parts of the twin share: twin.c (life, verbs, time), twin_report.c, twin_net.c. */
+/* What the parts of the twin share: twin.c (life, verbs, time), twin_report.c, twin_net.c,
+ * twin_spawn.c. */
 #pragma once
 
 #include "tests/replay/twin.h"
@@ -65,6 +66,8 @@ struct twin {
     struct env_path_watch *watches;
     struct http_call *http_calls;
     struct dns_call *dns_calls;
+    struct spawn_call *spawn_calls;
+    int spawn_error;
     struct twin_report *reports;
     struct twin_line *lines;
     struct twin_key *wanted;
@@ -104,6 +107,10 @@ int twin_dns_start(struct registry_env *env, const struct dns_question *question
                    struct dns_call **ret_call);
 void twin_dns_cancel(struct registry_env *env, struct dns_call *call);
 void twin_calls_free(struct twin *twin);
+int twin_spawn_start(struct registry_env *env, const struct spawn_request *request,
+                     struct spawn_call **ret_call);
+void twin_spawn_cancel(struct registry_env *env, struct spawn_call *call);
+void twin_spawns_free(struct twin *twin);
 
 static inline struct twin *twin_of(struct registry_env *env)
 {

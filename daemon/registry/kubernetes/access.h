@@ -55,8 +55,8 @@ void kubernetes_access_refused(struct kubernetes_access *access, uint64_t epoch)
 void kubernetes_access_unreachable(struct kubernetes_access *access, uint64_t epoch);
 void kubernetes_access_untrusted(struct kubernetes_access *access, uint64_t epoch);
 
-/* The server asked now, and where the credentials are from ("token of /path", "exec aws"); no
- * secret. */
+/* Adds the server asked now ("server"), "context" of a kubeconfig, "credentials_error", and where
+ * the credentials are from ("token of /path", "exec aws"); no secret. */
 void kubernetes_access_describe(const struct kubernetes_access *access, json_t *object);
 
 /* registry_type.source: server and kind of credentials, of a configuration. */
