@@ -77,7 +77,7 @@ static void places_of_service(struct kubernetes_cluster *cluster, struct kuberne
 {
     const struct kubernetes_service *service = entry->service;
 
-    entry->vips = calloc(KUBERNETES_VIPS_MAX, sizeof(*entry->vips));
+    entry->vips = service->vip_count > 0 ? calloc(service->vip_count, sizeof(*entry->vips)) : NULL;
     for (size_t i = 0; entry->vips && i < service->vip_count; i++)
         place_add(cluster, &entry->vips[i], &service->vips[i], entry, NULL);
 }

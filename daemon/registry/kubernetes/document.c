@@ -272,13 +272,13 @@ struct kubernetes_strings {
     char data[];
 };
 
-enum { STRINGS_FIRST = 128, STRINGS_MORE = 1024 };
+enum { STRINGS_BLOCK = 240 };
 
 /* `before`: one that may be the same. NULL: no memory. */
 static const char *text_keep(struct kubernetes_slice *slice, const char *text, const char *before)
 {
     struct kubernetes_strings *block = slice->strings;
-    size_t size = strlen(text) + 1, room = block ? STRINGS_MORE : STRINGS_FIRST;
+    size_t size = strlen(text) + 1, room = STRINGS_BLOCK;
 
     if (size == 1)
         return "";
