@@ -66,6 +66,12 @@ static uint64_t random_number(struct registry_env *env)
     return number;
 }
 
+static const char *variable(struct registry_env *env, const char *name)
+{
+    (void)env;
+    return getenv(name);
+}
+
 /* ---- timers ---- */
 
 static void timer_end(struct timer_entry *entry)
@@ -222,6 +228,7 @@ static const struct registry_env_ops real_ops = {
     .now = now,
     .now_realtime = now_realtime,
     .random = random_number,
+    .variable = variable,
     .timer_set = timer_set,
     .timer_off = timer_off,
     .http_start = env_http,

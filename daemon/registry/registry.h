@@ -231,6 +231,9 @@ struct registry_env_ops {
     usec_t (*now_realtime)(struct registry_env *env); /* CLOCK_REALTIME, for signatures and expiry dates */
     uint64_t (*random)(struct registry_env *env);
 
+    /* A variable of the daemon's own environment (credentials of a cloud), or NULL. */
+    const char *(*variable)(struct registry_env *env, const char *name);
+
     /* at = absolute; 0 = as soon as the loop runs (this is env_defer). timer_off takes one that is off. */
     int (*timer_set)(struct registry_env *env, struct env_timer *timer, usec_t at);
     void (*timer_off)(struct registry_env *env, struct env_timer *timer);
@@ -283,6 +286,13 @@ static inline usec_t env_now(struct registry_env *env)
 static inline uint64_t env_random(struct registry_env *env)
 {
     return env->ops->random(env);
+}
+/* NULL also where the variable is empty. */
+static inline const char *env_variable(struct registry_env *env, const char *name)
+{
+    const char *value = env->ops->variable(env, name);
+
+    return value && *value ? value : NULL;
 }
 static inline int env_timer_set(struct registry_env *env, struct env_timer *timer, usec_t at)
 {

@@ -123,6 +123,16 @@ static uint64_t next_random(struct registry_env *env)
     return x ^ (x >> 31);
 }
 
+static const char *variable(struct registry_env *env, const char *name)
+{
+    const char *const *words = twin_of(env)->options.environment;
+
+    for (; words && words[0]; words += 2)
+        if (streq(words[0], name))
+            return words[1];
+    return NULL;
+}
+
 static int timer_order(const struct twin_timer *a, const struct twin_timer *b)
 {
     if (a->at != b->at)
@@ -396,6 +406,7 @@ static const struct registry_env_ops twin_ops = {
     .now = now,
     .now_realtime = now_realtime,
     .random = next_random,
+    .variable = variable,
     .timer_set = twin_timer_set,
     .timer_off = twin_timer_off,
     .http_start = twin_http_start,

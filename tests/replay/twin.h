@@ -49,6 +49,7 @@ struct twin_options {
     const char *name;             /* of the registry; NULL: the type's */
     const char *const *domains;   /* folded, NULL-terminated; NULL: the type's default, or "test" */
     const char *const *settings;  /* "Key", "value", ..., NULL: as in the .registry file */
+    const char *const *environment; /* the daemon's own: "NAME", "value", ..., NULL; borrowed */
     const char *state_directory;  /* NULL: "" */
     const char *config_directory; /* NULL: "/nonexistent" */
     bool shared, reverse;

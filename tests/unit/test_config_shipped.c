@@ -161,6 +161,7 @@ static void check_registry(const char *name, const char *type_name, unsigned man
 START_TEST(each_registry_file_explains_every_key_of_its_type)
 {
     check_registry("registries.d/local.registry", "local", 1);
+    check_registry("registries.d/cloudmap.registry.example", "cloudmap", 1);
     check_registry("registries.d/consul.registry.example", "consul", 1);
     check_registry("registries.d/dns.registry.example", "dns", 3);
     check_registry("registries.d/eureka.registry.example", "eureka", 1);
