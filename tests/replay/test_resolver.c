@@ -898,11 +898,9 @@ END_TEST
 START_TEST(a_service_has_the_rules_of_the_last_file_whatever_name_came_first)
 {
     for (unsigned order = 0; order < 2; order++) {
-        const char *service = order ? "b" : "a";
-        char plain[32], tagged[32];
+        const char *service = order ? "b" : "a", *plain = order ? "b.one" : "a.one";
+        const char *tagged = order ? "v1.tag.b.one" : "v1.tag.a.one";
 
-        snprintf(plain, sizeof(plain), "%s.one", service);
-        snprintf(tagged, sizeof(tagged), "v1.tag.%s.one", service);
         world_wish(w, plain, 1, STORE_MAX_STALE, 100 * SEC);
         world_wish(w, tagged, 2, STORE_MAX_STALE, 500 * SEC);
         world_lookup(w, order ? tagged : plain, WIRE_IPV4);
