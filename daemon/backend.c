@@ -274,7 +274,7 @@ static int flush_name(struct backend *backend, const char *name)
         return -ENOENT;
     service = store_find(backend->parts.store, owner.registry, target.key);
     if (!service)
-        return -ENOENT;
+        return store_forget_shelved(backend->parts.store, owner.registry, target.key) ? 1 : -ENOENT;
     flush_service(&flush, service);
     return flush.count;
 }
@@ -287,6 +287,7 @@ static int backend_flush(void *userdata, const char *name)
     if (name)
         return flush_name(backend, name);
     store_each(backend->parts.store, STORE_REGISTRIES_MAX, flush_service, &flush);
+    store_forget_all_shelved(backend->parts.store);
     registries_kick(backend->parts.registries);
     return flush.count;
 }

@@ -126,7 +126,7 @@ static void add_freshness(json_t *object, const struct service_facts *facts, use
     json_object_set_new(object, "state", json_string(freshness_state_to_string(facts->state)));
     json_object_set_new(object, "age_usec", age(facts->confirmed_at, now));
     json_object_set_new(object, "stale_since_usec", age(facts->stale_since, now));
-    json_object_set_new(object, "restored", json_boolean(facts->restored));
+    json_object_set_new(object, "restored", json_boolean(facts->restored && !facts->shelved));
     if (facts->state == FRESHNESS_FRESH)
         json_object_set_new(object, "fresh_for_usec", span(facts->until, now));
     if (facts->state == FRESHNESS_STALE)
@@ -291,8 +291,8 @@ json_t *describe_snapshot(const struct snapshot *snapshot, usec_t now)
     snapshot_facts(snapshot, &facts);
     return json_pack("{s:b, s:s, s:i, s:I, s:o, s:o, s:o}", "persist", facts.persist, "directory",
                      facts.directory, "files", (int)facts.files, "size", (json_int_t)facts.size,
-                     "written_usec", age(facts.written_at, now), "error",
-                     text_or_null(facts.error), "error_for_usec", age(facts.error_since, now));
+                     "written_usec", age(facts.written_at, now), "error", text_or_null(facts.error),
+                     "error_for_usec", age(facts.error_since, now));
 }
 
 json_t *describe_registries(const struct describe *describe)

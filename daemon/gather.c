@@ -303,6 +303,9 @@ static void gather_data(struct walk walk, const struct policy_rules *rules,
     if (stale && facts->asking) {
         evaluation->restored |= facts->restored;
         evaluation->soft |= is_worth_waiting(walk.gather, facts);
+        /* Nobody was told this lately: worth the wait for a name that is not known. */
+        if (facts->shelved && is_worth_waiting(walk.gather, facts))
+            ret_outcome->pending4 = ret_outcome->pending6 = true;
     }
 }
 

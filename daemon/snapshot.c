@@ -212,6 +212,20 @@ static void collect_service(void *userdata, struct service *service)
         });
 }
 
+static void collect_shelved(void *userdata, const struct store_memory *memory)
+{
+    struct collect *collect = userdata;
+
+    if (memory->confirmed_at >= collect->slot->valid_since)
+        snapshot_job_add_service(collect->job, &(struct snapshot_service){
+                                                   .key = memory->key,
+                                                   .alias = memory->alias,
+                                                   .endpoints = memory->endpoints,
+                                                   .flags = memory->flags,
+                                                   .age = collect->now - memory->confirmed_at,
+                                               });
+}
+
 static void collect_name(void *userdata, const char *name)
 {
     struct collect *collect = userdata;
@@ -286,6 +300,7 @@ static void slot_write(struct snapshot *snapshot, struct slot *slot)
         chase_each(parts->chase, collect_host, &collect);
     } else if (r >= 0) {
         store_each(parts->store, collect.registry, collect_service, &collect);
+        store_each_shelved(parts->store, collect.registry, collect_shelved, &collect);
         resolver_each(parts->resolver, collect_name, &collect);
     }
     if (r >= 0)

@@ -4,12 +4,12 @@
  * registries down. One file a registry (NAME.snapshot) and one for chased host names, below the
  * state directory; the format is snapshot_format.h's.
  *
- * Owns when a file is written and what goes in: services with data that is fresh or stale, with the
- * time of their last confirmation; the names in use. A change is written within a second, but a
- * file at most every five seconds; confirmations alone, which only make the ages on disk too old,
- * every five minutes. The loop collects (a reference a service), a worker encodes and writes. The
- * rest of the daemon lives on whatever happens here. What a crash would lose meanwhile is kept in a
- * journal a registry, NAME.changes in the runtime directory.
+ * Owns when a file is written and what goes in: services with data that is fresh or stale, in use
+ * or given up, with the time of their last confirmation; the names in use. A change is written
+ * within a second, but a file at most every five seconds; confirmations alone, which only make the
+ * ages on disk too old, every five minutes. The loop collects (a reference a service), a worker
+ * encodes and writes. The rest of the daemon lives on whatever happens here. What a crash would
+ * lose meanwhile is kept in a journal a registry, NAME.changes in the runtime directory.
  *
  * Never takes what was learned from one source or cluster for another's: a file is bound to both,
  * and what the running daemon knew from before such a change is not written.

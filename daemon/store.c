@@ -3,6 +3,8 @@
 
 #include <uthash.h>
 
+#include "daemon/shelf.h"
+
 /* Failed fetches of asking registries are repeated at the earliest after these. */
 #define RETRY_FIRST (1 * USEC_PER_SEC)
 #define RETRY_LAST  (30 * USEC_PER_SEC)
@@ -20,6 +22,7 @@ struct registry_state {
     struct freshness_rules rules;
     unsigned max_services, service_count;
     struct service *services; /* by key */
+    struct shelf shelf;       /* of services given up; none of `services` is there */
     struct service *unproven; /* oldest first: those that never had data */
     unsigned unproven_count;
     unsigned max_fetches, fetches;        /* 0: no limit; on their way */
@@ -40,6 +43,7 @@ struct service {
     char *error;
     uint32_t flags;
     bool proven;
+    bool shelved;       /* what was restored is from the shelf */
     bool in_flight;     /* want or refresh was called, no report yet */
     enum fetch waiting; /* or will be, when there is room */
     enum told told;
@@ -157,6 +161,7 @@ void store_registry_remove(struct store *store, unsigned registry)
             fetch_unqueue(state->waiting[i]);
     while (state->services)
         service_remove(state->services);
+    shelf_clear(&state->shelf);
     *state = (struct registry_state){.tick_at = USEC_INFINITY};
 }
 
@@ -346,6 +351,8 @@ static struct service *service_new(struct store *store, unsigned registry, const
     return service;
 }
 
+static void service_take_back(struct service *service, usec_t now);
+
 struct service *store_get(struct store *store, unsigned registry, const char *key, usec_t now)
 {
     struct service *service = store_find(store, registry, key);
@@ -353,8 +360,10 @@ struct service *store_get(struct store *store, unsigned registry, const char *ke
     if (service)
         return service;
     service = service_new(store, registry, key, now);
-    if (service)
-        ask_registry(service, FETCH_WANT, now);
+    if (!service)
+        return NULL;
+    service_take_back(service, now);
+    ask_registry(service, FETCH_WANT, now);
     return service;
 }
 
@@ -520,6 +529,39 @@ static void keep_data(struct service *service, const struct registry_report *rep
         become_proven(service);
 }
 
+/* What was known at another time: it counts until the registry says better. */
+static int remember(struct service *service, const struct store_memory *memory, usec_t now)
+{
+    usec_t confirmed_at = earlier(memory->confirmed_at, now);
+    bool any = memory->alias || (memory->endpoints && memory->endpoints->count > 0);
+
+    if (set_text(&service->alias, any ? memory->alias : NULL) < 0)
+        return -ENOMEM;
+    endpoint_set_unref(service->endpoints);
+    service->endpoints = any && memory->endpoints ? endpoint_set_ref(memory->endpoints) : NULL;
+    service->flags = memory->flags;
+    become_proven(service);
+    if (any)
+        freshness_restore(&service->freshness, confirmed_at);
+    else
+        freshness_restore_nothing(&service->freshness, confirmed_at);
+    if (any && memory->doubted_until > 0)
+        freshness_restore_doubt(&service->freshness, memory->doubted_until);
+    state_of(service)->tick_at = 0;
+    return 0;
+}
+
+static void service_take_back(struct service *service, usec_t now)
+{
+    struct shelf *shelf = &state_of(service)->shelf;
+    const struct store_memory *memory = shelf_find(shelf, service->key);
+
+    if (!memory)
+        return;
+    service->shelved = remember(service, memory, now) >= 0;
+    shelf_remove(shelf, service->key);
+}
+
 /* ---- telling of age ---- */
 
 static void notice(struct service *service, enum store_notice what, usec_t now)
@@ -608,26 +650,6 @@ usec_t store_tick(struct store *store, usec_t now)
 
 /* ---- reports ---- */
 
-static int remember(struct service *service, const struct store_memory *memory, usec_t now)
-{
-    usec_t confirmed_at = earlier(memory->confirmed_at, now);
-    bool any = memory->alias || (memory->endpoints && memory->endpoints->count > 0);
-
-    if (set_text(&service->alias, any ? memory->alias : NULL) < 0)
-        return -ENOMEM;
-    endpoint_set_unref(service->endpoints);
-    service->endpoints = any && memory->endpoints ? endpoint_set_ref(memory->endpoints) : NULL;
-    service->flags = memory->flags;
-    become_proven(service);
-    if (any)
-        freshness_restore(&service->freshness, confirmed_at);
-    else
-        freshness_restore_nothing(&service->freshness, confirmed_at);
-    if (any && memory->doubted_until > 0)
-        freshness_restore_doubt(&service->freshness, memory->doubted_until);
-    return 0;
-}
-
 int store_restore(struct store *store, unsigned registry, const struct store_memory *memory,
                   usec_t now)
 {
@@ -648,14 +670,39 @@ int store_restore(struct store *store, unsigned registry, const struct store_mem
     }
     if (made)
         ask_registry(service, FETCH_WANT, now);
-    state_of(service)->tick_at = 0;
     return 0;
+}
+
+void store_each_shelved(struct store *store, unsigned registry, store_memory_visit_t visit,
+                        void *userdata)
+{
+    shelf_each(&store->registries[registry].shelf, visit, userdata);
+}
+
+bool store_forget_shelved(struct store *store, unsigned registry, const char *key)
+{
+    bool was_there = shelf_remove(&store->registries[registry].shelf, key);
+
+    if (was_there)
+        touch(store, registry, true);
+    return was_there;
+}
+
+void store_forget_all_shelved(struct store *store)
+{
+    for (unsigned i = 0; i < STORE_REGISTRIES_MAX; i++) {
+        if (!store->registries[i].used)
+            continue;
+        shelf_clear(&store->registries[i].shelf);
+        touch(store, i, true);
+    }
 }
 
 void store_disown(struct store *store, unsigned registry, usec_t now)
 {
     struct service *service, *next;
 
+    shelf_clear(&store->registries[registry].shelf);
     HASH_ITER (hh, store->registries[registry].services, service, next) {
         if (!service->freshness.restored)
             continue;
@@ -919,6 +966,7 @@ void service_facts(const struct service *service, usec_t now, struct service_fac
         .asking = is_asking(service) && !state_of(service)->down,
         .asked_since = service->asked_since,
         .restored = freshness->restored,
+        .shelved = freshness->restored && service->shelved,
         .held = freshness_is_held(freshness, now),
         .suspect = freshness->suspect,
         .confirmed_at = freshness_confirmed_at(freshness, now),
@@ -1013,17 +1061,37 @@ bool store_doubt(struct store *store, unsigned registry, usec_t since, usec_t no
     return true;
 }
 
+/* The last known good stays, if there is any. */
+static void service_give_up(struct service *service, usec_t now)
+{
+    struct registry_state *state = state_of(service);
+    enum freshness_state freshness = service_state(service, now);
+
+    if (freshness == FRESHNESS_FRESH || freshness == FRESHNESS_STALE)
+        shelf_put(&state->shelf,
+                  &(struct store_memory){
+                      .key = service->key,
+                      .endpoints = service->endpoints,
+                      .alias = service->alias,
+                      .flags = service->flags,
+                      .confirmed_at = freshness_confirmed_at(&service->freshness, now),
+                  },
+                  freshness_stale_until(&service->freshness, &service->rules, now));
+    service_drop(service);
+}
+
 void store_sweep(struct store *store, usec_t idle, usec_t now)
 {
     for (unsigned i = 0; i < STORE_REGISTRIES_MAX; i++) {
         struct service *service, *next;
 
+        shelf_sweep(&store->registries[i].shelf, now);
         /* What its registry cannot tell again now is kept. */
         if (store->registries[i].down)
             continue;
         HASH_ITER (hh, store->registries[i].services, service, next)
             if (!service->watchers.first && now >= usec_add(service->used_at, idle) &&
                 !(service->proven && is_troubled(service, now)))
-                service_drop(service);
+                service_give_up(service, now);
     }
 }

@@ -112,8 +112,16 @@ struct store_memory {
 };
 int store_restore(struct store *store, unsigned registry, const struct store_memory *memory,
                   usec_t now);
+/* The same of the services that were given up while they were known (shelf.h): store_get() takes
+ * them back as if they were restored. */
+typedef void (*store_memory_visit_t)(void *userdata, const struct store_memory *memory);
+void store_each_shelved(struct store *store, unsigned registry, store_memory_visit_t visit,
+                        void *userdata);
+/* An operator wants them forgotten: this one (false: it is not there), or all. */
+bool store_forget_shelved(struct store *store, unsigned registry, const char *key);
+void store_forget_all_shelved(struct store *store);
 /* Another cluster answers than the one that the restored data is from: what was restored and not
- * confirmed since is forgotten. */
+ * confirmed since is forgotten, and what was given up. */
 void store_disown(struct store *store, unsigned registry, usec_t now);
 
 /* Tells what is due of the ageing of services that their registry fails to confirm. To be called
@@ -165,7 +173,8 @@ struct service_facts {
     bool proven;                    /* had data at some time: known before */
     bool asking; /* an answer of the registry is on its way, and it is not known to be down */
     usec_t asked_since;  /* since when, if asking */
-    bool restored;       /* confirmed in an earlier run only */
+    bool restored;       /* confirmed in an earlier run, or before it was given up, only */
+    bool shelved;        /* the latter */
     bool held;           /* by EmptyProtection= against what the registry says now */
     bool suspect;        /* of EmptyHoldSec */
     usec_t confirmed_at; /* 0: never */
@@ -207,5 +216,5 @@ void store_rewant(struct store *store, unsigned registry, usec_t now);
 bool store_doubt(struct store *store, unsigned registry, usec_t since, usec_t now);
 
 /* Gives up services without dependents that nobody asked for since `idle`, but not while their
- * registry is known to be down; now and then. */
+ * registry is known to be down; now and then. Of some that were known the last known good stays. */
 void store_sweep(struct store *store, usec_t idle, usec_t now);

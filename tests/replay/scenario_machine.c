@@ -603,30 +603,43 @@ struct memory {
 
 struct remembering {
     struct machine *machine;
+    unsigned registry;
     struct memory *memories;
 };
+
+static void remember_shelved(void *userdata, const struct store_memory *known)
+{
+    struct remembering *remembering = userdata;
+    struct memory *memory = calloc(1, sizeof(*memory));
+    struct registry_facts registry;
+
+    UNIT_HOLDS(memory);
+    registries_facts(remembering->machine->registries, remembering->registry, &registry);
+    memory->registry = strdup(registry.name);
+    memory->key = strdup(known->key);
+    memory->alias = known->alias ? strdup(known->alias) : NULL;
+    memory->endpoints = known->endpoints ? endpoint_set_ref(known->endpoints) : NULL;
+    memory->flags = known->flags;
+    memory->confirmed_at = known->confirmed_at;
+    memory->doubted_until = known->doubted_until;
+    DL_APPEND(remembering->memories, memory);
+}
 
 static void remember(void *userdata, struct service *service)
 {
     struct remembering *remembering = userdata;
-    struct registry_facts registry;
     struct service_facts facts;
-    struct memory *memory;
 
     service_facts(service, remembering->machine->now, &facts);
-    if (facts.state != FRESHNESS_FRESH && facts.state != FRESHNESS_STALE)
-        return;
-    registries_facts(remembering->machine->registries, facts.registry, &registry);
-    memory = calloc(1, sizeof(*memory));
-    UNIT_HOLDS(memory);
-    memory->registry = strdup(registry.name);
-    memory->key = strdup(facts.key);
-    memory->alias = facts.alias ? strdup(facts.alias) : NULL;
-    memory->endpoints = facts.endpoints ? endpoint_set_ref(facts.endpoints) : NULL;
-    memory->flags = facts.flags;
-    memory->confirmed_at = facts.confirmed_at;
-    memory->doubted_until = facts.suspect || facts.held ? facts.stale_until : 0;
-    DL_APPEND(remembering->memories, memory);
+    if (facts.state == FRESHNESS_FRESH || facts.state == FRESHNESS_STALE)
+        remember_shelved(remembering,
+                         &(struct store_memory){
+                             .key = facts.key,
+                             .endpoints = facts.endpoints,
+                             .alias = facts.alias,
+                             .flags = facts.flags,
+                             .confirmed_at = facts.confirmed_at,
+                             .doubted_until = facts.suspect || facts.held ? facts.stale_until : 0});
 }
 
 static void restore(struct machine *machine, struct memory *memory)
@@ -654,7 +667,10 @@ void machine_reboot(struct machine *machine)
     struct remembering remembering = {.machine = machine};
     struct memory *memory, *next;
 
-    store_each(machine->store, STORE_REGISTRIES_MAX, remember, &remembering);
+    for (unsigned *i = &remembering.registry; *i < STORE_REGISTRIES_MAX; ++*i) {
+        store_each(machine->store, *i, remember, &remembering);
+        store_each_shelved(machine->store, *i, remember_shelved, &remembering);
+    }
     stop_daemon(machine);
     remove_tree(machine, "run");
     make_directory(machine, "run");

@@ -325,6 +325,26 @@ START_TEST(a_doubt_is_a_change)
 }
 END_TEST
 
+START_TEST(what_was_given_up_stays_on_disk_until_it_is_forgotten)
+{
+    size_t size;
+
+    snapshot_load(snapshot);
+    report(1);
+    pass(10 * USEC_PER_SEC);
+    size = facts().size;
+    store_sweep(store, 0, clock_now(event));
+    ck_assert_ptr_null(store_find(store, 0, "orders"));
+    pass(10 * USEC_PER_SEC);
+    ck_assert_uint_eq(runs, 2);
+    ck_assert_uint_eq(facts().size, size);
+    store_forget_all_shelved(store);
+    pass(10 * USEC_PER_SEC);
+    ck_assert_uint_eq(runs, 3);
+    ck_assert_uint_lt(facts().size, size);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("snapshot");
@@ -335,7 +355,8 @@ static Suite *make_suite(void)
                       nothing_is_written_before_what_is_there_was_read,
                       what_is_not_on_disk_yet_is_written_at_the_end,
                       a_change_during_a_write_is_written_after_it,
-                      a_disk_that_fails_is_tried_again_with_growing_pauses, a_doubt_is_a_change);
+                      a_disk_that_fails_is_tried_again_with_growing_pauses, a_doubt_is_a_change,
+                      what_was_given_up_stays_on_disk_until_it_is_forgotten);
     return suite;
 }
 
