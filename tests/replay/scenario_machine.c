@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "tests/replay/scenario_machine.h"
+#include "tests/replay/scenario_machine_internal.h"
 #include "tests/unit/unit.h"
 
 #include "daemon/config.h"
 #include "daemon/log.h"
-#include "daemon/publisher.h"
 #include "daemon/rules.h"
 #include "nss-sd/wire.h"
-#include "tests/unit/view_peek.h"
 
 #include <ftw.h>
 #include <stdarg.h>
@@ -40,34 +38,6 @@ struct notice {
     char *key;
     enum store_notice notice;
     struct notice *prev, *next;
-};
-
-struct machine {
-    char directory[64], runtime[80];
-    char *file;
-    unsigned line;
-    char *failure;
-    FILE *transcript;
-    uint64_t random;
-    usec_t now;
-    int64_t realtime_ahead;
-    struct named_server *servers;
-    struct dns_script *dns;
-
-    /* The daemon. */
-    bool running, awake;
-    struct config *config;
-    struct config_messages messages;
-    struct registries *registries;
-    struct inhabitant *inhabitants;
-    struct store *store;
-    struct chase *chase;
-    struct resolver_hooks resolver_hooks;
-    struct resolver *resolver;
-    struct publisher *publisher;
-    struct peek view; /* as programs have it mapped; words NULL: not */
-    usec_t deadline, ageing, beat_at, swept_at, redrawn_at;
-    struct notice *notices;
 };
 
 /* ---- failures, transcript, chance ---- */
@@ -136,8 +106,8 @@ usec_t machine_began(const struct machine *machine)
 
 /* ---- files ---- */
 
-static void path_below(const struct machine *machine, const char *part, const char *path,
-                       char ret_path[static 4096])
+void machine_path(const struct machine *machine, const char *part, const char *path,
+                  char ret_path[static 4096])
 {
     snprintf(ret_path, 4096, "%s/%s%s%s", machine->directory, part, path ? "/" : "", path ?: "");
 }
@@ -146,7 +116,7 @@ static void make_directory(struct machine *machine, const char *path)
 {
     char full[4096];
 
-    path_below(machine, path, NULL, full);
+    machine_path(machine, path, NULL, full);
     UNIT_HOLDS_MSG(mkdir(full, 0755) == 0, "%s: %s", full, strerror(errno));
 }
 
@@ -160,7 +130,7 @@ static void remove_tree(const struct machine *machine, const char *path)
 {
     char full[4096];
 
-    path_below(machine, path ?: "", NULL, full);
+    machine_path(machine, path ?: "", NULL, full);
     UNIT_HOLDS(nftw(full, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0);
 }
 
@@ -170,7 +140,7 @@ void machine_write(struct machine *machine, const char *path, const char *conten
     char full[4096];
     FILE *file;
 
-    path_below(machine, "config", path, full);
+    machine_path(machine, "config", path, full);
     if (content) {
         file = fopen(full, "w");
         UNIT_HOLDS_MSG(file, "%s: %s", full, strerror(errno));
@@ -222,8 +192,8 @@ static int hook_env_new(void *userdata, struct registry *registry, struct regist
     char state[4096], config[4096];
 
     UNIT_HOLDS(inhabitant);
-    path_below(machine, "state", NULL, state);
-    path_below(machine, "config", NULL, config);
+    machine_path(machine, "state", NULL, state);
+    machine_path(machine, "config", NULL, config);
     inhabitant->machine = machine;
     inhabitant->registry = registry;
     inhabitant->server = machine_server(machine, registry->config->name);
@@ -407,8 +377,6 @@ static void hook_notice(void *userdata, enum store_notice notice, const struct s
     machine_note(machine, "notice %d of %s", (int)notice, facts->key);
 }
 
-static void view_forget(struct machine *machine);
-
 static void publish_header(struct machine *machine)
 {
     const struct config_resolve *global = &machine->config->resolve;
@@ -430,7 +398,7 @@ static void publish_header(struct machine *machine)
     UNIT_HOLDS(r >= 0);
     if (r <= 0)
         return;
-    view_forget(machine);
+    machine_view_forget(machine);
     resolver_republish(machine->resolver, false);
 }
 
@@ -528,7 +496,7 @@ static struct config *load_config(struct machine *machine)
     char directory[4096];
     struct config *config;
 
-    path_below(machine, "config", NULL, directory);
+    machine_path(machine, "config", NULL, directory);
     config_messages_done(&machine->messages);
     machine->messages = (struct config_messages){0};
     UNIT_HOLDS(config_load(directory, &machine->messages, &config) == 0);
@@ -575,7 +543,7 @@ static void stop_daemon(struct machine *machine)
     store_free(machine->store);
     publisher_beat(machine->publisher, machine->now);
     publisher_free(machine->publisher);
-    view_forget(machine);
+    machine_view_forget(machine);
     config_free(machine->config);
     DL_FOREACH_SAFE (machine->notices, notice, next) {
         free(notice->key);
@@ -1000,185 +968,4 @@ unsigned machine_logged(struct machine *machine, const char *registry, const cha
     struct twin *twin = index < 0 ? NULL : twin_at(machine, (unsigned)index);
 
     return twin ? twin_log_count(twin, LOG_WARNING, part) + twin_log_count(twin, LOG_ERR, part) : 0;
-}
-
-/* ---- a program ---- */
-
-static int compare_text(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
-static void print_found(const struct answer *answer, int family, struct reply *reply)
-{
-    char(*texts)[INET6_ADDRSTRLEN] = calloc((size_t)answer->head->count4 + answer->head->count6 + 1,
-                                            sizeof(*texts));
-    size_t count = 0, at;
-
-    UNIT_HOLDS(texts);
-    for (size_t i = 0; family != WIRE_IPV6 && i < answer->head->count4; i++) {
-        struct address address = {.family = AF_INET};
-
-        memcpy(address.bytes, answer->records4[i].address, 4);
-        address_to_string(&address, texts[count++]);
-    }
-    for (size_t i = 0; family != WIRE_IPV4 && i < answer->head->count6; i++) {
-        struct address address = {.family = AF_INET6};
-
-        memcpy(address.bytes, answer->records6[i].address, 16);
-        address_to_string(&address, texts[count++]);
-    }
-    qsort(texts, count, sizeof(*texts), compare_text);
-    at = (size_t)snprintf(reply->text, sizeof(reply->text), "found");
-    for (size_t i = 0; i < count && at < sizeof(reply->text); i++)
-        at += (size_t)snprintf(reply->text + at, sizeof(reply->text) - at, " %s", texts[i]);
-    free(texts);
-}
-
-static void print_reply(const struct answer *answer, int family, struct reply *reply)
-{
-    static const char *const words[] = {"", "found", "no-data", "absent", "undecided", "foreign"};
-    struct evaluation both = {.status4 = answer->head->status4, .status6 = answer->head->status6};
-    enum answer_status status = evaluation_status(&both, family);
-
-    if (status == ANSWER_FOUND)
-        print_found(answer, family, reply);
-    else
-        snprintf(reply->text, sizeof(reply->text), "%s", words[status]);
-    snprintf(reply->name, sizeof(reply->name), "%s", answer->name);
-    reply->stale = answer->head->flags & ANSWER_FLAG_STALE;
-    reply->alias = answer->canonical != NULL;
-    reply->canonical[0] = '\0';
-    if (answer->canonical)
-        snprintf(reply->canonical, sizeof(reply->canonical), "%.*s",
-                 (int)answer->head->canonical_length, answer->canonical);
-}
-
-static usec_t age_of(const struct machine *machine, uint32_t confirmed_at)
-{
-    int32_t ticks = (int32_t)(ticks_from_usec(machine->now) - confirmed_at);
-
-    return ticks > 0 ? (usec_t)ticks * PEEK_TICK : 0;
-}
-
-static void lookup_done(void *userdata, const void *payload, size_t size)
-{
-    struct seen *seen = userdata;
-    struct answer answer;
-
-    seen->lookup = NULL;
-    seen->took = seen->machine->now - seen->since;
-    UNIT_HOLDS(answer_parse(payload, size, &answer));
-    print_reply(&answer, seen->family, &seen->reply);
-    seen->reply.age = age_of(seen->machine, answer.head->confirmed_at);
-    machine_note(seen->machine, "lookup %s: %s%s", seen->reply.name, seen->reply.text,
-                 seen->reply.stale ? ", stale" : "");
-}
-
-void machine_lookup(struct machine *machine, const char *name, int family, struct seen *seen)
-{
-    char folded[NAME_SIZE];
-    bool rooted;
-
-    *seen = (struct seen){.machine = machine, .family = family, .since = machine->now};
-    strcpy(seen->reply.text, "waiting");
-    if (name_fold(name, strlen(name) + 1, folded, &rooted) == 0) {
-        machine_fail(machine, "%s is no name", name);
-        return;
-    }
-    UNIT_HOLDS(resolver_lookup(machine->resolver, folded, rooted, family, machine->now, lookup_done,
-                               seen, &seen->lookup) == 0);
-    machine_settle(machine);
-}
-
-void machine_cancel(struct seen *seen)
-{
-    lookup_cancel(seen->lookup);
-    seen->lookup = NULL;
-}
-
-void machine_reverse(struct machine *machine, const char *address, struct seen *seen)
-{
-    struct address parsed;
-
-    *seen = (struct seen){.machine = machine, .family = WIRE_UNSPEC, .since = machine->now};
-    if (address_from_string(address, &parsed) < 0)
-        machine_fail(machine, "%s is no address", address);
-    else
-        resolver_reverse(machine->resolver, &parsed, lookup_done, seen);
-}
-
-/* The clock of the slot, as the file has it. */
-static const struct view_clock *clock_of(const struct peek *peek, const struct answer_head *head)
-{
-    const struct view_header *header = (const struct view_header *)peek->words;
-
-    return head->clock < VIEW_CLOCKS_MAX ? &header->clocks[head->clock] : NULL;
-}
-
-static enum view_serve read_slot(struct machine *machine, const char *name, int family,
-                                 struct reply *ret_reply)
-{
-    const struct view_header *header = (const struct view_header *)machine->view.words;
-    uint32_t now = ticks_from_usec(machine->now);
-    const struct view_clock *clock;
-    struct peek_found found;
-    enum view_serve serve;
-
-    if (!peek_find(&machine->view, false, name, &found) &&
-        !peek_find(&machine->view, true, name, &found))
-        return VIEW_SERVE_NEVER;
-    clock = clock_of(&machine->view, found.answer.head);
-    serve = view_slot_serve(found.answer.head, clock, true, header->heartbeat, now);
-    if (serve == VIEW_SERVE_NEVER)
-        return serve;
-    print_reply(&found.answer, family, ret_reply);
-    if (clock) {
-        ret_reply->stale = clock->state != VIEW_CLOCK_LIVE;
-        ret_reply->age = ret_reply->stale ? age_of(machine, clock->confirmed_at) : 0;
-    } else {
-        ret_reply->stale = view_ticks_until(found.answer.head->fresh_until, now) <= 0 ||
-                           (found.answer.head->flags & ANSWER_FLAG_STALE);
-        ret_reply->age = age_of(machine, found.answer.head->confirmed_at);
-    }
-    if (view_ticks_until(found.answer.head->refresh_at, now) <= 0)
-        resolver_touch(machine->resolver, name, machine->now);
-    return serve;
-}
-
-/* The mapping stays until there is another file. */
-static void view_open(struct machine *machine)
-{
-    char path[4096];
-
-    if (machine->view.words)
-        return;
-    path_below(machine, "run", "view", path);
-    peek_open(&machine->view, path);
-}
-
-static void view_forget(struct machine *machine)
-{
-    if (machine->view.words)
-        peek_close(&machine->view);
-    machine->view.words = NULL;
-}
-
-enum view_serve machine_view(struct machine *machine, const char *name, int family,
-                             struct reply *ret_reply)
-{
-    static const char *const words[] = {
-        [VIEW_SERVE_NEVER] = "nothing", [VIEW_SERVE_NOW] = "", [VIEW_SERVE_LAST] = "last "};
-    char folded[NAME_SIZE];
-    enum view_serve serve;
-
-    *ret_reply = (struct reply){0};
-    if (name_fold(name, strlen(name) + 1, folded, NULL) == 0)
-        return VIEW_SERVE_NEVER;
-    publisher_beat(machine->publisher, machine->now);
-    view_open(machine);
-    serve = read_slot(machine, folded, family, ret_reply);
-    machine_settle(machine);
-    machine_note(machine, "view %s: %s%s", name, words[serve], ret_reply->text);
-    return serve;
 }
