@@ -7,6 +7,7 @@
 
 #include "daemon/clock.h"
 #include "daemon/log.h"
+#include "daemon/reserve.h"
 #include "daemon/resolver.h"
 #include "nss-sd/wire.h"
 
@@ -43,6 +44,7 @@ struct lookup_server {
     unsigned connection_count;
     struct lookup_counters counters;
     struct user *users;
+    struct reserve reserve;
     struct log_limit overload_log, accept_log;
     uint32_t reply[WIRE_REPLY_MAX / sizeof(uint32_t)];
 };
@@ -212,11 +214,23 @@ static bool over_limit(const struct lookup_server *server, const struct user *us
     return user->uid != 0 && user->connections >= server->limits.connections_uid;
 }
 
+/* The connection stays the caller's. */
+static void turn_away(struct lookup_server *server, int fd)
+{
+    struct wire_request request;
+    ssize_t size;
+
+    /* A socket that is closed with something to read in it takes the reply away from the client. */
+    size = recv(fd, &request, sizeof(request), MSG_DONTWAIT);
+    (void)size;
+    send_reply(server, fd, WIRE_ERROR_OVERLOAD, NULL, 0);
+    server->counters.refused++;
+}
+
 static void refuse(struct lookup_server *server, int fd, uid_t uid, usec_t now)
 {
-    send_reply(server, fd, WIRE_ERROR_OVERLOAD, NULL, 0);
+    turn_away(server, fd);
     close(fd);
-    server->counters.refused++;
     if (log_limit_pass(&server->overload_log, now))
         log_warning("lookup socket: connection of uid %u refused: %u of %u connections are open "
                     "(MaxConnections=, MaxConnectionsPerUser=%u)",
@@ -268,35 +282,61 @@ static void take_connection(struct lookup_server *server, int fd, usec_t now)
 
 /* Until a connection closes or a second passes: the client that waits would wake the loop for ever.
  */
-static void pause_accepting(struct lookup_server *server, usec_t now)
+static void pause_accepting(struct lookup_server *server, int error, usec_t now)
 {
     if (log_limit_pass(&server->accept_log, now))
         log_warning("lookup socket: no connection can be taken with %u open: %s",
-                    server->connection_count, strerror(errno));
+                    server->connection_count, strerror(error));
     sd_event_source_set_enabled(server->source, SD_EVENT_OFF);
+}
+
+/* Tells one who waits. False: nobody does, or it cannot be told. */
+static bool refuse_on_reserve(struct lookup_server *server, int error, usec_t now)
+{
+    int fd = reserve_accept(&server->reserve, server->fd);
+
+    if (fd < 0) {
+        if (fd != -EAGAIN)
+            pause_accepting(server, -fd, now);
+        return false;
+    }
+    turn_away(server, fd);
+    reserve_end(&server->reserve, fd);
+    if (log_limit_pass(&server->accept_log, now))
+        log_warning("lookup socket: lookups are refused with %u connections open: %s "
+                    "(LimitNOFILE= of nss-sdd.service)",
+                    server->connection_count, strerror(error));
+    return true;
+}
+
+/* False: there is nobody, or nobody can be taken now. */
+static bool accept_one(struct lookup_server *server, usec_t now)
+{
+    int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (fd >= 0) {
+        take_connection(server, fd, now);
+        return true;
+    }
+    if (errno == EINTR || errno == ECONNABORTED)
+        return true;
+    if (errno == EMFILE || errno == ENFILE)
+        return refuse_on_reserve(server, errno, now);
+    if (errno != EAGAIN)
+        pause_accepting(server, errno, now);
+    return false;
 }
 
 static int accept_event(sd_event_source *source, int listen_fd, uint32_t events, void *userdata)
 {
     struct lookup_server *server = userdata;
-    usec_t now;
+    usec_t now = clock_now(server->event);
 
     (void)source;
+    (void)listen_fd;
     (void)events;
-    now = clock_now(server->event);
-    for (unsigned i = 0; i < ACCEPT_BURST; i++) {
-        int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-        if (fd >= 0) {
-            take_connection(server, fd, now);
-            continue;
-        }
-        if (errno == EINTR || errno == ECONNABORTED)
-            continue;
-        if (errno != EAGAIN)
-            pause_accepting(server, now);
-        break;
-    }
+    for (unsigned i = 0; i < ACCEPT_BURST && accept_one(server, now); i++)
+        ;
     return 0;
 }
 
@@ -314,10 +354,13 @@ int lookup_server_new(struct sd_event *event, int fd, struct resolver *resolver,
     server->fd = fd;
     server->resolver = resolver;
     server->limits = *limits;
+    server->reserve = (struct reserve){.fd = -1};
+    reserve_take(&server->reserve);
     server->overload_log = (struct log_limit){.interval = 10 * USEC_PER_SEC, .burst = 1};
     server->accept_log = (struct log_limit){.interval = 10 * USEC_PER_SEC, .burst = 1};
     r = sd_event_add_io(event, &server->source, fd, EPOLLIN, accept_event, server);
     if (r < 0) {
+        reserve_done(&server->reserve);
         sd_event_unref(server->event);
         free(server);
         return r;
@@ -334,6 +377,7 @@ struct lookup_server *lookup_server_free(struct lookup_server *server)
         connection_free(server->connections);
     sd_event_source_disable_unref(server->source);
     close(server->fd);
+    reserve_done(&server->reserve);
     sd_event_unref(server->event);
     free(server);
     return NULL;
@@ -343,6 +387,7 @@ void lookup_server_sweep(struct lookup_server *server, usec_t now)
 {
     struct connection *connection, *next;
 
+    reserve_take(&server->reserve);
     sd_event_source_set_enabled(server->source, SD_EVENT_ON);
     DL_FOREACH_SAFE (server->connections, connection, next) {
         /* The list is in order of age. */

@@ -2,7 +2,8 @@
 /*
  * The lookup socket: takes one request a connection, checks it, asks the resolver, sends one reply
  * in the wire format. Owns the limits on connections (in all, and a uid) and the deadline of a
- * client that does not send. Knows nothing of registries.
+ * client that does not send. Out of descriptors it says so to each client at once. Knows nothing of
+ * registries.
  */
 #pragma once
 
@@ -32,7 +33,7 @@ void lookup_server_set_limits(struct lookup_server *server, const struct lookup_
 struct lookup_counters {
     uint64_t requests, reverse; /* reverse: those for the name of an address */
     uint64_t malformed;
-    uint64_t refused; /* connections over a limit */
+    uint64_t refused; /* connections over a limit, that of descriptors included */
 };
 /* To read, and to set to zero. */
 struct lookup_counters *lookup_server_counters(struct lookup_server *server);

@@ -11,6 +11,7 @@
 
 #include "daemon/account.h"
 #include "daemon/log.h"
+#include "daemon/reserve.h"
 
 enum {
     READ_SIZE = 16 * 1024,       /* of one recv(): the most that may lie behind the first message */
@@ -55,6 +56,8 @@ struct varlink_server {
     sd_event *event;
     sd_event_source *listener, *pause;
     struct accounts accounts;
+    struct reserve reserve;
+    struct log_limit accept_log;
     struct connection *connections;
     unsigned connection_count;
 };
@@ -537,7 +540,12 @@ static void refuse(const struct varlink_server *server, int fd)
     char text[256];
     int size = snprintf(text, sizeof(text), "{\"error\":\"%s\",\"parameters\":{}}",
                         server->service->busy);
+    char call[4096];
+    ssize_t taken;
 
+    /* Else the client may see a reset in place of an end. */
+    taken = recv(fd, call, sizeof(call), MSG_DONTWAIT);
+    (void)taken;
     if (size > 0 && (size_t)size < sizeof(text) &&
         send(fd, text, (size_t)size + 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         log_debug("Cannot tell a Varlink client that it is refused: %s", strerror(errno));
@@ -604,10 +612,11 @@ static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata)
 
     (void)source;
     (void)usec;
+    reserve_take(&server->reserve);
     return sd_event_source_set_enabled(server->listener, SD_EVENT_ON);
 }
 
-/* Without a descriptor to spare the waiting client would wake the loop for ever. */
+/* Where not even a refusal can be given the waiting client would wake the loop for ever. */
 static int listener_pause(struct varlink_server *server)
 {
     int r = sd_event_source_set_time(server->pause, server_now(server) + ACCEPT_PAUSE);
@@ -615,6 +624,30 @@ static int listener_pause(struct varlink_server *server)
     if (r >= 0)
         r = sd_event_source_set_enabled(server->pause, SD_EVENT_ONESHOT);
     return r < 0 ? r : sd_event_source_set_enabled(server->listener, SD_EVENT_OFF);
+}
+
+static int listener_failed(struct varlink_server *server, int error)
+{
+    if (error != EMFILE && error != ENFILE && error != ENOBUFS && error != ENOMEM)
+        return 0; /* the client went away, or another one comes */
+    if (log_limit_pass(&server->accept_log, server_now(server)))
+        log_warning("Cannot accept a Varlink connection, next try in 1s: %s", strerror(error));
+    return listener_pause(server);
+}
+
+/* Out of descriptors: tells one who waits. */
+static int refuse_on_reserve(struct varlink_server *server, int listen_fd, int error)
+{
+    int fd = reserve_accept(&server->reserve, listen_fd);
+
+    if (fd < 0)
+        return listener_failed(server, -fd);
+    refuse(server, fd);
+    reserve_end(&server->reserve, fd);
+    if (log_limit_pass(&server->accept_log, server_now(server)))
+        log_warning("Varlink connections are refused: %s (LimitNOFILE= of nss-sdd.service)",
+                    strerror(error));
+    return 0;
 }
 
 static int on_listener(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -625,12 +658,9 @@ static int on_listener(sd_event_source *source, int fd, uint32_t events, void *u
 
     (void)source;
     (void)events;
-    if (client < 0) {
-        if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
-            return 0; /* the client went away, or another one comes */
-        log_warning("Cannot accept a Varlink connection, next try in 1s: %s", strerror(errno));
-        return listener_pause(server);
-    }
+    if (client < 0)
+        return errno == EMFILE || errno == ENFILE ? refuse_on_reserve(server, fd, errno)
+                                                  : listener_failed(server, errno);
     r = connection_new(server, client);
     if (r == -EDQUOT || r == -EUSERS)
         refuse(server, client);
@@ -691,6 +721,9 @@ int varlink_server_new(struct sd_event *event, int fd, const struct varlink_serv
         .calls_per_second = server->limits.calls_per_second,
         .calls_burst = server->limits.calls_burst,
     };
+    server->reserve = (struct reserve){.fd = -1};
+    reserve_take(&server->reserve);
+    server->accept_log = (struct log_limit){.interval = 10 * USEC_PER_SEC, .burst = 1};
     server->event = sd_event_ref(event);
     r = server_attach(server, fd);
     if (r < 0) {
@@ -708,6 +741,7 @@ struct varlink_server *varlink_server_free(struct varlink_server *server)
     while (server->connections)
         connection_free(server->connections);
     accounts_done(&server->accounts);
+    reserve_done(&server->reserve);
     sd_event_source_disable_unref(server->pause);
     sd_event_source_disable_unref(server->listener);
     sd_event_unref(server->event);

@@ -9,6 +9,7 @@ started during it. What is demanded of every row:
 - no lookup of a known name fails, and none waits for a registry or a daemon;
 - a foreign name is found, and does not wait either;
 - a name that nobody knows is undecided during the outage, never absent, and within LookupTimeoutSec;
+  at once where the daemon can say so (unknown_at_once);
 - when the fault is over the names become fresh again, and a change made meanwhile is seen.
 
 A lookup *waited* if it took long and its thread gave up the processor meanwhile. One that was merely kept
@@ -94,6 +95,7 @@ class Row:
         self.oldest = 0.0
         self.boottime_ahead = 0
         self.slow = SLOW
+        self.unknown_at_once = False
         self.environment = None
 
     @property
@@ -233,6 +235,9 @@ class Row:
         during = [lookup for lookup in unknown for begin, end in self.outages
                   if lookup.began > begin and lookup.began + lookup.took < end]
         assert during or not self.outages
+        if self.unknown_at_once:
+            slow = [lookup for lookup in during if self.waited(lookup, self.slow)]
+            assert not slow, f"lookups waited for a refusal: {slow[:5]}"
         assert all(lookup.status == "EAI_AGAIN" for lookup in during), [
             lookup for lookup in during if lookup.status != "EAI_AGAIN"][:5]
         others = {lookup.status for lookup in unknown} - {"EAI_AGAIN", "EAI_NONAME"}

@@ -6,16 +6,19 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import struct
 import subprocess
+import time
 import uuid
 
 import debian
 import pytest
 
 import consul
+import wire
 from conftest import missing
-from drill import ADDRESS, CHANGED, FOREIGN, FOREIGN_ADDRESS, STEADY, Row
+from drill import ADDRESS, CHANGED, FOREIGN, FOREIGN_ADDRESS, SDCTL_PATIENCE, STEADY, Row
 from world import BUILD, CLIENTS, SANITIZED, FakeConsul, instance, library, wait_until
 
 LOCAL = "sd.internal"
@@ -377,15 +380,35 @@ def limit(process, kind, value):
     resource.prlimit(process.pid, kind, (value, resource.prlimit(process.pid, kind)[1]))
 
 
+def take_descriptors(row):
+    """Clients take all descriptors below the highest in use; then there are no more."""
+    process, held = row.world.daemon.process, []
+    while True:
+        taken = {int(name) for name in os.listdir(f"/proc/{process.pid}/fd")}
+        if len(taken) > max(taken):
+            break
+        held.append(wire.connect(row.world.run_directory / "control", kind=socket.SOCK_STREAM))
+        wait_until(lambda: len(os.listdir(f"/proc/{process.pid}/fd")) > len(taken), what="a connection")
+    limit(process, resource.RLIMIT_NOFILE, max(taken) + 1)
+    return held
+
+
 def test_a_daemon_without_descriptors(drill):
     row = drill("daemon out of descriptors").local()
     row.begin()
     # It keeps those that it has, and gets no other.
-    limit(row.world.daemon.process, resource.RLIMIT_NOFILE, 3)
+    held = take_descriptors(row)
     write_local(row, CHANGED)
-    row.outage(lambda: row.world.ask(f"nobody.{LOCAL}")["status"] == "EAI_AGAIN", count=2)
+    row.unknown_at_once = True
+    row.outage(lambda: row.world.ask(f"nobody.{LOCAL}")["status"] == "EAI_AGAIN")
+    done = row.world.sdctl("status", timeout=SDCTL_PATIENCE)
+    assert done.returncode != 0 and "nss-sdd is busy" in done.stderr, done.stderr
     limit(row.world.daemon.process, resource.RLIMIT_NOFILE, 1024)
+    for connection in held:
+        connection.close()
     row.end()
+    log = row.world.daemon.log()
+    assert 1 <= log.count("lookups are refused with") <= 1 + (time.monotonic() - row.began) / 10, log
 
 
 def test_a_program_without_descriptors(drill):

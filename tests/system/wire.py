@@ -46,8 +46,8 @@ def reply(payload, *, magic=REPLY_MAGIC, version=VERSION, size=32, error=OK, pay
     return struct.pack(HEAD, magic, version, size, error, 0, payload_size) + payload
 
 
-def connect(path, timeout=5):
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+def connect(path, timeout=5, kind=socket.SOCK_SEQPACKET):
+    connection = socket.socket(socket.AF_UNIX, kind)
     connection.settimeout(timeout)
     connection.connect(str(path))
     return connection

@@ -648,6 +648,36 @@ START_TEST(survives_a_full_descriptor_table)
 }
 END_TEST
 
+START_TEST(says_at_once_that_it_is_out_of_descriptors)
+{
+    struct rlimit old, none;
+    int fds[3];
+
+    start((struct varlink_limits){0});
+    for (size_t i = 0; i < ELEMENTS(fds); i++) {
+        fds[i] = client();
+        ck_assert_int_gt(send(fds[i], ECHO, sizeof(ECHO), 0), 0);
+    }
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = (struct rlimit){(rlim_t)dup(fds[0]), old.rlim_max};
+    close((int)none.rlim_cur);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    for (size_t i = 0; i < ELEMENTS(fds); i++) {
+        ck_assert_str_eq(reply(fds[i]), BUSY);
+        ck_assert(hung_up(fds[i]));
+    }
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+    for (size_t i = 0; i < ELEMENTS(fds); i++)
+        close(fds[i]);
+    /* And takes the next one without a pause. */
+    fds[0] = client();
+    call(fds[0], ECHO);
+    ck_assert_str_eq(reply(fds[0]), DONE);
+    close(fds[0]);
+    stop();
+}
+END_TEST
+
 /* ---- the parts ---- */
 
 START_TEST(knows_the_peer)
@@ -704,7 +734,7 @@ static Suite *make_suite(void)
               drops_a_client_that_cannot_even_be_told, drops_a_call_that_does_not_end,
               drops_an_idle_client_but_not_one_that_waits, bounds_the_connections_of_a_user,
               keeps_connections_for_the_privileged, bounds_the_calls_of_a_user_on_all_connections,
-              survives_a_full_descriptor_table);
+              survives_a_full_descriptor_table, says_at_once_that_it_is_out_of_descriptors);
     UNIT_CASE(suite, "parts", knows_the_peer, makes_json_of_any_text);
     return suite;
 }
