@@ -18,7 +18,8 @@ static struct registry_env *env_of(const struct cloudmap_namespaces *namespaces)
 /* Are they set, in place of being found? */
 static bool are_set(const struct cloudmap *cloudmap)
 {
-    return cloudmap_settings(cloudmap)->namespaces || cloudmap->registry.config->domains;
+    return cloudmap_settings(cloudmap)->namespaces ||
+           config_strings_count(cloudmap->registry.config->domains) > 0;
 }
 
 /* ---- lists ---- */
