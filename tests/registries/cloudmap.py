@@ -23,10 +23,9 @@ REGION = "eu-north-1"
 
 def fetch():
     """The folder of the virtual environment; raises debian.Unavailable."""
-    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
-    folder = cache / "nss-sd-tests" / ("-".join(PACKAGES).replace("[server]", "").replace("==", "-"))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.with_suffix(".lock"), "w") as lock:
+    name = "-".join(PACKAGES).replace("[server]", "").replace("==", "-")
+    folder = debian.cache_directory() / name
+    with open(f"{folder}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "complete").exists():
             _install(folder)
@@ -34,7 +33,7 @@ def fetch():
 
 
 def _install(folder):
-    for command in ([sys.executable, "-m", "venv", "--clear", folder],
+    for command in (["/usr/bin/python3", "-m", "venv", "--clear", folder],
                     [folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check",
                      *PACKAGES]):
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
