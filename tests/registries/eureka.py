@@ -18,6 +18,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -225,7 +226,8 @@ def record(directory):
     """Every shape that the documents of a server take."""
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    server = Server("/tmp/nss-sd-eureka-record", port=18761)
+    folder = tempfile.TemporaryDirectory()
+    server = Server(folder.name, port=18761)
 
     def write(name, path, **more):
         answer = server.request("GET", path, **more)
@@ -250,6 +252,8 @@ def record(directory):
         write("xml", "/apps", accept="*/*")
     finally:
         server.stop()
+        server.driver.close()
+        folder.cleanup()
 
 
 def main(arguments):
