@@ -12,6 +12,7 @@ LAYOUTS = {
     "plain": ("hosts:          files dns\n", f"hosts:          files {ACTION} dns\n"),
     "mdns4_minimal": ("hosts: files mdns4_minimal [NOTFOUND=return] dns mdns4\n",
                       f"hosts: files mdns4_minimal [NOTFOUND=return] {ACTION} dns mdns4\n"),
+    "mdns4 in front": ("hosts: files mdns4 dns\n", f"hosts: files {ACTION} mdns4 dns\n"),
     "resolve": ("hosts: files mymachines resolve [!UNAVAIL=return] dns myhostname\n",
                 f"hosts: files {ACTION} mymachines resolve [!UNAVAIL=return] dns myhostname\n"),
     "myhostname": ("hosts:\tfiles\tmyhostname\tdns\n", f"hosts:\tfiles\tmyhostname {ACTION}\tdns\n"),
@@ -89,6 +90,47 @@ def test_what_the_administrator_removed_stays_removed_by_an_upgrade(opened):
     root.run("apt-get", "remove", "-y", "libnss-sd")
     root.install("current", "libnss-sd")
     assert ACTION in root.read(NSSWITCH)
+
+
+def of_another_architecture(root, which="current"):
+    """The module's package as it would be of i386, but for what it depends on and the code in it."""
+    return root.shell(f"""
+        rm -rf /tmp/foreign; dpkg --add-architecture i386
+        dpkg-deb -R /packages/{which}/libnss-sd_*.deb /tmp/foreign
+        sed -i 's/^Architecture:.*/Architecture: i386/; /^Depends:/d' /tmp/foreign/DEBIAN/control
+        mv /tmp/foreign/usr/lib/*-linux-gnu /tmp/foreign/usr/lib/i386-linux-gnu
+        dpkg-deb -b --root-owner-group /tmp/foreign /tmp/foreign-{which}.deb >/dev/null
+        echo /tmp/foreign-{which}.deb""").stdout.strip()
+
+
+@pytest.mark.parametrize("first", ["native", "foreign"])
+def test_sd_stays_until_the_module_of_the_last_architecture_goes(clean, first):
+    before = clean.read(NSSWITCH)
+    clean.run("dpkg", "-i", of_another_architecture(clean))
+    clean.install("current", "libnss-sd")
+    both = [clean.run("dpkg", "--print-architecture").stdout.strip(), "i386"]
+    for action in ("--remove", "--purge"):
+        assert clean.read(NSSWITCH).count(ACTION) == 1
+        clean.run("dpkg", action, f"libnss-sd:{both[first == 'foreign']}")
+    assert clean.read(NSSWITCH).count(ACTION) == 1
+    clean.run("test", "-e", "/etc/apparmor.d/abstractions/nameservice.d/nss-sd")
+    clean.run("dpkg", "--purge", f"libnss-sd:{both[first == 'native']}")
+    assert clean.read(NSSWITCH) == before
+
+
+def test_another_architecture_beside_an_upgrade_switches_nothing_on(opened):
+    root = opened(Root, "previous")
+    root.shell(f"sed -i 's/ sd [^]]*]//' {NSSWITCH}")
+    root.run("dpkg", "-i", *root.shell("ls /packages/current/libnss-sd_*.deb").stdout.split(),
+             of_another_architecture(root))
+    assert " sd" not in root.read(NSSWITCH)
+
+
+def test_what_was_unpacked_and_never_configured_leaves_nothing_in_etc(clean):
+    for end in ("--remove", "--purge"):
+        clean.run("dpkg", "--unpack", *clean.shell("ls /packages/current/libnss-sd_*.deb").stdout.split())
+        clean.run("dpkg", end, "libnss-sd")
+        assert clean.shell("cd /etc; ls -d nsswitch*").stdout == "nsswitch.conf\n"
 
 
 @pytest.mark.parametrize("program", ["getent", "python3", "curl"])
