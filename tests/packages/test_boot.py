@@ -92,6 +92,16 @@ def test_the_sandbox_is_in_force(booted):
     assert booted.run("stat", "-c", "%a %U", "/run/nss-sd").stdout == "755 nss-sd\n"
 
 
+def test_in_its_sandbox_the_daemon_hears_of_the_network_and_complains_of_nothing(booted):
+    settled(booted)
+    pid = booted.main_pid()
+    # Columns: socket, protocol (0: routes), process, groups that it listens to.
+    sockets = [line.split()[1:4] for line in booted.read(f"/proc/{pid}/net/netlink").splitlines()]
+    assert [int(groups, 16) > 0 for protocol, owner, groups in sockets
+            if (protocol, owner) == ("0", str(pid))] == [True], sockets
+    assert booted.journal("-u", "nss-sdd.service", "_SYSTEMD_UNIT=nss-sdd.service", "-p", "warning") == ""
+
+
 def test_the_running_daemon_is_exposed_below_15_tenths(booted):
     done = booted.run("systemd-analyze", "security", "--threshold=14", "nss-sdd.service", check=False)
     assert done.returncode == 0, done.stdout[-300:]
