@@ -236,7 +236,7 @@ START_TEST(without_the_right_to_revisions_instances_are_polled_in_full)
 }
 END_TEST
 
-/* 2023-11-25T12:00:00 by this machine's clock, an hour earlier in truth. */
+/* The twin's year is 2023. */
 START_TEST(a_clock_that_is_off_is_made_up_for)
 {
     struct twin *twin = started();
