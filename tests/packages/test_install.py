@@ -233,6 +233,13 @@ def test_the_purge_spares_what_the_administrator_wrote(installed):
     assert installed.run("getent", "group", "nss-sd").returncode == 0
 
 
+def test_the_purge_succeeds_where_the_runtime_directory_is_the_hosts(installed):
+    installed.shell("mkdir -p /run/nss-sd /run/host; touch /run/host/view; mount --bind /run/host /run/nss-sd; "
+                    "mount -o remount,bind,ro /run/nss-sd")
+    installed.purge()
+    assert installed.shell("ls /run/nss-sd").stdout == "view\n"
+
+
 def test_after_a_removal_names_are_looked_up_as_before(answering):
     answering.shell("echo 192.0.2.7 in-hosts-file >>/etc/hosts")
     answering.run("apt-get", "remove", "-y", "libnss-sd", "nss-sd")
