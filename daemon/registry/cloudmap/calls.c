@@ -32,7 +32,6 @@ static const char *const operation_names[] = {
     [CLOUDMAP_DISCOVER] = "DiscoverInstances",
     [CLOUDMAP_REVISION] = "DiscoverInstancesRevision",
     [CLOUDMAP_LIST_NAMESPACES] = "ListNamespaces",
-    [CLOUDMAP_LIST_SERVICES] = "ListServices",
 };
 
 static struct registry_env *env_of(const struct cloudmap_calls *calls)

@@ -16,7 +16,6 @@ enum cloudmap_operation {
     CLOUDMAP_DISCOVER,
     CLOUDMAP_REVISION,
     CLOUDMAP_LIST_NAMESPACES,
-    CLOUDMAP_LIST_SERVICES,
 };
 
 enum cloudmap_verdict {

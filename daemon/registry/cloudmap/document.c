@@ -235,26 +235,6 @@ int cloudmap_document_namespaces(const char *data, size_t size,
     return r;
 }
 
-int cloudmap_document_services(const char *data, size_t size,
-                               int (*found)(void *userdata, const char *name), void *userdata,
-                               char **ret_next)
-{
-    json_t *root = parse_object(data, size);
-    const json_t *list = json_object_get(root, "Services"), *item;
-    int r = json_is_array(list) ? 0 : -EBADMSG;
-    size_t i;
-
-    json_array_foreach (list, i, item) {
-        const char *name = registry_json_text(item, "Name");
-
-        if (r == 0 && name[0])
-            r = found(userdata, name);
-    }
-    r = r < 0 ? r : next_page(root, ret_next);
-    json_decref(root);
-    return r;
-}
-
 /* ---- errors ---- */
 
 /* "com.amazonaws.servicediscovery#ServiceNotFound:http://..." to "ServiceNotFound". */

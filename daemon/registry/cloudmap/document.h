@@ -56,11 +56,6 @@ int cloudmap_document_namespaces(const char *data, size_t size,
                                               const struct cloudmap_namespace_entry *entry),
                                  void *userdata, char **ret_next);
 
-/* Likewise for the names of ListServices. */
-int cloudmap_document_services(const char *data, size_t size,
-                               int (*found)(void *userdata, const char *name), void *userdata,
-                               char **ret_next);
-
 /* What an error answer says: its code without the namespace of the model, and its message. */
 struct cloudmap_error {
     char code[64];
