@@ -32,6 +32,7 @@ const struct config_item config_resolve_items[] = {
 const struct config_item config_server_items[] = {
     {"MaxConnections", config_parse_unsigned, RESOLVE(max_connections), 1, 65536, "4096"},
     {"MaxConnectionsPerUser", config_parse_unsigned, RESOLVE(max_connections_uid), 1, 65536, "256"},
+    {"MaxNewNamesPerUser", config_parse_unsigned, RESOLVE(max_new_names_uid), 1, 100000, "200"},
     {NULL},
 };
 

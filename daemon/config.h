@@ -34,6 +34,7 @@ struct config_resolve {
     char *zone;                  /* zone of this host; NULL: detected */
     unsigned max_connections;    /* lookup socket, in all */
     unsigned max_connections_uid;/* and a uid (root: no limit of its own) */
+    unsigned max_new_names_uid;  /* unknown names a uid may make known in a second (not root) */
     char *control_group;         /* members may register, flush, reload; default "nss-sd" */
 };
 

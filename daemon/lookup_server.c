@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/lookup_server.h"
 
+#include <limits.h>
 #include <sys/socket.h>
 #include <systemd/sd-event.h>
 #include <uthash.h>
 
+#include "daemon/account.h"
 #include "daemon/clock.h"
 #include "daemon/log.h"
 #include "daemon/reserve.h"
@@ -15,6 +17,8 @@
 #define REQUEST_DEADLINE (2 * USEC_PER_SEC)
 /* Connections taken at one wake-up, so that the rest of the loop gets its turn. */
 #define ACCEPT_BURST 64
+/* A uid that has been at rest may make so many seconds' share of names known at once. */
+#define NEW_NAMES_BURST 10
 
 /* Connections of one uid. */
 struct user {
@@ -44,8 +48,9 @@ struct lookup_server {
     unsigned connection_count;
     struct lookup_counters counters;
     struct user *users;
+    struct accounts budgets; /* of unknown names */
     struct reserve reserve;
-    struct log_limit overload_log, accept_log;
+    struct log_limit overload_log, accept_log, budget_log;
     uint32_t reply[WIRE_REPLY_MAX / sizeof(uint32_t)];
 };
 
@@ -116,6 +121,30 @@ static void connection_watch(struct connection *connection)
         connection_free(connection);
 }
 
+/*
+ * Names made up without end would push out the unknown names of others and cost registries that are
+ * asked for each. More uids than can be counted have as many budgets anyway: they are let through.
+ */
+static bool within_budget(struct lookup_server *server, uid_t uid,
+                          const struct wire_request *request, usec_t now)
+{
+    struct account *account;
+    bool within;
+
+    if (uid == 0 ||
+        !resolver_learns(server->resolver, request->data, request->flags & WIRE_REQUEST_ROOTED))
+        return true;
+    if (account_open(&server->budgets, uid, now, &account) < 0)
+        return true;
+    within = account_call(&server->budgets, account, now);
+    account_close(account);
+    if (!within && log_limit_pass(&server->budget_log, now))
+        log_warning("lookup socket: uid %u asks for more than %u unknown names a second "
+                    "(MaxNewNamesPerUser=); those beyond are not looked up",
+                    uid, server->limits.new_names_uid);
+    return within;
+}
+
 /* May free the connection. */
 static void connection_request(struct connection *connection, const struct wire_request *request,
                                usec_t now)
@@ -128,6 +157,10 @@ static void connection_request(struct connection *connection, const struct wire_
         connection->server->counters.reverse++;
         memcpy(address.bytes, request->data, request->length);
         resolver_reverse(resolver, &address, connection_answer, connection);
+        return;
+    }
+    if (!within_budget(connection->server, connection->user->uid, request, now)) {
+        resolver_decline(resolver, request->data, connection_answer, connection);
         return;
     }
     if (resolver_lookup(resolver, request->data, request->flags & WIRE_REQUEST_ROOTED,
@@ -353,7 +386,8 @@ int lookup_server_new(struct sd_event *event, int fd, struct resolver *resolver,
     server->event = sd_event_ref(event);
     server->fd = fd;
     server->resolver = resolver;
-    server->limits = *limits;
+    lookup_server_set_limits(server, limits);
+    server->budget_log = (struct log_limit){.interval = 10 * USEC_PER_SEC, .burst = 1};
     server->reserve = (struct reserve){.fd = -1};
     reserve_take(&server->reserve);
     server->overload_log = (struct log_limit){.interval = 10 * USEC_PER_SEC, .burst = 1};
@@ -377,6 +411,7 @@ struct lookup_server *lookup_server_free(struct lookup_server *server)
         connection_free(server->connections);
     sd_event_source_disable_unref(server->source);
     close(server->fd);
+    accounts_done(&server->budgets);
     reserve_done(&server->reserve);
     sd_event_unref(server->event);
     free(server);
@@ -401,6 +436,9 @@ void lookup_server_sweep(struct lookup_server *server, usec_t now)
 void lookup_server_set_limits(struct lookup_server *server, const struct lookup_limits *limits)
 {
     server->limits = *limits;
+    server->budgets.connections_max = UINT_MAX;
+    server->budgets.calls_per_second = limits->new_names_uid;
+    server->budgets.calls_burst = NEW_NAMES_BURST * limits->new_names_uid;
 }
 
 unsigned lookup_server_connections(const struct lookup_server *server)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The lookup socket: takes one request a connection, checks it, asks the resolver, sends one reply
- * in the wire format. Owns the limits on connections (in all, and a uid) and the deadline of a
+ * in the wire format. Owns the limits on connections (in all, and a uid), the
+ * budget of unknown names of a uid and the deadline of a
  * client that does not send. Out of descriptors it says so to each client at once. Knows nothing of
  * registries.
  */
@@ -16,6 +17,7 @@ struct sd_event;
 struct lookup_limits {
     unsigned connections;
     unsigned connections_uid;
+    unsigned new_names_uid; /* names that a uid may make known in a second (root: any number) */
 };
 
 /* `fd`: a listening SOCK_SEQPACKET socket, owned from now on. */

@@ -245,7 +245,7 @@ static void name_evaluate_asked(struct name *name, usec_t now)
         name_evaluate(name, true, now);
 }
 
-static struct name *name_find(struct resolver *resolver, const char *text)
+static struct name *name_find(const struct resolver *resolver, const char *text)
 {
     struct name *name;
 
@@ -447,21 +447,26 @@ static void add_candidate(struct lookup *lookup, const char *text, usec_t now)
     watcher_attach(&candidate->watcher, &name->watchers);
 }
 
+/* The name that the search list makes at place `i`; false: it is too long, or nobody's. */
+static bool searched_name(const struct resolver *resolver, const char *text, size_t i,
+                          char ret_name[static 2 * NAME_SIZE])
+{
+    struct resolver_owner owner;
+
+    return snprintf(ret_name, 2 * NAME_SIZE, "%s.%s", text, resolver->rules.search[i]) <
+               NAME_SIZE &&
+           resolver->hooks.owner(resolver->hooks.userdata, ret_name, &owner);
+}
+
 static void add_searched(struct lookup *lookup, const char *text, usec_t now)
 {
-    struct resolver *resolver = lookup->resolver;
-    const struct resolver_rules *rules = &resolver->rules;
+    const struct resolver *resolver = lookup->resolver;
+    char name[2 * NAME_SIZE];
 
     lookup->searched = true;
-    for (size_t i = 0; i < rules->search_count; i++) {
-        struct resolver_owner owner;
-        char name[2 * NAME_SIZE];
-
-        if (snprintf(name, sizeof(name), "%s.%s", text, rules->search[i]) >= NAME_SIZE)
-            continue;
-        if (resolver->hooks.owner(resolver->hooks.userdata, name, &owner))
+    for (size_t i = 0; i < resolver->rules.search_count; i++)
+        if (searched_name(resolver, text, i, name))
             add_candidate(lookup, name, now);
-    }
 }
 
 static struct lookup *lookup_new(struct resolver *resolver, int family, usec_t now,
@@ -528,6 +533,40 @@ int resolver_lookup(struct resolver *resolver, const char *name, bool rooted, in
         resolver->hooks.wake(resolver->hooks.userdata);
     }
     return 0;
+}
+
+bool resolver_learns(const struct resolver *resolver, const char *name, bool rooted)
+{
+    struct resolver_owner owner;
+    char searched[2 * NAME_SIZE];
+    bool learns = false;
+
+    if (resolver->hooks.owner(resolver->hooks.userdata, name, &owner))
+        return !name_find(resolver, name);
+    if (rooted || name_dots(name, strlen(name)) >= resolver->rules.ndots)
+        return false;
+    for (size_t i = 0; i < resolver->rules.search_count; i++) {
+        const struct name *known;
+
+        if (!searched_name(resolver, name, i, searched))
+            continue;
+        known = name_find(resolver, searched);
+        if (known && known->proven)
+            return false;
+        learns |= !known;
+    }
+    return learns;
+}
+
+void resolver_decline(struct resolver *resolver, const char *name, lookup_done_t done,
+                      void *userdata)
+{
+    struct resolver_owner owner;
+
+    if (resolver->hooks.owner(resolver->hooks.userdata, name, &owner))
+        answer_status(resolver, ANSWER_UNDECIDED, name, done, userdata);
+    else
+        answer_status(resolver, ANSWER_FOREIGN, "", done, userdata);
 }
 
 void resolver_reverse(struct resolver *resolver, const struct address *address, lookup_done_t done,

@@ -72,6 +72,16 @@ int resolver_lookup(struct resolver *resolver, const char *name, bool rooted, in
                     usec_t now, lookup_done_t done, void *userdata, struct lookup **ret_lookup);
 void lookup_cancel(struct lookup *lookup); /* takes NULL */
 
+/*
+ * Would such a lookup make a name known, and nothing but such and names that never had an address
+ * could answer it? These are what somebody who makes names up asks for.
+ */
+bool resolver_learns(const struct resolver *resolver, const char *name, bool rooted);
+
+/* Answers a lookup without learning: undecided where the name is owned, else foreign. */
+void resolver_decline(struct resolver *resolver, const char *name, lookup_done_t done,
+                      void *userdata);
+
 /* The name of an address: at once, from what is known. ANSWER_FOREIGN where no registry claims it.
  */
 void resolver_reverse(struct resolver *resolver, const struct address *address, lookup_done_t done,
@@ -98,8 +108,8 @@ void resolver_recall(struct resolver *resolver, const char *name, usec_t now);
 void resolver_republish(struct resolver *resolver, bool sampled);
 
 /* Calls `visit` for every name in use that has an address, or had one. */
-void resolver_each(const struct resolver *resolver,
-                   void (*visit)(void *userdata, const char *name), void *userdata);
+void resolver_each(const struct resolver *resolver, void (*visit)(void *userdata, const char *name),
+                   void *userdata);
 
 /* How many these are. */
 size_t resolver_names(const struct resolver *resolver);

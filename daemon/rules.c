@@ -37,7 +37,8 @@ struct chase_rules rules_chase(const struct config_resolve *global)
 
 struct lookup_limits rules_lookup_limits(const struct config_resolve *global)
 {
-    return (struct lookup_limits){global->max_connections, global->max_connections_uid};
+    return (struct lookup_limits){global->max_connections, global->max_connections_uid,
+                                  global->max_new_names_uid};
 }
 
 void rules_policy(const struct config *config, const char *name, struct resolver_policy *ret_policy)

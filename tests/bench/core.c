@@ -280,7 +280,7 @@ static int make_core(struct core *core, unsigned max_services)
 static int make_edges(struct core *core, const char *directory)
 {
     struct publisher_hooks hooks = {hook_view_policy, hook_reverse, hook_carried, core};
-    struct lookup_limits limits = {1024, 1024};
+    struct lookup_limits limits = {1024, 1024, 100000};
     int r, fd = listen_in(directory);
 
     if (fd < 0)

@@ -600,6 +600,40 @@ START_TEST(so_many_lookups_may_wait_and_one_more_is_undecided_at_once)
 }
 END_TEST
 
+START_TEST(only_a_name_that_nobody_asked_for_is_learned)
+{
+    struct resolver *resolver = world_resolver(w);
+    unsigned answered = 0;
+
+    ck_assert(resolver_learns(resolver, "orders.one", true));
+    ck_assert(!resolver_learns(resolver, "www.elsewhere", false));
+    resolver_decline(resolver, "orders.one", count_answer, &answered);
+    ck_assert_uint_eq(answered, 1);
+    ck_assert(resolver_learns(resolver, "orders.one", true));
+    ck_assert_uint_eq(world_calls(w, "want orders"), 0);
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    ck_assert(!resolver_learns(resolver, "orders.one", true));
+}
+END_TEST
+
+START_TEST(a_short_name_is_learned_unless_one_of_its_names_has_addresses)
+{
+    struct resolver *resolver = world_resolver(w);
+    unsigned answered = 0;
+
+    use_search_list();
+    ck_assert(resolver_learns(resolver, "orders", false));
+    ck_assert(!resolver_learns(resolver, "orders", true));
+    resolver_decline(resolver, "orders", count_answer, &answered);
+    ck_assert_uint_eq(answered, 1);
+    ck_assert_uint_eq(resolver_counters(resolver)->outcomes[ANSWER_FOREIGN], 1);
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    ck_assert(resolver_learns(resolver, "orders", false));
+    world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    ck_assert(!resolver_learns(resolver, "orders", false));
+}
+END_TEST
+
 /* ---- what an earlier run knew ---- */
 
 START_TEST(what_an_earlier_run_knew_waits_a_moment_for_a_registry_that_may_know_better)
@@ -1061,7 +1095,9 @@ static Suite *make_suite(void)
                       what_came_while_the_registry_was_down_is_lost_with_it,
                       a_patience_beyond_the_timeout_does_not_put_off_the_answer,
                       whoever_has_less_patience_after_a_reload_is_answered_before_those_who_wait,
-                      so_many_lookups_may_wait_and_one_more_is_undecided_at_once);
+                      so_many_lookups_may_wait_and_one_more_is_undecided_at_once,
+                      only_a_name_that_nobody_asked_for_is_learned,
+                      a_short_name_is_learned_unless_one_of_its_names_has_addresses);
     UNIT_CASE_FIXTURE(suite, "chase", set_up, tear_down, host_names_of_endpoints_are_chased,
                       a_chased_name_may_not_lead_to_the_loopback,
                       an_alias_has_the_canonical_name_of_its_end,

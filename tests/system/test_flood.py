@@ -3,6 +3,7 @@
 name, cost a live name nothing, and make nothing grow. A million of them with ./run-tests --long."""
 import os
 import re
+import socket
 import time
 
 import debian
@@ -61,6 +62,43 @@ def test_a_flood_of_random_names_pushes_out_no_live_one(world, measured):
     world.services("orders", instance("orders", ADDRESS))
     world.wait_for("orders.sd.internal", [ADDRESS])
     flood(world, "sd.internal", COUNT, "orders.sd.internal", measured)
+
+
+@pytest.mark.timeout(120)
+def test_a_user_has_a_budget_of_unknown_names_and_no_other_pays(bare_world):
+    """One uid makes names up as fast as it can; it is told "try again", others learn as ever."""
+    world = bare_world
+    world.start_dnsmasq("--address=/known.dns.test/192.0.2.20", "--local=/dns.test/")
+    world.registry("dns", "[Registry]\nType=dns\nDomains=dns.test\nServers=127.0.0.1\n")
+    world.resolve_settings()
+    conf = world.config / "nss-sd.conf"
+    conf.write_text(conf.read_text() + "[Server]\nMaxNewNamesPerUser=1\n")
+    world.start_daemon()
+    world.wait_for("known.dns.test", [ADDRESS])
+    script = ("import socket\n"
+              "def ask(name):\n"
+              "    try:\n"
+              "        return socket.getaddrinfo(name, 80)[0][4][0]\n"
+              "    except socket.gaierror as error:\n"
+              "        return error.errno\n"
+              "got = [ask(f'made-up-{i}.dns.test') for i in range(60)]\n"
+              "print(got.count(socket.EAI_NONAME), got.count(socket.EAI_AGAIN), ask('known.dns.test'))\n")
+
+    def user(uid, text):
+        return world.run("setpriv", f"--reuid={uid}", "--clear-groups", "/usr/bin/python3", "-c", text).stdout
+
+    began = time.monotonic()
+    absent, again, known = user(65534, script).split()
+    elapsed = time.monotonic() - began
+    assert int(absent) + int(again) == 60 and known == ADDRESS
+    # Ten at once, and one a second.
+    assert 5 <= int(absent) <= 11 + elapsed, (absent, again)
+    assert "unknown names a second (MaxNewNamesPerUser=)" in world.daemon.log()
+    # Another user's budget is whole, and root has no end of it.
+    other = "import socket\ntry: socket.getaddrinfo('other.dns.test', 80)\nexcept socket.gaierror as e: print(e.errno)"
+    assert int(user(33, other)) == socket.EAI_NONAME
+    for i in range(20):
+        assert world.ask(f"root-{i}.dns.test")["status"] == "EAI_NONAME"
 
 
 def requests(agent):

@@ -187,6 +187,7 @@ START_TEST(nothing_there_means_all_defaults)
     ck_assert_ptr_null(resolve->zone);
     ck_assert_uint_eq(resolve->max_connections, 4096);
     ck_assert_uint_eq(resolve->max_connections_uid, 256);
+    ck_assert_uint_eq(resolve->max_new_names_uid, 200);
     ck_assert_str_eq(resolve->control_group, "nss-sd");
     ck_assert_uint_eq(config->registry_count, 0);
     ck_assert_uint_eq(config->policy_count, 0);
@@ -206,7 +207,7 @@ START_TEST(every_key_of_the_main_file_lands)
     put(CONF, "[Resolve]\nSearch=Svc.Example. b\nNdots=2\nMinTTLSec=2s\nMaxTTLSec=5min\n"
               "NegativeTTLSec=1s\nMaxStaleSec=infinity\nEmptyHoldSec=1min\nStaleWaitSec=0\n"
               "LookupTimeoutSec=100ms\nIdleSec=1h\nAnswers=1\nZone=eu-north-a\n"
-              "[Server]\nMaxConnections=10\nMaxConnectionsPerUser=3\n"
+              "[Server]\nMaxConnections=10\nMaxConnectionsPerUser=3\nMaxNewNamesPerUser=4\n"
               "[Control]\nControlGroup=wheel\n");
     load_cleanly();
     ck_assert_str_eq(config->resolve.search[0], "svc.example");
@@ -225,6 +226,7 @@ START_TEST(every_key_of_the_main_file_lands)
     ck_assert_str_eq(config->resolve.zone, "eu-north-a");
     ck_assert_uint_eq(config->resolve.max_connections, 10);
     ck_assert_uint_eq(config->resolve.max_connections_uid, 3);
+    ck_assert_uint_eq(config->resolve.max_new_names_uid, 4);
     ck_assert_str_eq(config->resolve.control_group, "wheel");
 }
 END_TEST
