@@ -138,6 +138,7 @@ static int fill_registry(const struct config_loader *loader, const struct config
     for (size_t i = 0; i < ELEMENTS(inherited); i++)
         if (!config_table_origin(table, inherited[i].key)->file)
             *inherited[i].field = CONFIG_UNSET;
+    registry->empty_hold = loader->config->resolve.empty_hold;
     if (!config_table_origin(table, "Reverse")->file)
         registry->reverse = registry->type->default_reverse;
     if (registry->domains)

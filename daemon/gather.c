@@ -229,8 +229,8 @@ static struct outcome gather_endpoint(struct walk walk, const struct endpoint *e
 static enum answer_status status_of_nothing(const struct service_facts *facts,
                                             const struct selector *selector, size_t selected)
 {
-    if (selected == 0 && selector->kind != SELECT_ALL && selector->kind != SELECT_ZONE_PIN)
-        return ANSWER_ABSENT;
+    if (selected == 0 && selector->kind != SELECT_ALL)
+        return selector->kind == SELECT_ZONE_PIN ? ANSWER_NO_DATA : ANSWER_ABSENT;
     return facts->flags & REPORT_EMPTY_IS_ABSENT ? ANSWER_ABSENT : ANSWER_NO_DATA;
 }
 

@@ -128,6 +128,7 @@ struct registry_config {
     struct address_prefix *allow_addresses;
     size_t allow_address_count;
     usec_t min_ttl, max_ttl, negative_ttl, max_stale; /* USEC_INFINITY - 1: the global value */
+    usec_t empty_hold;                                /* EmptyHoldSec= of [Resolve]: so long what is suspect is kept */
     unsigned max_services;                            /* keys wanted at one time */
     unsigned max_fetches;                             /* of a type that asks: on their way at one time */
     void *settings; /* the type's own keys: `type->settings_size` bytes filled by `type->items` */

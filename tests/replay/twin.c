@@ -479,6 +479,7 @@ static struct registry_config *config_new(struct twin *twin, const struct regist
         .max_ttl = CONFIG_UNSET,
         .negative_ttl = CONFIG_UNSET,
         .max_stale = CONFIG_UNSET,
+        .empty_hold = 180 * USEC_PER_SEC,
         .max_services = options->max_services ?: 1000,
         .settings = calloc(1, type->settings_size + 1),
         .file = twin_strdup(twin, "twin.registry"),

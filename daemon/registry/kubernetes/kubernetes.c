@@ -8,9 +8,6 @@
 #include "daemon/registry/json.h"
 
 #define MISSING_RETRY (60 * USEC_PER_SEC)
-/* So long an emptiness is not believed that came with another state of the cluster; the default of
- * EmptyHoldSec=. */
-#define SUSPECT_TIME (180 * USEC_PER_SEC)
 enum { COLLAPSE_MIN = 3 }; /* services that one list takes away together */
 
 static struct kubernetes *kubernetes_of(struct registry *registry)
@@ -92,7 +89,8 @@ void kubernetes_unanswered(struct kubernetes *kubernetes, const char *text)
 
 void kubernetes_suspect(struct kubernetes *kubernetes, const char *text)
 {
-    usec_t until = env_now(kubernetes->registry.env) + SUSPECT_TIME;
+    usec_t hold = kubernetes->registry.config->empty_hold;
+    usec_t until = usec_add(env_now(kubernetes->registry.env), hold);
 
     if (kubernetes->suspect_until != 0)
         return;
@@ -100,8 +98,7 @@ void kubernetes_suspect(struct kubernetes *kubernetes, const char *text)
     kubernetes->suspect_text = text;
     env_timer_set(kubernetes->registry.env, &kubernetes->suspicion, until);
     env_log(kubernetes->registry.env, LOG_WARNING, NULL,
-            "%s; keeping what it says no more for %u s", text,
-            (unsigned)(SUSPECT_TIME / USEC_PER_SEC));
+            "%s; keeping what it says no more for %u s", text, (unsigned)(hold / USEC_PER_SEC));
 }
 
 static void on_suspicion_end(struct env_timer *timer)
@@ -247,7 +244,8 @@ static void on_replaced(void *owner, struct kubernetes_scope *scope,
         kubernetes_suspect(kubernetes, "the API server went back to an older state, or is another");
     else if (scope->options.resource == KUBERNETES_SERVICES && removed >= COLLAPSE_MIN && left == 0)
         kubernetes_suspect(kubernetes, "all services are gone at once");
-    kubernetes->missing = 0;
+    if (scope->options.resource == KUBERNETES_SLICES)
+        kubernetes->missing = 0;
     kubernetes_answers(kubernetes);
     kubernetes_keys_turned(&kubernetes->keys, collection);
     kubernetes_keys_run(&kubernetes->keys);
@@ -310,9 +308,13 @@ static void on_missing(void *owner, struct kubernetes_scope *scope)
     struct kubernetes *kubernetes = owner;
     struct registry_env *env = kubernetes->registry.env;
     bool slices = scope->options.resource == KUBERNETES_SLICES;
+    bool was_there = kubernetes->missing == 0 && kubernetes->slices_api != KUBERNETES_SLICES_V1;
 
+    /* What an upgrade took away has a successor. */
     if (slices)
-        slices_api_set(kubernetes, (kubernetes->slices_api + 1) % KUBERNETES_SLICES_APIS);
+        slices_api_set(kubernetes, was_there
+                                       ? KUBERNETES_SLICES_V1
+                                       : (kubernetes->slices_api + 1) % KUBERNETES_SLICES_APIS);
     if (slices && ++kubernetes->missing < KUBERNETES_SLICES_APIS) {
         env_defer(env, &kubernetes->again);
         return;

@@ -13,6 +13,7 @@ enum {
     TEXT_MAX = 4096,         /* bytes of an error's body that are looked at */
     VERSION_SIZE = 64,
     PAGE_SIZE = 500,
+    DENIED_TRIES = 5, /* before a denial is taken for lasting */
     CONTINUE_MAX = 8192,
     TOO_LARGE_TRIES = 3,
     BROKEN_LISTS = 2, /* in a row: then in pages */
@@ -141,6 +142,13 @@ static usec_t backoff(struct kubernetes_stream *stream)
     return backoff_by(stream, &stream->failures);
 }
 
+/* A server that has just started denies what it grants a moment later: not patient at first. */
+static usec_t denied_delay(struct kubernetes_stream *stream)
+{
+    return stream->failures < DENIED_TRIES ? backoff(stream)
+                                           : env_jitter(env_of(stream), DENIED_RETRY, 20);
+}
+
 /* A history that expires whenever it is watched must not make us list without end. */
 static usec_t relist_delay(struct kubernetes_stream *stream)
 {
@@ -251,8 +259,7 @@ static void refused_by_status(struct kubernetes_stream *stream)
     if (stream->status == 401) {
         unauthorized(stream, text);
     } else if (stream->status == 403) {
-        fail(stream, FAILURE_DENIED, text, stream->ask,
-             env_jitter(env_of(stream), DENIED_RETRY, 20));
+        fail(stream, FAILURE_DENIED, text, stream->ask, denied_delay(stream));
     } else if (stream->status == 404) {
         call_end(stream);
         stream->missing = true;
