@@ -7,6 +7,7 @@ ${XDG_CACHE_HOME:-$HOME/.cache}/nss-sd-tests.
 
     debian.py PACKAGE [SUITE]     prints the directory that holds the unpacked package
 """
+import contextlib
 import fcntl
 import os
 import pathlib
@@ -60,7 +61,8 @@ def _apt_options(directory, suite):
     (directory / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
     (directory / "status").touch()
     sources = directory / "sources.list"
-    sources.write_text(f"deb {machine_mirror()} {suite} main\n")
+    mirror = machine_mirror()
+    sources.write_text(f"deb {mirror} {suite} main\ndeb-src {mirror} {suite} main\n")
     settings = {
         "Dir::Etc::sourcelist": sources,
         "Dir::Etc::sourceparts": "/dev/null",
@@ -94,30 +96,54 @@ def unpacked(package, suite=None):
     return place
 
 
-def fetch(package, suite=None):
-    """Returns the directory with the unpacked package; fetches it on first use."""
-    suite = suite or machine_suite()
-    place = _place(package, suite)
-    base = place.parents[1]
+def _download(base, suite, arguments):
+    """Runs an apt-get command that downloads; returns the directory with the files."""
+    options = _apt_options(base, suite)
+    _run(["apt-get", *options, "update"])
+    downloads = base / "downloads"
+    shutil.rmtree(downloads, ignore_errors=True)
+    downloads.mkdir()
+    _run(["apt-get", *options, *arguments], cwd=downloads)
+    return downloads
+
+
+@contextlib.contextmanager
+def _locked(base):
     base.mkdir(parents=True, exist_ok=True)
     with open(base / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def fetch(package, suite=None, also=()):
+    """Returns the directory with the unpacked package; fetches it on first use. The packages `also`
+    are unpacked into the same directory."""
+    suite = suite or machine_suite()
+    place = _place(package, suite)
+    base = place.parents[1]
+    with _locked(base):
         if place.is_dir():
             return place
-        options = _apt_options(base, suite)
-        _run(["apt-get", *options, "update"])
-        downloads = base / "downloads"
-        shutil.rmtree(downloads, ignore_errors=True)
-        downloads.mkdir()
-        _run(["apt-get", *options, "download", package], cwd=downloads)
+        downloads = _download(base, suite, ["download", package, *also])
         partial = place.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        (deb,) = downloads.glob("*.deb")
-        _run(["dpkg", "-x", deb, partial])
+        for deb in downloads.glob("*.deb"):
+            _run(["dpkg", "-x", deb, partial])
         shutil.rmtree(downloads)
         partial.rename(place)
     return place
+
+
+def fetch_source(package, suite, directory):
+    """Unpacks the upstream source of a package into `directory`, without Debian's own changes."""
+    base = _place(package, suite).parents[1]
+    with _locked(base):
+        downloads = _download(base, suite, ["source", "--download-only", package])
+        (archive,) = downloads.glob("*.orig.tar.*")
+        directory.mkdir(parents=True)
+        _run(["tar", "-x", "-f", archive, "-C", directory, "--strip-components=1"])
+        shutil.rmtree(downloads)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 sys.path[:0] = [str(pathlib.Path(__file__).parent),
                 str(pathlib.Path(__file__).parents[1] / "registries")]
 
+import clusters  # noqa: E402
 import debian  # noqa: E402
 import drill  # noqa: E402
 from world import SANITIZED, World  # noqa: E402
@@ -80,6 +81,18 @@ def unpacked():
         except debian.Unavailable as reason:
             return missing(reason)
     return fetch
+
+
+@pytest.fixture(scope="session")
+def real_cluster():
+    """The one real Kubernetes of a run: it takes seconds to start and has fixed ports. Its tests are
+    of the xdist group "kubernetes"."""
+    try:
+        cluster = clusters.RealCluster()
+    except debian.Unavailable as reason:
+        missing(reason)
+    yield cluster
+    cluster.close()
 
 
 @pytest.fixture

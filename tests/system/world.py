@@ -53,7 +53,8 @@ def library(name):
 
 
 class World:
-    def __init__(self, hosts_line=RECOMMENDED, *, address4=None, address6=None):
+    def __init__(self, hosts_line=RECOMMENDED, *, address4=None, address6=None, network=None):
+        """`network`: another world, whose network this one shares."""
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="sd-", dir="/tmp"))
         self.directory.chmod(0o755)
         for name in ("etc", "run", "state", "config/registries.d", "config/local.d", "module"):
@@ -66,7 +67,7 @@ class World:
         self._write_etc("resolv.conf", LOOPBACK_DNS)
         self._write_etc("hosts", HOSTS)
         self._make_linker_cache()
-        self._enter(address4, address6)
+        self._enter(address4, address6, network)
 
     # The namespace
 
@@ -85,8 +86,10 @@ class World:
         subprocess.run(["/sbin/ldconfig", "-X", "-C", cache, "-f", config], check=True,
                        capture_output=True)
 
-    def _enter(self, address4, address6):
+    def _enter(self, address4, address6, network):
         user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+        # Its network belongs to its users, so one who joins it is among them.
+        unshare = [*network.launch, "unshare"] if network else ["unshare", *user, "--net"]
         steps = ["mount -t tmpfs -o mode=755 tmpfs /run", "mkdir /run/nss-sd",
                  f"mount --bind {self.run_directory} /run/nss-sd", "ip link set lo up"]
         steps += [f"mount --bind {path} /etc/{path.name}"
@@ -101,7 +104,7 @@ class World:
         steps += ["echo ready", "exec cat"]
         # The holder ends by itself when this process does: its standard input closes.
         self.holder = subprocess.Popen(
-            ["unshare", *user, "--mount", "--net", "--propagation", "private", "--",
+            [*unshare, "--mount", "--propagation", "private", "--",
              "sh", "-ec", "\n".join(steps)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.holder.stdout.readline() == "ready\n", "no namespace of our own"
