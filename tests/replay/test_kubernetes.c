@@ -876,6 +876,43 @@ START_TEST(trap_12_one_slice_is_never_the_whole_service)
 }
 END_TEST
 
+START_TEST(pods_that_move_between_slices_never_leave_the_service_empty)
+{
+    struct twin *twin = begin();
+    struct http_call *watch;
+
+    want_service(twin, "shop/db", headless("db", "90"));
+    watch = slices_listed(twin, text_of("%s,%s", slice("db-a", "db", "150", "10.1.0.5"),
+                                        slice("db-b", "db", "151", "")));
+    twin_expect_data(twin, "shop/db", "10.1.0.5:8080");
+    /* There and back, with time between: the second move waits like the first. */
+    event(watch, "MODIFIED", slice("db-a", "db", "201", ""));
+    event(watch, "MODIFIED", slice("db-b", "db", "202", "10.1.0.5"));
+    twin_advance(twin, 1 SECONDS);
+    event(watch, "MODIFIED", slice("db-b", "db", "203", ""));
+    twin_expect_no_report(twin);
+    event(watch, "MODIFIED", slice("db-a", "db", "204", "10.1.0.5"));
+    twin_advance(twin, 1 SECONDS);
+    twin_expect_no_report(twin);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(an_address_of_several_services_always_leads_back_to_the_same)
+{
+    struct twin *twin = begin();
+    static const char *const names[] = {"b", "a", "c"};
+
+    for (unsigned i = 0; i < ELEMENTS(names); i++) {
+        twin_want(twin, text_of("shop/%s", names[i]));
+        reply(expect_list(twin, text_of("metadata.name%%3D%s", names[i])),
+              list("100", cluster_ip(names[i], "90", "10.96.0.10")));
+    }
+    ck_assert_str_eq(twin_reverse(twin, "10.96.0.10"), "a.shop.svc.cluster.local");
+    twin_free(twin);
+}
+END_TEST
+
 START_TEST(trap_13_ports_are_the_pods_or_the_services)
 {
     struct twin *twin = begin();
@@ -932,6 +969,45 @@ START_TEST(trap_30_a_server_that_throttles_is_waited_for)
     expect_no_call_for_services(twin);
     twin_advance(twin, 10 SECONDS);
     expect(twin, "/services");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(a_server_that_wishes_for_an_hour_is_not_asked_sooner)
+{
+    struct twin *twin = begin();
+
+    twin_want(twin, "shop/cart");
+    refuse(expect(twin, "/services"), 429, "Retry-After: 99999999999999999999");
+    twin_advance(twin, 3599 SECONDS);
+    expect_no_call_for_services(twin);
+    twin_advance(twin, 1000 SECONDS);
+    expect(twin, "/services");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(an_answer_that_floods_is_left_and_asked_for_in_pages)
+{
+    struct twin *twin = begin();
+    size_t size = 32 << 20;
+    char *body = calloc(1, size);
+    struct http_call *call;
+
+    ck_assert_ptr_nonnull(body);
+    memset(body, ' ', size);
+    twin_want(twin, "shop/cart");
+    call = expect_list(twin, "/services");
+    twin_http_head(call, 200, NULL);
+    twin_hold(twin);
+    for (unsigned i = 0; i < 3; i++)
+        twin_http_chunk(call, body, size);
+    free(body);
+    twin_expect_report(twin, REPORT_DOWN, NULL);
+    ck_assert_ptr_nonnull(
+        strstr(twin_expect_report(twin, REPORT_FAILED, "shop/cart")->text, "faster than"));
+    twin_advance(twin, 10 SECONDS);
+    expect(twin, "limit=500");
     twin_free(twin);
 }
 END_TEST
@@ -1115,7 +1191,9 @@ static Suite *make_suite(void)
         a_watch_list_is_used_where_the_server_has_it,
         a_watch_list_without_its_marker_is_given_up_and_not_tried_again,
         a_watch_list_that_ends_in_an_error_is_followed_by_a_list,
-        an_address_leads_back_to_its_service, namespaces_and_pods_exist_or_not,
+        an_address_leads_back_to_its_service,
+        an_address_of_several_services_always_leads_back_to_the_same,
+        namespaces_and_pods_exist_or_not,
         outside_of_a_cluster_services_lead_to_their_pods_or_their_load_balancer,
         everything_is_watched_before_the_first_question_where_that_is_wanted,
         with_namespaces_only_their_paths_are_asked_and_others_do_not_exist,
@@ -1137,16 +1215,19 @@ static Suite *make_suite(void)
               trap_4_and_5_no_limit_beside_version_0_and_no_watch_without_a_version,
               trap_10_what_is_selected_no_more_does_not_go_with_the_other_service,
               trap_11_a_bookmark_takes_nothing_away, trap_12_one_slice_is_never_the_whole_service,
+              pods_that_move_between_slices_never_leave_the_service_empty,
               trap_13_ports_are_the_pods_or_the_services,
               trap_14_no_ready_pod_is_no_name_where_there_is_no_cluster_ip,
               trap_15_only_names_below_the_domain_are_ours,
               trap_30_a_server_that_throttles_is_waited_for,
+              a_server_that_wishes_for_an_hour_is_not_asked_sooner,
               trap_31_a_name_in_two_namespaces_is_two_services);
     UNIT_CASE(suite, "scopes", the_ninth_service_of_a_namespace_makes_it_watched_as_a_whole,
               a_namespace_that_may_not_be_watched_as_a_whole_is_watched_one_by_one,
               many_namespaces_make_the_cluster_watched_as_a_whole,
               a_relist_takes_away_what_was_deleted_in_the_gap,
-              a_list_of_many_bytes_is_looked_at_a_share_a_turn);
+              a_list_of_many_bytes_is_looked_at_a_share_a_turn,
+              an_answer_that_floods_is_left_and_asked_for_in_pages);
     return suite;
 }
 

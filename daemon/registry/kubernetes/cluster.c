@@ -82,18 +82,44 @@ static void places_of_service(struct kubernetes_cluster *cluster, struct kuberne
         place_add(cluster, &entry->vips[i], &service->vips[i], entry, NULL);
 }
 
+/* Do services that share an address always have the same name first, whichever came first? */
+static bool place_before(const struct kubernetes_place *a, const struct kubernetes_place *b)
+{
+    int order = strcmp(a->entry->id, b->entry->id);
+
+    if (order != 0 || !a->endpoint || !b->endpoint)
+        return order < 0;
+    return strcmp(a->endpoint->hostname, b->endpoint->hostname) < 0;
+}
+
+static const struct kubernetes_place *place_find(const struct kubernetes_cluster *cluster,
+                                                 const struct address *key)
+{
+    struct kubernetes_place *table = *place_table((struct kubernetes_cluster *)cluster, key);
+    const struct kubernetes_place *place, *other;
+    const UT_hash_handle *next;
+
+    HASH_FIND(hh, table, key, sizeof(*key), place);
+    /* Copies of a key share a chain. */
+    for (next = place ? place->hh.hh_next : NULL; next; next = next->hh_next) {
+        other = ELMT_FROM_HH(table->hh.tbl, next);
+        if (memcmp(&other->address, key, sizeof(*key)) == 0 && place_before(other, place))
+            place = other;
+    }
+    return place;
+}
+
 int kubernetes_cluster_reverse(const struct kubernetes_cluster *cluster,
                                const struct address *address, char ret_name[static NAME_SIZE])
 {
     char label[NAME_LABEL_MAX + 1];
-    struct kubernetes_place *place;
+    const struct kubernetes_place *place;
     struct address key = {.family = address->family};
     const char *service;
     int used, namespace;
 
     memcpy(key.bytes, address->bytes, address_size(address));
-    HASH_FIND(hh, *place_table((struct kubernetes_cluster *)cluster, &key), &key, sizeof(key),
-              place);
+    place = place_find(cluster, &key);
     if (!place)
         return -ENOENT;
     namespace = (int)strcspn(place->entry->id, "/");
@@ -365,6 +391,31 @@ static struct kubernetes_namespace *namespace_find(const struct kubernetes_clust
 
     HASH_FIND_STR(cluster->namespaces, name, namespace);
     return namespace;
+}
+
+void kubernetes_cluster_forget(struct kubernetes_cluster *cluster,
+                               enum kubernetes_resource resource, const char *namespace,
+                               const char *name)
+{
+    struct kubernetes_held_slice *held, *next;
+    struct kubernetes_entry *entry;
+
+    switch (resource) {
+    case KUBERNETES_SERVICES:
+        kubernetes_cluster_remove_service(cluster, namespace, name);
+        break;
+    case KUBERNETES_SLICES:
+        entry = kubernetes_cluster_find(cluster, namespace, name);
+        if (!entry || !entry->slices)
+            break;
+        DL_FOREACH_SAFE (entry->slices, held, next)
+            held_free(cluster, held);
+        entry_settle(cluster, entry);
+        break;
+    default:
+        kubernetes_cluster_remove_namespace(cluster, name);
+        break;
+    }
 }
 
 void kubernetes_cluster_put_namespace(struct kubernetes_cluster *cluster, const char *name)

@@ -97,6 +97,11 @@ void kubernetes_cluster_remove_slice(struct kubernetes_cluster *cluster, const c
 struct kubernetes_entry *kubernetes_cluster_find(const struct kubernetes_cluster *cluster,
                                                  const char *namespace, const char *name);
 
+/* Removes what there is of one service (or the namespace `name`), without looking at others. */
+void kubernetes_cluster_forget(struct kubernetes_cluster *cluster,
+                               enum kubernetes_resource resource, const char *namespace,
+                               const char *name);
+
 void kubernetes_cluster_put_namespace(struct kubernetes_cluster *cluster, const char *name);
 void kubernetes_cluster_remove_namespace(struct kubernetes_cluster *cluster, const char *name);
 /* Is it known, or is a service of it? */
@@ -112,6 +117,9 @@ size_t kubernetes_cluster_sweep(struct kubernetes_cluster *cluster,
                                                const char *service),
                                 void *owner, size_t *ret_removed);
 
-/* "SVC.NS.svc" or "HOST.SVC.NS.svc". 0 or -ENOENT. */
+/*
+ * "SVC.NS.svc" or "HOST.SVC.NS.svc"; of several that have the address the first by namespace and
+ * name. 0 or -ENOENT.
+ */
 int kubernetes_cluster_reverse(const struct kubernetes_cluster *cluster,
                                const struct address *address, char ret_name[static NAME_SIZE]);

@@ -262,6 +262,9 @@ static size_t evaluate_pods(struct kubernetes_wanted *wanted, const struct kuber
                       0);
     } else if (!is_to_wait(wanted, set, count)) {
         wanted->slices = count;
+        /* Nobody waits any more, even where this is no news: the next emptiness waits anew. */
+        wanted->held = false;
+        env_timer_off(env_of(wanted->keys), &wanted->hold);
         report_data(wanted, set, NULL, flags);
     }
     return looked_at;

@@ -272,10 +272,17 @@ static void on_turned(void *owner, struct kubernetes_scope *scope,
 static void forget_it(struct kubernetes *kubernetes, struct kubernetes_scope *scope,
                       const struct kubernetes_collection *collection)
 {
+    enum kubernetes_resource resource = scope->options.resource;
     size_t removed;
 
     kubernetes->listing = true;
-    kubernetes_cluster_sweep(&kubernetes->cluster, scope->options.resource, UINT64_MAX, is_its_own,
+    if (*collection->name) { /* many of them may go at once: not each through all that is held */
+        if (is_its_own((void *)collection, collection->namespace, collection->name))
+            kubernetes_cluster_forget(&kubernetes->cluster, resource, collection->namespace,
+                                      collection->name);
+        return;
+    }
+    kubernetes_cluster_sweep(&kubernetes->cluster, resource, UINT64_MAX, is_its_own,
                              (void *)collection, &removed);
 }
 

@@ -363,8 +363,11 @@ bool kubernetes_scope_shares(const struct kubernetes_scope *scope,
                              const char *name)
 {
     struct kubernetes_collection *list[3];
-    unsigned count = candidates(scope, namespace, name, list);
+    unsigned count;
 
+    if (HASH_COUNT(scope->collections) <= 1)
+        return false; /* asked for every object that is held */
+    count = candidates(scope, namespace, name, list);
     for (unsigned i = 0; i < count; i++)
         if (list[i] != collection && is_good(list[i]))
             return true;

@@ -10,6 +10,8 @@
 enum {
     ITEM_MAX = 8 << 20,      /* bytes of one object */
     TURN_BYTES = 128 * 1024, /* looked at in one turn of the loop */
+    BACKLOG_MAX = 64 << 20,  /* bytes that came faster than that */
+    RETRY_AFTER_MAX = 3600,  /* seconds */
     TEXT_MAX = 4096,         /* bytes of an error's body that are looked at */
     VERSION_SIZE = 64,
     PAGE_SIZE = 500,
@@ -538,9 +540,10 @@ static void answer_bad(struct kubernetes_stream *stream, int r)
         return;
     }
     snprintf(text, sizeof(text), "the answer to %.120s is %s", stream->path,
-             r == -E2BIG    ? "too large"
-             : r == -ENOMEM ? "more than there is memory for"
-                            : "no JSON");
+             r == -E2BIG     ? "too large"
+             : r == -ENOBUFS ? "faster than it can be read"
+             : r == -ENOMEM  ? "more than there is memory for"
+                             : "no JSON");
     /* From the same version the same would come again. */
     page_forget(stream);
     fail(stream, FAILURE_TRANSIENT, text, list_kind(stream), backoff(stream));
@@ -590,6 +593,11 @@ static int backlog_add(struct kubernetes_stream *stream, const char *data, size_
         memmove(stream->backlog, stream->backlog + stream->backlog_at, stream->backlog_size);
         stream->backlog_at = 0;
     }
+    if (size > BACKLOG_MAX - stream->backlog_size) {
+        stream->broken_lists = BROKEN_LISTS; /* pages come one by one */
+        stream->pieces.error = -ENOBUFS;
+        return -ENOBUFS;
+    }
     if (stream->backlog_size + size > stream->backlog_capacity) {
         size_t capacity = (stream->backlog_size + size) * 2;
         char *grown = realloc(stream->backlog, capacity);
@@ -606,6 +614,13 @@ static int backlog_add(struct kubernetes_stream *stream, const char *data, size_
 
 /* ---- HTTP ---- */
 
+static usec_t seconds_of(const char *text)
+{
+    unsigned long seconds = strtoul(text, NULL, 10);
+
+    return seconds < RETRY_AFTER_MAX ? seconds : RETRY_AFTER_MAX;
+}
+
 static int on_head(void *userdata, const struct http_response *response)
 {
     const char *after = http_response_header(response, "Retry-After");
@@ -614,7 +629,7 @@ static int on_head(void *userdata, const struct http_response *response)
     stream->status = response->status;
     stream->retry_after = 0;
     if (after && after[0] >= '0' && after[0] <= '9')
-        stream->retry_after = (usec_t)(atoi(after) % 3600) * USEC_PER_SEC;
+        stream->retry_after = seconds_of(after) * USEC_PER_SEC;
     if (stream->status == 200)
         answer_begin(stream);
     return 0;
