@@ -675,10 +675,13 @@ START_TEST(a_list_that_breaks_off_twice_is_read_in_pages)
     }
     call = expect(twin, "limit=500");
     ck_assert(!asks(call, "resourceVersion"));
-    reply(call, "{\"metadata\":{\"resourceVersion\":\"100\",\"continue\":\"a+b\"},\"items\":[]}");
+    reply(
+        call,
+        text_of("{\"metadata\":{\"resourceVersion\":\"100\",\"continue\":\"a+b\"},\"items\":[%s]}",
+                cluster_ip("cart", "90", "10.96.0.10")));
     twin_skip_reports(twin);
     call = expect(twin, "limit=500&continue=a%2Bb");
-    reply(call, list("100", cluster_ip("cart", "90", "10.96.0.10")));
+    reply(call, list("100", "")); /* the first page is part of the list */
     ck_assert_ptr_nonnull(twin_find_report(twin, REPORT_DATA, "shop/cart"));
     twin_free(twin);
 }
@@ -704,6 +707,22 @@ START_TEST(what_an_older_state_of_the_server_lacks_is_kept_for_a_while)
         bookmark(watch, "8");
     }
     twin_expect_report(twin, REPORT_ABSENT, "shop/cart");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(pods_that_an_older_state_of_the_server_lacks_are_kept_for_a_while)
+{
+    struct twin *twin = begin();
+    struct http_call *watch;
+
+    want_service(twin, "shop/db", headless("db", "90"));
+    watch = slices_listed(twin, slice("db-a", "db", "150", "10.1.0.5"));
+    twin_skip_reports(twin);
+    event(watch, "ERROR", "{\"kind\":\"Status\",\"code\":410,\"reason\":\"Expired\"}");
+    reply(expect(twin, "resourceVersion=200&resourceVersionMatch=NotOlderThan"), list("7", ""));
+    twin_expect_report(twin, REPORT_SUSPECT, "shop/db");
+    twin_expect_no_report(twin);
     twin_free(twin);
 }
 END_TEST
@@ -760,6 +779,7 @@ START_TEST(trap_2_an_expired_version_is_a_status_or_an_event)
           list("300", cluster_ip("cart", "90", "10.0.0.1")));
     twin_expect_no_report(twin); /* nothing is new, and nothing was lost */
     refuse(expect_watch(twin, "resourceVersion=300"), 410, NULL);
+    twin_expect_no_http(twin);
     twin_advance(twin, 3 SECONDS); /* twice in a row is not done at once */
     refuse(expect(twin, "resourceVersion=300&resourceVersionMatch=NotOlderThan"), 410, NULL);
     twin_advance(twin, 3 SECONDS);
@@ -1067,6 +1087,8 @@ START_TEST(the_ninth_service_of_a_namespace_makes_it_watched_as_a_whole)
     for (unsigned i = 4; i <= 9; i++)
         twin_drop(twin, text_of("shop/s%u", i));
     twin_advance(twin, 10 SECONDS);
+    twin_advance(twin, 16 SECONDS);
+    ck_assert(!twin_http_gone(twin, whole)); /* it tells of them till they are known otherwise */
     for (unsigned i = 1; i <= 3; i++)
         reply(expect(twin, text_of("metadata.name%%3Ds%u&", i)),
               list("200", i == 1 ? cluster_ip("s1", "120", "10.0.0.7") : ""));
@@ -1094,6 +1116,53 @@ START_TEST(a_namespace_that_may_not_be_watched_as_a_whole_is_watched_one_by_one)
     twin_expect_no_report(twin);
     reply(expect(twin, "metadata.name%3Ds9&"), list("100", cluster_ip("s9", "91", "10.0.0.9")));
     twin_expect_data(twin, "shop/s9", "10.0.0.9:80");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(a_name_that_fails_by_itself_says_its_own_failure_beside_a_denied_namespace)
+{
+    struct twin *twin = begin();
+
+    want_numbered(twin, "shop", 1, 8);
+    refuse(expect(twin, "sendInitialEvents"), 422, NULL);
+    for (unsigned i = 2; i <= 8; i++)
+        refuse(expect(twin, "sendInitialEvents"), 422, NULL);
+    twin_want(twin, "shop/s9");
+    refuse(expect(twin, "/namespaces/shop/services?resourceVersion=0"), 403, NULL);
+    refuse(expect(twin, "metadata.name%3Ds9&"), 503, NULL);
+    ck_assert_int_eq(twin_expect_report(twin, REPORT_FAILED, "shop/s9")->failure,
+                     FAILURE_TRANSIENT);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(a_wider_list_that_lags_does_not_take_away_what_a_live_watch_told)
+{
+    struct twin *twin = begin();
+
+    want_service(twin, "shop/s1", cluster_ip("s1", "90", "10.0.0.1"));
+    twin_skip_reports(twin);
+    want_numbered(twin, "shop", 2, 9);
+    reply(expect(twin, "/namespaces/shop/services?resourceVersion=0"), list("80", ""));
+    ck_assert_ptr_nonnull(twin_find_report(twin, REPORT_ABSENT, "shop/s9"));
+    ck_assert_ptr_null(twin_find_report(twin, REPORT_ABSENT, "shop/s1"));
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(a_service_that_is_asked_for_again_soon_is_still_followed)
+{
+    struct twin *twin = begin();
+    struct http_call *watch = want_service(twin, "shop/cart", cluster_ip("cart", "90", "10.0.0.1"));
+
+    twin_skip_reports(twin);
+    twin_drop(twin, "shop/cart");
+    twin_advance(twin, 8 SECONDS);
+    ck_assert(!twin_http_gone(twin, watch));
+    twin_want(twin, "shop/cart");
+    twin_expect_data(twin, "shop/cart", "10.0.0.1:80");
+    twin_expect_no_http(twin);
     twin_free(twin);
 }
 END_TEST
@@ -1208,6 +1277,7 @@ static Suite *make_suite(void)
               a_url_that_is_no_kubernetes_api_is_said_to_be_none,
               a_list_that_breaks_off_twice_is_read_in_pages,
               what_an_older_state_of_the_server_lacks_is_kept_for_a_while,
+              pods_that_an_older_state_of_the_server_lacks_are_kept_for_a_while,
               another_cluster_is_told_by_its_identity_and_listed_anew);
     UNIT_CASE(suite, "traps", trap_1_watches_are_never_compressed_and_lists_are,
               trap_2_an_expired_version_is_a_status_or_an_event,
@@ -1224,6 +1294,9 @@ static Suite *make_suite(void)
               trap_31_a_name_in_two_namespaces_is_two_services);
     UNIT_CASE(suite, "scopes", the_ninth_service_of_a_namespace_makes_it_watched_as_a_whole,
               a_namespace_that_may_not_be_watched_as_a_whole_is_watched_one_by_one,
+              a_name_that_fails_by_itself_says_its_own_failure_beside_a_denied_namespace,
+              a_wider_list_that_lags_does_not_take_away_what_a_live_watch_told,
+              a_service_that_is_asked_for_again_soon_is_still_followed,
               many_namespaces_make_the_cluster_watched_as_a_whole,
               a_relist_takes_away_what_was_deleted_in_the_gap,
               a_list_of_many_bytes_is_looked_at_a_share_a_turn,

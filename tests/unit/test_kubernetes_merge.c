@@ -8,8 +8,9 @@
 enum { SLICES_MAX = 4 };
 
 /*
- * A slice as text: "ADDRESS[=POD][!|~][@NODE][/NODEHINT][%ZONEHINT]" with a space between; '!' is
- * not ready, '~' not ready but serving while it ends. A number first: its port.
+ * A slice as text: "ADDRESS[=POD][!|~|?][@NODE][/NODEHINT][%ZONEHINT]" with a space between; '!' is
+ * not ready, '~' not ready but serving while it ends, '?' that without ending. A number first: its
+ * port.
  */
 static struct kubernetes_slice *slice_of(const char *text)
 {
@@ -25,6 +26,7 @@ static struct kubernetes_slice *slice_of(const char *text)
         char *pod = strchr(word, '='), *node = strchr(word, '@'), *hint = strchr(word, '/');
         char *zone = strchr(word, '%');
         bool not_ready = strchr(word, '!') != NULL, ending = strchr(word, '~') != NULL;
+        bool serving = strchr(word, '?') != NULL;
 
         if (!strchr(word, '.') && !strchr(word, ':')) {
             port = word;
@@ -35,10 +37,10 @@ static struct kubernetes_slice *slice_of(const char *text)
             "%s{\"addresses\":[\"%.*s\"],\"conditions\":{\"ready\":%s,\"serving\":%s,"
             "\"terminating\":%s},\"targetRef\":{\"kind\":\"Pod\",\"name\":\"%.*s\"},"
             "\"nodeName\":\"%.*s\",\"hints\":{",
-            at > 0 ? "," : "", (int)strcspn(word, "=!~@/%"), word,
-            not_ready || ending ? "false" : "true", not_ready ? "false" : "true",
-            ending ? "true" : "false", pod ? (int)strcspn(pod + 1, "!~@/%") : 0, pod ? pod + 1 : "",
-            node ? (int)strcspn(node + 1, "/%") : 0, node ? node + 1 : "");
+            at > 0 ? "," : "", (int)strcspn(word, "=!~?@/%"), word,
+            not_ready || ending || serving ? "false" : "true", not_ready ? "false" : "true",
+            ending ? "true" : "false", pod ? (int)strcspn(pod + 1, "!~?@/%") : 0,
+            pod ? pod + 1 : "", node ? (int)strcspn(node + 1, "/%") : 0, node ? node + 1 : "");
         if (hint)
             at += (size_t)snprintf(body + at, sizeof(body) - at,
                                    "\"forNodes\":[{\"name\":\"%.*s\"}]%s",
@@ -121,6 +123,9 @@ START_TEST(slices_are_merged_into_pods)
         {{"10.0.0.1=a", "10.0.0.1=a!", NULL}, "10.0.0.1:80"},
         {{"10.0.0.1!", "10.0.0.1", NULL}, "10.0.0.1:80"},
         {{"10.0.0.1~", "10.0.0.1!", NULL}, "10.0.0.1:80~"},
+        {{"10.0.0.1=a 10.0.0.2=a!", NULL}, "10.0.0.1:80"},
+        /* Serving counts for a pod that ends, and for no other. */
+        {{"10.0.0.1?", NULL}, "10.0.0.1:80!"},
         /* Both families of a pod, and its ports by another slice, are one endpoint. */
         {{"10.0.0.1=a", "fd00::1=a", NULL}, "10.0.0.1+fd00::1:80"},
         {{"80 10.0.0.1=a", "81 10.0.0.1=a", NULL}, "10.0.0.1:80,81"},
@@ -143,6 +148,7 @@ START_TEST(hints_bind_when_every_ready_pod_has_them_and_one_is_for_us)
         {"10.0.0.1%z1 10.0.0.2%z2", "", "", "10.0.0.1:80 10.0.0.2:80"},
         {"10.0.0.1%z1 10.0.0.2!", "", "z1", "10.0.0.1:80 10.0.0.2:80!^1"},
         {"10.0.0.1/n1%z1 10.0.0.2/n2%z1", "n1", "z1", "10.0.0.1:80 10.0.0.2:80^1"},
+        {"10.0.0.1/n1 10.0.0.2", "n1", "", "10.0.0.1:80 10.0.0.2:80"},
         {"10.0.0.1/n1%z1 10.0.0.2/n2%z2", "n3", "z2", "10.0.0.1:80^1 10.0.0.2:80"},
     };
 
