@@ -55,7 +55,8 @@ static void family_know(struct dns_family *family, const struct address *address
         family->outcome = DNS_FAILED;
         return;
     }
-    memcpy(copy, addresses, count * sizeof(*copy));
+    if (count > 0)
+        memcpy(copy, addresses, count * sizeof(*copy));
     free(family->addresses);
     family->addresses = copy;
     family->count = count;
