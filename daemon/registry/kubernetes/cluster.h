@@ -71,7 +71,7 @@ struct kubernetes_cluster {
     struct kubernetes_namespace *namespaces;
     size_t service_count, endpoint_count;
     uint64_t clock;   /* counts what came */
-    bool overflow;    /* something did not fit since the last full list */
+    bool overflow;    /* something did not fit once: absence cannot be told from here on */
     unsigned refused; /* addresses that may not be handed out */
 };
 
