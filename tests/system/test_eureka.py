@@ -5,6 +5,7 @@ and while one of two peers is killed.
 
 A server takes ten seconds to start, so all tests share one, in one network namespace; each has
 applications and a daemon of its own."""
+import json
 import shutil
 import statistics
 import time
@@ -27,7 +28,7 @@ PEER = "http://127.0.0.2:8761/eureka"
 def place():
     """A world with a Eureka server in it, which has always something registered."""
     world = World()
-    world.server = eureka.Server(world.directory / "eureka", world.launch, peers=[PEER + "/"])
+    world.server = eureka.Server(world.directory / "eureka", world.launch_aside(), peers=[PEER + "/"])
     try:
         try:
             world.server.start()
@@ -133,8 +134,9 @@ def test_200_instances_arrive_and_go(world):
     server = world.server
     for n in range(200):
         server.register("MANY", f"many-{n}", f"10.1.{n // 100}.{n % 100 + 1}")
-    wait_until(lambda: len(world.sdctl_json("query", "many.eureka.internal")["answer"]["endpoints"])
-               == 200, 30, "200 instances")
+    # A name that is not there yet makes sdctl fail: its answer counts, not its exit status.
+    wait_until(lambda: len(json.loads(world.sdctl("query", "many.eureka.internal", "--json").stdout)
+                           ["answer"]["endpoints"]) == 200, 30, "200 instances")
     for n in range(199):
         server.deregister("MANY", f"many-{n}")
     world.wait_for("many.eureka.internal", ["10.1.1.100"], timeout=30)
@@ -172,7 +174,7 @@ def test_a_server_restarted_empty_wipes_nothing(world):
 
 def test_one_of_two_peers_is_killed(place, begin):
     server, name = place.server, "pair.eureka.internal"
-    peer = eureka.Server(place.directory / "peer", place.launch, address="127.0.0.2",
+    peer = eureka.Server(place.directory / "peer", place.launch_aside(), address="127.0.0.2",
                          peers=[server.url + "/"], driver=server.driver)
     try:
         peer.start()

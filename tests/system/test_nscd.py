@@ -147,6 +147,7 @@ def test_a_change_is_in_the_next_answer_though_unscd_runs(world, unscd):
     changes_are_seen(world, WAYS)
 
 
+@pytest.mark.plain  # what unscd does, which a sanitizer in it changes
 def test_unscd_keeps_hosts_where_it_is_told_to(world, unscd):
     """It asks without learning how long an answer may be kept: the doctor calls this an error."""
     unscd(world, hosts="yes")
