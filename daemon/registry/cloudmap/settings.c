@@ -99,14 +99,6 @@ static int check_url(const struct registry_config *config, struct config_message
     return -EINVAL;
 }
 
-static void check_file(const struct registry_config *config, struct config_messages *messages,
-                       const char *key, const char *path)
-{
-    if (path && access(path, R_OK) < 0)
-        config_warn(messages, config->file, 0, "%s=%s cannot be read: %s", key, path,
-                    strerror(errno));
-}
-
 int cloudmap_settings_verify(const struct registry_config *config, struct config_messages *messages)
 {
     const struct cloudmap_settings *settings = cloudmap_settings_of(config);
@@ -122,9 +114,9 @@ int cloudmap_settings_verify(const struct registry_config *config, struct config
         config_complain(messages, config->file, 0, "FullPollSec= cannot be shorter than PollSec=");
         r = -EINVAL;
     }
-    check_file(config, messages, "CredentialsFile", settings->credentials_file);
-    check_file(config, messages, "ConfigFile", settings->config_file);
-    check_file(config, messages, "CAFile", settings->ca_file);
+    server_check_file(config, messages, "CredentialsFile", settings->credentials_file);
+    server_check_file(config, messages, "ConfigFile", settings->config_file);
+    server_check_file(config, messages, "CAFile", settings->ca_file);
     return r;
 }
 

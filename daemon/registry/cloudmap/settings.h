@@ -2,7 +2,7 @@
 /* The keys of a [Registry] section of type cloudmap, read and checked. */
 #pragma once
 
-#include "daemon/registry/registry.h"
+#include "daemon/registry/server_settings.h"
 
 /* Credentials=: where the keys come from. */
 enum cloudmap_source {

@@ -245,17 +245,6 @@ static int choose_agent(const struct consul_agents *agents, const struct consul_
             return (int)i;
 }
 
-static struct http_tls make_tls(const struct consul_settings *settings)
-{
-    return (struct http_tls){
-        .ca_file = settings->ca_file,
-        .cert_file = settings->cert_file,
-        .key_file = settings->key_file,
-        .server_name = settings->tls_server_name,
-        .insecure = !settings->tls_verify,
-    };
-}
-
 /* Consul answers a blocking call after its wait plus up to a sixteenth of it. */
 static usec_t longest_wait(const struct consul_agents *agents)
 {
@@ -273,7 +262,7 @@ static usec_t timeout_of(const struct consul_agents *agents, const struct consul
 int consul_call_start(struct consul_call *call, const struct consul_request *request)
 {
     struct consul_agents *agents = &call->consul->agents;
-    struct http_tls tls = make_tls(settings_of(agents));
+    struct http_tls tls = server_tls_for_call(&settings_of(agents)->tls);
     struct http_header token = {"X-Consul-Token", agents->token};
     int agent = choose_agent(agents, request), r;
     struct url url;

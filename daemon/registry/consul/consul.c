@@ -18,7 +18,7 @@ struct consul_document_rules consul_document_rules(const struct consul *consul)
 
     return (struct consul_document_rules){
         .own_datacenter = settings->datacenter ?: consul->datacenter,
-        .loopback = consul_settings_local(settings),
+        .loopback = server_urls_are_local(consul_settings_urls(settings)),
         .allow = config->allow_addresses,
         .allow_count = config->allow_address_count,
         .zone_meta = consul_settings_zone_meta(settings),

@@ -22,14 +22,7 @@ const struct config_item consul_items[] = {
     {.key = "URL", .parse = config_parse_urls, .offset = FIELD(urls)},
     {.key = "TokenFile", .parse = config_parse_path, .offset = FIELD(token_file)},
     {.key = "Datacenter", .parse = config_parse_string, .offset = FIELD(datacenter)},
-    {.key = "CAFile", .parse = config_parse_path, .offset = FIELD(ca_file)},
-    {.key = "CertFile", .parse = config_parse_path, .offset = FIELD(cert_file)},
-    {.key = "KeyFile", .parse = config_parse_path, .offset = FIELD(key_file)},
-    {.key = "TLSServerName", .parse = config_parse_string, .offset = FIELD(tls_server_name)},
-    {.key = "TLSVerify",
-     .parse = config_parse_bool,
-     .offset = FIELD(tls_verify),
-     .fallback = "yes"},
+    SERVER_TLS_ITEMS(FIELD(tls)),
     {.key = "Namespace", .parse = config_parse_string, .offset = FIELD(namespace)},
     {.key = "Partition", .parse = config_parse_string, .offset = FIELD(partition)},
     {.key = "Consistency",
@@ -83,28 +76,12 @@ static int check_word(const struct registry_config *config, struct config_messag
     return -EINVAL;
 }
 
-/* A file that is missing now may be there when the daemon runs: the daemon keeps trying. */
-static void check_file(const struct registry_config *config, struct config_messages *messages,
-                       const char *key, const char *path)
-{
-    if (path && access(path, R_OK) < 0)
-        config_warn(messages, config->file, 0, "%s=%s cannot be read: %s", key, path,
-                    strerror(errno));
-}
-
 int consul_settings_verify(const struct registry_config *config, struct config_messages *messages)
 {
     const struct consul_settings *settings = consul_settings_of(config);
-    int r = 0;
+    int r = server_tls_verify(&settings->tls, config, messages);
 
-    check_file(config, messages, "TokenFile", settings->token_file);
-    check_file(config, messages, "CAFile", settings->ca_file);
-    check_file(config, messages, "CertFile", settings->cert_file);
-    check_file(config, messages, "KeyFile", settings->key_file);
-    if (!settings->cert_file != !settings->key_file) {
-        config_complain(messages, config->file, 0, "CertFile= and KeyFile= go together");
-        r = -EINVAL;
-    }
+    server_check_file(config, messages, "TokenFile", settings->token_file);
     r = check_word(config, messages, "Datacenter", settings->datacenter) ?: r;
     r = check_word(config, messages, "Namespace", settings->namespace) ?: r;
     r = check_word(config, messages, "Partition", settings->partition) ?: r;
@@ -119,10 +96,7 @@ void consul_settings_done(void *userdata)
     config_strings_free(settings->zone_meta);
     free(settings->token_file);
     free(settings->datacenter);
-    free(settings->ca_file);
-    free(settings->cert_file);
-    free(settings->key_file);
-    free(settings->tls_server_name);
+    server_tls_done(&settings->tls);
     free(settings->namespace);
     free(settings->partition);
 }
@@ -154,14 +128,9 @@ bool consul_settings_ask_the_same(const struct consul_settings *a, const struct 
     return config_strings_equal(consul_settings_urls(a), consul_settings_urls(b)) &&
            config_strings_equal(consul_settings_zone_meta(a), consul_settings_zone_meta(b)) &&
            config_text_equal(a->token_file, b->token_file) &&
-           config_text_equal(a->datacenter, b->datacenter) &&
-           config_text_equal(a->ca_file, b->ca_file) &&
-           config_text_equal(a->cert_file, b->cert_file) &&
-           config_text_equal(a->key_file, b->key_file) &&
-           config_text_equal(a->tls_server_name, b->tls_server_name) &&
+           config_text_equal(a->datacenter, b->datacenter) && server_tls_equal(&a->tls, &b->tls) &&
            config_text_equal(a->namespace, b->namespace) &&
-           config_text_equal(a->partition, b->partition) && a->tls_verify == b->tls_verify &&
-           a->consistency == b->consistency;
+           config_text_equal(a->partition, b->partition) && a->consistency == b->consistency;
 }
 
 char *const *consul_settings_urls(const struct consul_settings *settings)
@@ -178,14 +147,4 @@ char *const *consul_settings_zone_meta(const struct consul_settings *settings)
     static char *const fallback[] = {zone, availability_zone, NULL};
 
     return settings->zone_meta ?: fallback;
-}
-
-bool consul_settings_local(const struct consul_settings *settings)
-{
-    char *const *urls = consul_settings_urls(settings);
-
-    for (; *urls; urls++)
-        if (!config_url_is_local(*urls))
-            return false;
-    return true;
 }

@@ -2,7 +2,7 @@
 /* The keys of a [Registry] section of type consul, read and checked. */
 #pragma once
 
-#include "daemon/registry/registry.h"
+#include "daemon/registry/server_settings.h"
 
 enum consul_consistency { CONSUL_STALE, CONSUL_DEFAULT, CONSUL_CONSISTENT };
 
@@ -10,11 +10,7 @@ struct consul_settings {
     char **urls;           /* URL=: agents, best first; NULL: http://127.0.0.1:8500 */
     char *token_file;      /* TokenFile= */
     char *datacenter;      /* Datacenter=: the agents' own; NULL: asked from the agent */
-    char *ca_file;         /* CAFile= */
-    char *cert_file;       /* CertFile= */
-    char *key_file;        /* KeyFile= */
-    char *tls_server_name; /* TLSServerName= */
-    bool tls_verify;       /* TLSVerify= */
+    struct server_tls tls;
     char *namespace;       /* Namespace=, Partition=: Enterprise; sent only where they are set */
     char *partition;
     unsigned consistency;     /* Consistency=: enum consul_consistency */
@@ -38,9 +34,6 @@ bool consul_settings_ask_the_same(const struct consul_settings *a, const struct 
 /* With the defaults of the lists; NULL-terminated. */
 char *const *consul_settings_urls(const struct consul_settings *settings);
 char *const *consul_settings_zone_meta(const struct consul_settings *settings);
-
-/* Is every agent on this machine, so that a loopback address may mean this machine too? */
-bool consul_settings_local(const struct consul_settings *settings);
 
 static inline const struct consul_settings *consul_settings_of(const struct registry_config *config)
 {

@@ -166,24 +166,13 @@ static int make_url(const struct eureka_fetch *fetch, char ret_url[static URL_MA
     return at < URL_MAX ? 0 : -ENAMETOOLONG;
 }
 
-static struct http_tls make_tls(const struct eureka_settings *settings)
-{
-    return (struct http_tls){
-        .ca_file = settings->ca_file,
-        .cert_file = settings->cert_file,
-        .key_file = settings->key_file,
-        .server_name = settings->tls_server_name,
-        .insecure = !settings->tls_verify,
-    };
-}
-
 static struct eureka_document_rules make_rules(const struct registry_config *config)
 {
     const struct eureka_settings *settings = eureka_settings_of(config);
 
     return (struct eureka_document_rules){
         .config = config,
-        .loopback = eureka_settings_local(settings),
+        .loopback = server_urls_are_local(eureka_settings_urls(settings)),
         .public_address = settings->address == EUREKA_ADDRESS_PUBLIC,
     };
 }
@@ -198,7 +187,7 @@ int eureka_fetch_start(struct eureka_fetch *fetch, bool delta)
         {"DiscoveryIdentity-Version", "1.4"},
     };
     struct eureka *eureka = fetch->eureka;
-    struct http_tls tls = make_tls(eureka_settings_of(eureka->registry.config));
+    struct http_tls tls = server_tls_for_call(&eureka_settings_of(eureka->registry.config)->tls);
     struct eureka_document_rules rules = make_rules(eureka->registry.config);
     char url[URL_MAX];
     int r;

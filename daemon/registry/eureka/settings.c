@@ -25,14 +25,7 @@ const struct config_item eureka_items[] = {
      .offset = FIELD(address),
      .fallback = "private",
      .words = address_words},
-    {.key = "CAFile", .parse = config_parse_path, .offset = FIELD(ca_file)},
-    {.key = "CertFile", .parse = config_parse_path, .offset = FIELD(cert_file)},
-    {.key = "KeyFile", .parse = config_parse_path, .offset = FIELD(key_file)},
-    {.key = "TLSServerName", .parse = config_parse_string, .offset = FIELD(tls_server_name)},
-    {.key = "TLSVerify",
-     .parse = config_parse_bool,
-     .offset = FIELD(tls_verify),
-     .fallback = "yes"},
+    SERVER_TLS_ITEMS(FIELD(tls)),
     {.key = "PollSec",
      .parse = config_parse_duration,
      .offset = FIELD(poll),
@@ -46,15 +39,6 @@ const struct config_item eureka_items[] = {
      .fallback = "10min"},
     {.key = NULL},
 };
-
-/* A file that is missing now may be there when the daemon runs: the daemon keeps trying. */
-static void check_file(const struct registry_config *config, struct config_messages *messages,
-                       const char *key, const char *path)
-{
-    if (path && access(path, R_OK) < 0)
-        config_warn(messages, config->file, 0, "%s=%s cannot be read: %s", key, path,
-                    strerror(errno));
-}
 
 /* Regions go into URLs as they are. */
 static int check_regions(const struct registry_config *config, struct config_messages *messages)
@@ -109,16 +93,9 @@ static int check_urls(const struct registry_config *config, struct config_messag
 int eureka_settings_verify(const struct registry_config *config, struct config_messages *messages)
 {
     const struct eureka_settings *settings = eureka_settings_of(config);
-    int r = 0;
+    int r = server_tls_verify(&settings->tls, config, messages);
 
-    check_file(config, messages, "CredentialsFile", settings->credentials_file);
-    check_file(config, messages, "CAFile", settings->ca_file);
-    check_file(config, messages, "CertFile", settings->cert_file);
-    check_file(config, messages, "KeyFile", settings->key_file);
-    if (!settings->cert_file != !settings->key_file) {
-        config_complain(messages, config->file, 0, "CertFile= and KeyFile= go together");
-        r = -EINVAL;
-    }
+    server_check_file(config, messages, "CredentialsFile", settings->credentials_file);
     if (settings->server_zones && !settings->zone)
         config_warn(messages, config->file, 0,
                     "ServerZones= orders servers by nearness only where Zone= is set too");
@@ -137,10 +114,7 @@ void eureka_settings_done(void *userdata)
     free(settings->credentials_file);
     free(settings->zone);
     free(settings->region);
-    free(settings->ca_file);
-    free(settings->cert_file);
-    free(settings->key_file);
-    free(settings->tls_server_name);
+    server_tls_done(&settings->tls);
 }
 
 int eureka_settings_source(const struct registry_config *config, char **ret_source)
@@ -173,11 +147,7 @@ bool eureka_settings_ask_the_same(const struct eureka_settings *a, const struct 
            config_strings_equal(a->remote_regions, b->remote_regions) &&
            config_text_equal(a->credentials_file, b->credentials_file) &&
            config_text_equal(a->zone, b->zone) && config_text_equal(a->region, b->region) &&
-           config_text_equal(a->ca_file, b->ca_file) &&
-           config_text_equal(a->cert_file, b->cert_file) &&
-           config_text_equal(a->key_file, b->key_file) &&
-           config_text_equal(a->tls_server_name, b->tls_server_name) && a->address == b->address &&
-           a->tls_verify == b->tls_verify;
+           server_tls_equal(&a->tls, &b->tls) && a->address == b->address;
 }
 
 char *const *eureka_settings_urls(const struct eureka_settings *settings)
@@ -186,14 +156,4 @@ char *const *eureka_settings_urls(const struct eureka_settings *settings)
     static char *const fallback[] = {url, NULL};
 
     return settings->urls ?: fallback;
-}
-
-bool eureka_settings_local(const struct eureka_settings *settings)
-{
-    char *const *urls = eureka_settings_urls(settings);
-
-    for (; *urls; urls++)
-        if (!config_url_is_local(*urls))
-            return false;
-    return true;
 }

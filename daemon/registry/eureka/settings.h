@@ -2,7 +2,7 @@
 /* The keys of a [Registry] section of type eureka, read and checked. */
 #pragma once
 
-#include "daemon/registry/registry.h"
+#include "daemon/registry/server_settings.h"
 
 enum eureka_address { EUREKA_ADDRESS_PRIVATE, EUREKA_ADDRESS_PUBLIC };
 
@@ -13,11 +13,7 @@ struct eureka_settings {
     char *zone, *region;     /* Zone=, Region=: where this host is */
     char **remote_regions;   /* RemoteRegions=: regions beside the servers' own */
     unsigned address;        /* InstanceAddress=: enum eureka_address */
-    char *ca_file;           /* CAFile= */
-    char *cert_file;         /* CertFile= */
-    char *key_file;          /* KeyFile= */
-    char *tls_server_name;   /* TLSServerName= */
-    bool tls_verify;         /* TLSVerify= */
+    struct server_tls tls;
     usec_t poll, full_fetch; /* PollSec=, FullFetchSec= */
 };
 
@@ -32,9 +28,6 @@ bool eureka_settings_ask_the_same(const struct eureka_settings *a, const struct 
 
 /* With the default; NULL-terminated. */
 char *const *eureka_settings_urls(const struct eureka_settings *settings);
-
-/* Is every server on this machine, so that a loopback address may mean this machine too? */
-bool eureka_settings_local(const struct eureka_settings *settings);
 
 static inline const struct eureka_settings *eureka_settings_of(const struct registry_config *config)
 {

@@ -312,15 +312,9 @@ static void fill_kubeconfig(struct kubernetes_access *access, struct http_reques
 
 static void fill_tls(struct kubernetes_access *access, struct http_request *request)
 {
-    const struct kubernetes_settings *settings = settings_of(access);
-
-    access->tls = (struct http_tls){
-        .ca_file = settings->ca_file ?: access->ca_file,
-        .cert_file = settings->cert_file,
-        .key_file = settings->key_file,
-        .server_name = settings->tls_server_name,
-        .insecure = !settings->tls_verify,
-    };
+    access->tls = server_tls_for_call(&settings_of(access)->tls);
+    if (!access->tls.ca_file)
+        access->tls.ca_file = access->ca_file;
     request->tls = &access->tls;
 }
 
@@ -397,7 +391,7 @@ static json_t *credentials_kind(const struct kubernetes_settings *settings, cons
                             settings->kubeconfig);
     if (token_path)
         return json_sprintf("token of %s", token_path);
-    return settings->cert_file ? json_sprintf("certificate of %s", settings->cert_file)
+    return settings->tls.cert_file ? json_sprintf("certificate of %s", settings->tls.cert_file)
                                : json_string("none");
 }
 

@@ -30,14 +30,7 @@ const struct config_item kubernetes_items[] = {
     {.key = "Kubeconfig", .parse = config_parse_path, .offset = FIELD(kubeconfig)},
     {.key = "Context", .parse = config_parse_string, .offset = FIELD(context)},
     {.key = "TokenFile", .parse = config_parse_path, .offset = FIELD(token_file)},
-    {.key = "CAFile", .parse = config_parse_path, .offset = FIELD(ca_file)},
-    {.key = "CertFile", .parse = config_parse_path, .offset = FIELD(cert_file)},
-    {.key = "KeyFile", .parse = config_parse_path, .offset = FIELD(key_file)},
-    {.key = "TLSServerName", .parse = config_parse_string, .offset = FIELD(tls_server_name)},
-    {.key = "TLSVerify",
-     .parse = config_parse_bool,
-     .offset = FIELD(tls_verify),
-     .fallback = "yes"},
+    SERVER_TLS_ITEMS(FIELD(tls)),
     {.key = "Namespaces", .parse = config_parse_strings, .offset = FIELD(namespaces)},
     {.key = "LabelSelector", .parse = config_parse_string, .offset = FIELD(label_selector)},
     {.key = "Mode",
@@ -66,15 +59,6 @@ static int refuse(const struct registry_config *config, struct config_messages *
     return -EINVAL;
 }
 
-/* A file that is missing now may be there when the daemon runs: the daemon keeps trying. */
-static void check_file(const struct registry_config *config, struct config_messages *messages,
-                       const char *key, const char *path)
-{
-    if (path && access(path, R_OK) < 0)
-        config_warn(messages, config->file, 0, "%s=%s cannot be read: %s", key, path,
-                    strerror(errno));
-}
-
 /* A kubeconfig says all that the other keys say: with both nobody could tell which one counts. */
 static int check_sources(const struct registry_config *config, struct config_messages *messages)
 {
@@ -82,14 +66,12 @@ static int check_sources(const struct registry_config *config, struct config_mes
 
     if (settings->context && !settings->kubeconfig)
         return refuse(config, messages, "Context= is one of a kubeconfig: set Kubeconfig= too");
-    if (settings->kubeconfig &&
-        (settings->urls || settings->token_file || settings->ca_file || settings->cert_file ||
-         settings->key_file || settings->tls_server_name || !settings->tls_verify))
+    if (settings->kubeconfig && (settings->urls || settings->token_file || settings->tls.ca_file ||
+                                 settings->tls.cert_file || settings->tls.key_file ||
+                                 settings->tls.server_name || !settings->tls.verify))
         return refuse(config, messages,
                       "Kubeconfig= says which server is asked, and how: URL=, TokenFile=, CAFile=, "
                       "CertFile=, KeyFile=, TLSServerName= and TLSVerify= do not go with it");
-    if (!settings->cert_file != !settings->key_file)
-        return refuse(config, messages, "CertFile= and KeyFile= go together");
     if (!settings->urls && !settings->kubeconfig && !getenv("KUBERNETES_SERVICE_HOST"))
         config_warn(messages, config->file, 0,
                     "neither URL= nor Kubeconfig= is set, which works in a pod alone");
@@ -141,12 +123,10 @@ int kubernetes_settings_verify(const struct registry_config *config,
     const struct kubernetes_settings *settings = kubernetes_settings_of(config);
     int r;
 
-    check_file(config, messages, "Kubeconfig", settings->kubeconfig);
-    check_file(config, messages, "TokenFile", settings->token_file);
-    check_file(config, messages, "CAFile", settings->ca_file);
-    check_file(config, messages, "CertFile", settings->cert_file);
-    check_file(config, messages, "KeyFile", settings->key_file);
-    r = check_sources(config, messages);
+    server_check_file(config, messages, "Kubeconfig", settings->kubeconfig);
+    server_check_file(config, messages, "TokenFile", settings->token_file);
+    r = server_tls_verify(&settings->tls, config, messages);
+    r = check_sources(config, messages) ?: r;
     r = check_urls(config, messages) ?: r;
     return check_objects(config, messages) ?: r;
 }
@@ -160,10 +140,7 @@ void kubernetes_settings_done(void *userdata)
     free(settings->kubeconfig);
     free(settings->context);
     free(settings->token_file);
-    free(settings->ca_file);
-    free(settings->cert_file);
-    free(settings->key_file);
-    free(settings->tls_server_name);
+    server_tls_done(&settings->tls);
     free(settings->label_selector);
     free(settings->node);
 }
@@ -175,12 +152,8 @@ bool kubernetes_settings_equal(const struct kubernetes_settings *a,
            config_strings_equal(a->namespaces, b->namespaces) &&
            config_text_equal(a->kubeconfig, b->kubeconfig) &&
            config_text_equal(a->context, b->context) &&
-           config_text_equal(a->token_file, b->token_file) &&
-           config_text_equal(a->ca_file, b->ca_file) &&
-           config_text_equal(a->cert_file, b->cert_file) &&
-           config_text_equal(a->key_file, b->key_file) &&
-           config_text_equal(a->tls_server_name, b->tls_server_name) &&
+           config_text_equal(a->token_file, b->token_file) && server_tls_equal(&a->tls, &b->tls) &&
            config_text_equal(a->label_selector, b->label_selector) &&
-           config_text_equal(a->node, b->node) && a->tls_verify == b->tls_verify &&
-           a->mode == b->mode && a->watch == b->watch && a->pods == b->pods;
+           config_text_equal(a->node, b->node) && a->mode == b->mode && a->watch == b->watch &&
+           a->pods == b->pods;
 }

@@ -2,7 +2,7 @@
 /* The keys of a [Registry] section of type kubernetes, read and checked. */
 #pragma once
 
-#include "daemon/registry/registry.h"
+#include "daemon/registry/server_settings.h"
 
 /* Mode=: what the name of a service with a cluster IP leads to. */
 enum kubernetes_mode {
@@ -28,11 +28,7 @@ struct kubernetes_settings {
     char *kubeconfig; /* Kubeconfig=: path */
     char *context;    /* Context=: of it; NULL: its current-context */
     char *token_file; /* TokenFile= */
-    char *ca_file;    /* CAFile= */
-    char *cert_file;  /* CertFile=, KeyFile= */
-    char *key_file;
-    char *tls_server_name; /* TLSServerName= */
-    bool tls_verify;       /* TLSVerify= */
+    struct server_tls tls;
     char **namespaces;     /* Namespaces=: only these, by their own paths; NULL: all */
     char *label_selector;  /* LabelSelector=: of services */
     unsigned mode;         /* enum kubernetes_mode */
