@@ -151,21 +151,21 @@ static void env_dns_end(struct registry_env *env, struct dns_call *call)
     dns_cancel(real(env)->services.dns, call);
 }
 
-static int grpc_open(struct registry_env *env, const struct grpc_request *request,
-                     struct grpc_call **ret_call)
+static int env_grpc(struct registry_env *env, const struct grpc_request *request,
+                    struct grpc_call **ret_call)
 {
     (void)env, (void)request, (void)ret_call;
     return -EOPNOTSUPP;
 }
 
-static int grpc_send(struct registry_env *env, struct grpc_call *call, const void *message,
-                     size_t size)
+static int env_grpc_send(struct registry_env *env, struct grpc_call *call, const void *message,
+                         size_t size)
 {
     (void)env, (void)call, (void)message, (void)size;
     return -EOPNOTSUPP;
 }
 
-static void grpc_cancel(struct registry_env *env, struct grpc_call *call)
+static void env_grpc_end(struct registry_env *env, struct grpc_call *call)
 {
     (void)env, (void)call;
 }
@@ -235,9 +235,9 @@ static const struct registry_env_ops real_ops = {
     .http_cancel = env_http_end,
     .dns_start = env_dns,
     .dns_cancel = env_dns_end,
-    .grpc_open = grpc_open,
-    .grpc_send = grpc_send,
-    .grpc_cancel = grpc_cancel,
+    .grpc_open = env_grpc,
+    .grpc_send = env_grpc_send,
+    .grpc_cancel = env_grpc_end,
     .spawn_start = env_spawn,
     .spawn_cancel = env_spawn_end,
     .path_watch = watch_start,

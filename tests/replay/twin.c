@@ -383,21 +383,21 @@ const char *twin_expect_log(struct twin *twin, int level, const char *part)
 
 /* ---- grpc ---- */
 
-static int grpc_open(struct registry_env *env, const struct grpc_request *request,
+static int twin_grpc(struct registry_env *env, const struct grpc_request *request,
                      struct grpc_call **ret_call)
 {
     (void)env, (void)request, (void)ret_call;
     return -EOPNOTSUPP;
 }
 
-static int grpc_send(struct registry_env *env, struct grpc_call *call, const void *message,
-                     size_t size)
+static int twin_grpc_send(struct registry_env *env, struct grpc_call *call, const void *message,
+                          size_t size)
 {
     (void)env, (void)call, (void)message, (void)size;
     return -EOPNOTSUPP;
 }
 
-static void grpc_cancel(struct registry_env *env, struct grpc_call *call)
+static void twin_grpc_end(struct registry_env *env, struct grpc_call *call)
 {
     (void)env, (void)call;
 }
@@ -413,9 +413,9 @@ static const struct registry_env_ops twin_ops = {
     .http_cancel = twin_http_cancel,
     .dns_start = twin_dns_start,
     .dns_cancel = twin_dns_cancel,
-    .grpc_open = grpc_open,
-    .grpc_send = grpc_send,
-    .grpc_cancel = grpc_cancel,
+    .grpc_open = twin_grpc,
+    .grpc_send = twin_grpc_send,
+    .grpc_cancel = twin_grpc_end,
     .spawn_start = twin_spawn_start,
     .spawn_cancel = twin_spawn_cancel,
     .path_watch = path_watch,
