@@ -27,14 +27,30 @@ static void print_snapshot(const json_t *snapshot)
     if (!json_is_true(json_object_get(snapshot, "persist")))
         snprintf(text, sizeof(text), "off (Persist=no): a reboot loses what is known");
     else if (*error)
-        snprintf(text, sizeof(text), "%s: %s (first %s)", member_text(snapshot, "directory"),
-                 error, age_text(member_number(snapshot, "error_for_usec"), age));
+        snprintf(text, sizeof(text), "%s: %s (first %s)", member_text(snapshot, "directory"), error,
+                 age_text(member_number(snapshot, "error_for_usec"), age));
     else
         snprintf(text, sizeof(text), "%s: %lld files of %lld KiB, written %s",
                  member_text(snapshot, "directory"), (long long)member_number(snapshot, "files"),
                  ((long long)member_number(snapshot, "size") + 1023) / 1024,
                  age_text(member_number(snapshot, "written_usec"), age));
     print_line("Snapshot", text);
+}
+
+/* "eu-1a, region eu (from registry consul)" */
+static void print_zone(const json_t *status)
+{
+    const char *zone = member_text(status, "zone"), *region = member_text(status, "region"),
+               *origin = member_text(status, "zone_from");
+    char text[1024];
+
+    snprintf(text, sizeof(text), "%s%s%s%s%s%s",
+             *zone     ? zone
+             : *region ? "unknown"
+                       : "",
+             *region ? ", region " : "", region, *origin ? " (from " : "", origin,
+             *origin ? ")" : "");
+    print_line("Zone", text);
 }
 
 static void print_daemon(const json_t *status)
@@ -47,7 +63,7 @@ static void print_daemon(const json_t *status)
     print_line("Daemon", text);
     print_line("Running for", span_to_string(uptime < 0 ? 0 : (usec_t)uptime, span));
     print_line("View", member_text(status, "view"));
-    print_line("Zone", member_text(status, "zone"));
+    print_zone(status);
     snprintf(text, sizeof(text), "%lld, %lld connections now",
              (long long)member_number(status, "lookups"),
              (long long)member_number(status, "connections"));

@@ -148,23 +148,30 @@ static int backend_query_address(void *userdata, const struct address *address, 
 
 /* ---- Status, Services ---- */
 
+static json_t *text_or_null(const char *text)
+{
+    return *text ? json_string(text) : json_null();
+}
+
 static json_t *backend_status(void *userdata)
 {
     struct backend *backend = userdata;
     const struct backend_parts *parts = &backend->parts;
     struct describe describe = describe_of(backend);
-    const char *zone = registries_zone(parts->registries);
     char view[4096];
 
     snprintf(view, sizeof(view), "%s/" NSS_SD_VIEW_FILE, parts->runtime_directory);
-    return json_pack(
-        "{s:s, s:i, s:I, s:s, s:I, s:I, s:o, s:s, s:o, s:o}", "version", PACKAGE_VERSION, "pid",
-        (int)getpid(), "uptime_usec", (json_int_t)(describe.now - parts->started_at), "view", view,
-        "lookups", (json_int_t)lookup_server_counters(parts->lookup_server)->requests,
-        "connections", (json_int_t)lookup_server_connections(parts->lookup_server), "zone",
-        *zone ? json_string(zone) : json_null(), "log_level", log_level_to_string(log_get_level()),
-        "snapshot", describe_snapshot(parts->snapshot, describe.now), "registries",
-        describe_registries(&describe));
+    return json_pack("{s:s, s:i, s:I, s:s, s:I, s:I, s:o, s:o, s:o, s:s, s:o, s:o}", "version",
+                     PACKAGE_VERSION, "pid", (int)getpid(), "uptime_usec",
+                     (json_int_t)(describe.now - parts->started_at), "view", view, "lookups",
+                     (json_int_t)lookup_server_counters(parts->lookup_server)->requests,
+                     "connections", (json_int_t)lookup_server_connections(parts->lookup_server),
+                     "zone", text_or_null(host_zone_name(parts->host_zone)), "region",
+                     text_or_null(host_zone_region(parts->host_zone)), "zone_from",
+                     text_or_null(host_zone_origin(parts->host_zone)), "log_level",
+                     log_level_to_string(log_get_level()), "snapshot",
+                     describe_snapshot(parts->snapshot, describe.now), "registries",
+                     describe_registries(&describe));
 }
 
 static json_t *backend_services(void *userdata, const char *registry, bool stale)

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "daemon/control.h"
+#include "daemon/host_zone.h"
 #include "daemon/interest.h"
 #include "daemon/lookup_server.h"
 #include "daemon/publisher.h"
@@ -22,6 +23,7 @@ struct backend_parts {
     struct store *store;
     struct chase *chase;
     struct registries *registries;
+    const struct host_zone *host_zone;
     struct resolver *resolver;
     const struct resolver_hooks *hooks;
     struct lookup_server *lookup_server;

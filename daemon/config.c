@@ -6,6 +6,7 @@
  * over the defaults in the tables. Every key stands in exactly one table.
  */
 #include "daemon/config_load.h"
+#include "daemon/host_zone.h"
 #include "nss-sd/view.h"
 
 #define RESOLVE(member) offsetof(struct config_resolve, member)
@@ -25,6 +26,7 @@ const struct config_item config_resolve_items[] = {
     {"Answers", config_parse_unsigned, RESOLVE(answers), 1, 16, "8"},
     {"Persist", config_parse_bool, RESOLVE(persist), 0, 0, "yes"},
     {"Zone", config_parse_string, RESOLVE(zone)},
+    {"ZoneDetection", config_parse_bool, RESOLVE(zone_detection), 0, 0, "yes"},
     {"Upstream", config_parse_servers, RESOLVE(upstream), 0, 0, "system"},
     {NULL},
 };
@@ -81,12 +83,16 @@ static int load_global_files(const struct config_loader *loader, const struct co
 static void check_global(const struct config_loader *loader, const struct config_table *table)
 {
     const struct config_resolve *resolve = &loader->config->resolve;
-    const struct config_origin *search = config_table_origin(table, "Search");
+    const struct config_origin *search = config_table_origin(table, "Search"),
+                               *zone = config_table_origin(table, "Zone");
 
     config_check_ttls(loader, table, resolve->min_ttl, resolve->max_ttl);
     if (config_strings_count(resolve->search) > VIEW_SEARCH_MAX)
         config_complain(loader->messages, search->file, search->line,
                         "Search= takes at most %d domains", VIEW_SEARCH_MAX);
+    if (resolve->zone && !host_zone_word_ok(resolve->zone))
+        config_complain(loader->messages, zone->file, zone->line,
+                        "Zone= takes one word of at most %d printable bytes", HOST_ZONE_MAX);
 }
 
 static int load_global(const struct config_loader *loader)

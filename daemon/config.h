@@ -32,6 +32,7 @@ struct config_resolve {
     char **upstream;             /* DNS servers for host names that no registry owns; NULL: the system's */
     bool persist;                /* last-known-good goes to the state directory */
     char *zone;                  /* zone of this host; NULL: detected */
+    bool zone_detection;         /* the cloud may be asked for it */
     unsigned max_connections;    /* lookup socket, in all */
     unsigned max_connections_uid;/* and a uid (root: no limit of its own) */
     unsigned max_new_names_uid;  /* unknown names a uid may make known in a second (not root) */

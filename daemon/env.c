@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The real registry_env (env.h). Owns the timers and path watches of one registry, and no policy.
- */
+/* The real registry_env (env.h). Owns its timers and path watches, and no policy. */
 #include "daemon/env.h"
 
 #include <sys/random.h>
@@ -221,7 +220,11 @@ static void report(struct registry_env *env, const struct registry_report *told)
 
 static void log_line(struct registry_env *env, int level, const char *service, const char *text)
 {
-    log_write(level, &(struct log_context){env->registry->config->name, service}, "%s", text);
+    struct log_context context = {.service = service};
+
+    if (env->registry)
+        context.registry = env->registry->config->name;
+    log_write(level, &context, "%s", text);
 }
 
 static const struct registry_env_ops real_ops = {

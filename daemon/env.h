@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The world as a registry sees it in the daemon: struct registry_env over sd_event, the HTTP and
+ * The world as a registry (or a part of the daemon that is tested like one) sees it in the daemon: struct registry_env over sd_event, the HTTP and
  * the DNS client, programs, inotify and the kernel's random numbers. Its scripted twin is
  * tests/replay/twin.h.
  *
@@ -24,7 +24,8 @@ struct env_services {
     void *userdata;
 };
 
-/* Makes the env of `registry`; the caller puts it into registry->env. Before start(). */
+/* Makes the env of `registry`; the caller puts it into registry->env. Before start(). NULL: one for
+ * the daemon itself, in which nothing reports. */
 int env_new(const struct env_services *services, struct registry *registry,
             struct registry_env **ret_env);
 

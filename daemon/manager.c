@@ -14,9 +14,11 @@
 #include "daemon/bulletin.h"
 #include "daemon/chase.h"
 #include "daemon/clock.h"
+#include "daemon/cloud_zone.h"
 #include "daemon/config.h"
 #include "daemon/control.h"
 #include "daemon/env.h"
+#include "daemon/host_zone.h"
 #include "daemon/interest.h"
 #include "daemon/log.h"
 #include "daemon/lookup_server.h"
@@ -46,6 +48,9 @@ struct manager {
     struct dns_client *dns;
     struct http_client *http;
     struct spawner *spawner;
+    struct registry_env *env; /* of what the daemon itself asks of the world */
+    struct host_zone *host_zone;
+    struct cloud_zone *cloud_zone; /* NULL: the cloud is not asked */
     struct registries *registries;
     struct store *store;
     struct chase *chase;
@@ -248,11 +253,21 @@ static void registry_removed(void *userdata, unsigned index)
     struct manager *manager = userdata;
 
     publisher_gone(manager->publisher, index);
+    host_zone_forget(manager->host_zone, index);
     snapshot_removed(manager->snapshot, index);
     store_registry_remove(manager->store, index);
 }
 
 static void publish_header(struct manager *manager);
+
+static void note_locality(struct manager *manager, unsigned index,
+                          const struct registry_report *report)
+{
+    struct registry_facts facts;
+
+    registries_facts(manager->registries, index, &facts);
+    host_zone_report(manager->host_zone, index, facts.name, report->zone, report->region);
+}
 
 static void registry_reported(void *userdata, unsigned index, const struct registry_report *report)
 {
@@ -269,6 +284,9 @@ static void registry_reported(void *userdata, unsigned index, const struct regis
         break;
     case REPORT_DOMAINS:
         publish_header(manager);
+        break;
+    case REPORT_LOCALITY:
+        note_locality(manager, index, report);
         break;
     case REPORT_IDENTITY:
         snapshot_identified(manager->snapshot, index, report->text);
@@ -288,10 +306,9 @@ static void sink_report(void *userdata, struct registry *registry,
     registries_report(manager->registries, registry, report);
 }
 
-static int registry_env_new(void *userdata, struct registry *registry,
-                            struct registry_env **ret_env)
+static int make_env(struct manager *manager, struct registry *registry,
+                    struct registry_env **ret_env)
 {
-    struct manager *manager = userdata;
     struct env_services services = {
         .event = manager->event,
         .http = manager->http,
@@ -304,6 +321,51 @@ static int registry_env_new(void *userdata, struct registry *registry,
     };
 
     return env_new(&services, registry, ret_env);
+}
+
+static int registry_env_new(void *userdata, struct registry *registry,
+                            struct registry_env **ret_env)
+{
+    struct manager *manager = userdata;
+
+    return make_env(manager, registry, ret_env);
+}
+
+/* ---- the zone of this host ---- */
+
+static void zone_changed(void *userdata)
+{
+    struct manager *manager = userdata;
+    const char *zone = host_zone_name(manager->host_zone),
+               *region = host_zone_region(manager->host_zone),
+               *origin = host_zone_origin(manager->host_zone);
+
+    if (*origin)
+        log_info("this host is in zone %s, region %s (from %s)", *zone ? zone : "unknown",
+                 *region ? region : "unknown", origin);
+    else
+        log_info("the zone of this host is not known any more");
+    resolver_republish(manager->resolver, false);
+}
+
+static void cloud_found(void *userdata, const char *cloud, const char *zone, const char *region)
+{
+    host_zone_cloud(((struct manager *)userdata)->host_zone, cloud, zone, region);
+}
+
+/* What the configuration says of it. */
+static void apply_zone(struct manager *manager)
+{
+    const struct config_resolve *global = &manager->config->resolve;
+
+    host_zone_configure(manager->host_zone, global->zone);
+    if (!global->zone_detection || global->zone) {
+        manager->cloud_zone = cloud_zone_free(manager->cloud_zone);
+        host_zone_cloud(manager->host_zone, "", NULL, NULL);
+    } else if (!manager->cloud_zone && cloud_zone_new(manager->env, CLOUD_ZONE_DMI, cloud_found,
+                                                      manager, &manager->cloud_zone) < 0) {
+        log_error("the cloud is not asked for the zone of this host: out of memory");
+    }
 }
 
 /* ---- view ---- */
@@ -384,6 +446,7 @@ static int manager_reload(void *userdata, struct config_messages *messages)
     }
     manager->config = config;
     apply_upstream(manager);
+    apply_zone(manager);
     snapshot_configure(manager->snapshot, config->resolve.persist, config->resolve.max_stale);
     store_reload_begin(manager->store);
     registries_apply(manager->registries, config);
@@ -411,6 +474,8 @@ static void try_again(struct manager *manager)
     dns_client_renew(manager->dns);
     http_client_renew(manager->http);
     chase_kick(manager->chase, manager_now(manager));
+    if (manager->cloud_zone)
+        cloud_zone_kick(manager->cloud_zone);
     registries_kick(manager->registries);
     manager_wake(manager);
 }
@@ -707,7 +772,9 @@ static int make_core(struct manager *manager)
     manager->store = store_new(&store_hooks);
     manager->chase = chase_new(&chase_hooks, &chase_rules);
     manager->registries = registries_new(&registries_hooks);
-    if (!manager->publisher || !manager->store || !manager->chase || !manager->registries)
+    manager->host_zone = host_zone_new(zone_changed, manager);
+    if (!manager->publisher || !manager->store || !manager->chase || !manager->registries ||
+        !manager->host_zone)
         return -ENOMEM;
     manager->bulletin = bulletin_new(manager->registries, manager->store);
     if (!manager->bulletin)
@@ -747,6 +814,7 @@ static int make_servers(struct manager *manager)
         .store = manager->store,
         .chase = manager->chase,
         .registries = manager->registries,
+        .host_zone = manager->host_zone,
         .resolver = manager->resolver,
         .hooks = &manager->resolver_hooks,
         .lookup_server = manager->lookup_server,
@@ -798,6 +866,8 @@ static int manager_start(struct manager *manager)
     if (r >= 0)
         r = spawner_new(manager->event, &manager->spawner);
     if (r >= 0)
+        r = make_env(manager, NULL, &manager->env);
+    if (r >= 0)
         r = make_core(manager);
     if (r >= 0)
         r = make_sources(manager);
@@ -806,6 +876,7 @@ static int manager_start(struct manager *manager)
     if (r < 0)
         return r;
     apply_upstream(manager);
+    apply_zone(manager);
     registries_apply(manager->registries, manager->config);
     snapshot_load(manager->snapshot);
     publish_header(manager);
@@ -847,6 +918,9 @@ struct manager *manager_free(struct manager *manager)
     chase_free(manager->chase);
     store_free(manager->store);
     bulletin_free(manager->bulletin);
+    cloud_zone_free(manager->cloud_zone);
+    host_zone_free(manager->host_zone);
+    env_free(manager->env);
     spawner_free(manager->spawner);
     http_client_free(manager->http);
     dns_client_free(manager->dns);

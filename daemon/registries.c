@@ -16,7 +16,6 @@ struct entry {
     uint64_t condition_changes;
     usec_t condition_since, answered_at, error_at;
     char *error;
-    char *zone;
     struct log_limit refused_log; /* of refused addresses */
     bool kept;                    /* by the reload going on */
 };
@@ -133,7 +132,6 @@ static void entry_end(struct registries *registries, struct entry *entry)
     entry_stop(registries, entry);
     free(entry->name);
     free(entry->error);
-    free(entry->zone);
     strings_free(entry->found_domains);
     *entry = (struct entry){0};
 }
@@ -258,7 +256,6 @@ static char **strings_copy(const char *const *strings)
 static void note_report(struct registries *registries, struct entry *entry,
                         const struct registry_report *report)
 {
-    char *zone;
     char **domains;
 
     switch (report->kind) {
@@ -279,13 +276,6 @@ static void note_report(struct registries *registries, struct entry *entry,
     case REPORT_SUSPECT:
         note_error(registries, entry, report->text ? report->text : "suspect data");
         break;
-    case REPORT_LOCALITY:
-        zone = strdup(report->zone ? report->zone : "");
-        if (zone) {
-            free(entry->zone);
-            entry->zone = zone;
-        }
-        break;
     case REPORT_DOMAINS:
         domains = strings_copy(report->domains);
         if (domains) {
@@ -294,6 +284,7 @@ static void note_report(struct registries *registries, struct entry *entry,
         }
         break;
     case REPORT_APPEARED:
+    case REPORT_LOCALITY:
     case REPORT_IDENTITY:
         break;
     }
@@ -551,12 +542,4 @@ int registries_find_type(const struct registries *registries, const char *type)
             streq(registries->entries[i].config->type->name, type))
             return i;
     return -ENOENT;
-}
-
-const char *registries_zone(const struct registries *registries)
-{
-    for (int i = 0; i < REGISTRIES_MAX; i++)
-        if (registries->entries[i].zone && *registries->entries[i].zone)
-            return registries->entries[i].zone;
-    return "";
 }

@@ -82,8 +82,6 @@ void registries_facts(const struct registries *registries, unsigned index,
 /* Index of the registry of this name, or -ENOENT; of the first of this type, likewise. */
 int registries_find(const struct registries *registries, const char *name);
 int registries_find_type(const struct registries *registries, const char *type);
-/* Zone of this host as a registry reported it, or "". */
-const char *registries_zone(const struct registries *registries);
 
 /* Names the domains for the view: fills at most `max`, returns the count. */
 size_t registries_domains(const struct registries *registries, struct resolver_owner *ret_owners,

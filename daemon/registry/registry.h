@@ -274,7 +274,7 @@ struct registry_env_ops {
 
 struct registry_env {
     const struct registry_env_ops *ops;
-    struct registry *registry;   /* whose env this is */
+    struct registry *registry;   /* whose env this is; NULL: a part of the daemon's, which makes no report */
     const char *state_directory; /* for files of the type's own; "" if there is none */
     const char *config_directory; /* the highest-ranking one (--config-directory or /etc/nss-sd) */
 };

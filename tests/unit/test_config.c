@@ -185,6 +185,7 @@ START_TEST(nothing_there_means_all_defaults)
     ck_assert_uint_eq(resolve->idle, 1800 * USEC_PER_SEC);
     ck_assert_uint_eq(resolve->answers, 8);
     ck_assert_ptr_null(resolve->zone);
+    ck_assert(resolve->zone_detection);
     ck_assert_uint_eq(resolve->max_connections, 4096);
     ck_assert_uint_eq(resolve->max_connections_uid, 256);
     ck_assert_uint_eq(resolve->max_new_names_uid, 200);
@@ -207,6 +208,7 @@ START_TEST(every_key_of_the_main_file_lands)
     put(CONF, "[Resolve]\nSearch=Svc.Example. b\nNdots=2\nMinTTLSec=2s\nMaxTTLSec=5min\n"
               "NegativeTTLSec=1s\nMaxStaleSec=infinity\nEmptyHoldSec=1min\nStaleWaitSec=0\n"
               "LookupTimeoutSec=100ms\nIdleSec=1h\nAnswers=1\nZone=eu-north-a\n"
+              "ZoneDetection=no\n"
               "[Server]\nMaxConnections=10\nMaxConnectionsPerUser=3\nMaxNewNamesPerUser=4\n"
               "[Control]\nControlGroup=wheel\n");
     load_cleanly();
@@ -224,6 +226,7 @@ START_TEST(every_key_of_the_main_file_lands)
     ck_assert_uint_eq(config->resolve.idle, 3600 * USEC_PER_SEC);
     ck_assert_uint_eq(config->resolve.answers, 1);
     ck_assert_str_eq(config->resolve.zone, "eu-north-a");
+    ck_assert(!config->resolve.zone_detection);
     ck_assert_uint_eq(config->resolve.max_connections, 10);
     ck_assert_uint_eq(config->resolve.max_connections_uid, 3);
     ck_assert_uint_eq(config->resolve.max_new_names_uid, 4);
@@ -361,21 +364,28 @@ START_TEST(lines_that_inih_would_cut_are_refused)
 }
 END_TEST
 
+START_TEST(a_zone_is_one_word)
+{
+    put(CONF, "[Resolve]\nZone=eu north\n");
+    refused(CONF, 2, "Zone= takes one word of at most 63 printable bytes");
+}
+END_TEST
+
 START_TEST(the_longest_line_arrives_whole)
 {
-    char text[1024], zone[512];
+    char text[1024], group[512];
     size_t fits = 0;
 
     /* inih's limit is its build's business: whatever is taken must be taken whole. */
-    for (size_t length = 1; length < sizeof(zone); length++) {
-        memset(zone, 'z', length);
-        zone[length] = '\0';
-        snprintf(text, sizeof(text), "[Resolve]\nZone=%s\n", zone);
+    for (size_t length = 1; length < sizeof(group); length++) {
+        memset(group, 'g', length);
+        group[length] = '\0';
+        snprintf(text, sizeof(text), "[Control]\nControlGroup=%s\n", group);
         put(CONF, text);
         load();
         if (messages.count > 0)
             break;
-        ck_assert_str_eq(config->resolve.zone, zone);
+        ck_assert_str_eq(config->resolve.control_group, group);
         fits = length;
     }
     ck_assert_uint_ge(fits, 150);
@@ -772,7 +782,7 @@ static Suite *make_suite(void)
         all_mistakes_are_told_at_once,
         a_key_set_twice_in_a_file_is_a_warning,
         lines_that_inih_would_cut_are_refused,
-        the_longest_line_arrives_whole,
+        a_zone_is_one_word, the_longest_line_arrives_whole,
         what_is_no_text_is_one_message,
         ten_thousand_lines_keep_count,
         too_large_a_file_is_refused,

@@ -282,6 +282,17 @@ class Tables(SdctlTest):
             """.replace("            ", "", 1).replace("\n            ", "\n"))
         self.check_call("Status", {})
 
+    def test_status_tells_where_the_host_is_and_who_says_so(self):
+        for change, words in (
+                ({"zone": "eu-1a", "region": None, "zone_from": "registry consul"},
+                 "Zone: eu-1a (from registry consul)\n"),
+                ({"zone": "eu-1a", "region": "eu-1", "zone_from": "the metadata of EC2"},
+                 "Zone: eu-1a, region eu-1 (from the metadata of EC2)\n"),
+                ({"zone": None, "region": "eu-1", "zone_from": "registry cloudmap"},
+                 "Zone: unknown, region eu-1 (from registry cloudmap)\n")):
+            status = {"parameters": dict(self.STATUS["parameters"], **change)}
+            self.assertIn(words, self.run_sdctl("status", replies=[status])[1])
+
     def test_status_tells_a_disk_in_trouble(self):
         snapshot = dict(self.STATUS["parameters"]["snapshot"],
                         error="cannot be written: No space left on device",

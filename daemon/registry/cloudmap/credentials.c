@@ -476,13 +476,13 @@ static int ask_role(struct cloudmap_credentials *credentials, const char *body)
         return -EBADMSG;
     snprintf(path, sizeof(path), ROLES_PATH "%.*s", (int)length, body);
     credentials->asking_role = false;
-    return cloudmap_metadata_ask(&credentials->metadata, path);
+    return metadata_service_ask(&credentials->metadata, path);
 }
 
-static void metadata_done(struct cloudmap_metadata *metadata, int status, const char *body,
+static void metadata_done(struct metadata_service *service, int status, const char *body,
                           size_t size, const char *text)
 {
-    struct cloudmap_credentials *credentials = metadata->owner;
+    struct cloudmap_credentials *credentials = service->owner;
     struct cloudmap_grant grant;
 
     if (!body && status == 404)
@@ -498,10 +498,10 @@ static void metadata_done(struct cloudmap_metadata *metadata, int status, const 
 static void fetch_instance(struct cloudmap_credentials *credentials)
 {
     credentials->asking_role = true;
-    if (cloudmap_metadata_disabled(env_of(credentials)))
+    if (metadata_service_disabled(env_of(credentials)))
         fail(credentials, FAILURE_CONFIG,
              "no source of credentials is set up, and AWS_EC2_METADATA_DISABLED=true");
-    else if (cloudmap_metadata_ask(&credentials->metadata, ROLES_PATH) < 0)
+    else if (metadata_service_ask(&credentials->metadata, ROLES_PATH) < 0)
         fail(credentials, FAILURE_CONFIG, "the instance metadata service cannot be asked");
 }
 
@@ -606,8 +606,8 @@ void cloudmap_credentials_init(struct cloudmap_credentials *credentials, struct 
 {
     *credentials = (struct cloudmap_credentials){.cloudmap = cloudmap};
     credentials->timer = (struct env_timer){.fire = on_timer, .owner = credentials};
-    cloudmap_metadata_init(&credentials->metadata, cloudmap->registry.env, metadata_done,
-                           credentials);
+    metadata_service_init(&credentials->metadata, cloudmap->registry.env, METADATA_AMAZON,
+                          metadata_done, credentials);
 }
 
 void cloudmap_credentials_done(struct cloudmap_credentials *credentials)
@@ -616,6 +616,6 @@ void cloudmap_credentials_done(struct cloudmap_credentials *credentials)
     if (credentials->call)
         env_of(credentials)->ops->http_cancel(env_of(credentials), credentials->call);
     credentials->call = NULL;
-    cloudmap_metadata_done(&credentials->metadata);
+    metadata_service_done(&credentials->metadata);
     cloudmap_grant_done(&credentials->grant);
 }

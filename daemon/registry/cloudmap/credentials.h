@@ -9,8 +9,8 @@
  */
 #pragma once
 
+#include "daemon/metadata_service.h"
 #include "daemon/registry/cloudmap/grant.h"
-#include "daemon/registry/cloudmap/metadata.h"
 #include "daemon/registry/cloudmap/settings.h"
 
 struct cloudmap;
@@ -28,7 +28,7 @@ struct cloudmap_credentials {
     char text[256];
     struct env_timer timer; /* renewal, retry */
     struct http_call *call; /* to STS or a container agent */
-    struct cloudmap_metadata metadata;
+    struct metadata_service metadata;
     bool asking_role; /* the metadata service: whose keys? */
 };
 

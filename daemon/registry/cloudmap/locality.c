@@ -69,8 +69,8 @@ static void take_zone(struct cloudmap_locality *locality, const char *zone)
 static void ask_zone(struct cloudmap_locality *locality)
 {
     locality->asking_region = false;
-    if (cloudmap_metadata_disabled(env_of(locality)) ||
-        cloudmap_metadata_ask(&locality->metadata, ZONE_PATH) < 0)
+    if (metadata_service_disabled(env_of(locality)) ||
+        metadata_service_ask(&locality->metadata, ZONE_PATH) < 0)
         report(locality);
 }
 
@@ -146,10 +146,10 @@ static void region_done(struct cloudmap_locality *locality, const char *body, co
     look_for_zone(locality);
 }
 
-static void metadata_done(struct cloudmap_metadata *metadata, int status, const char *body,
+static void metadata_done(struct metadata_service *service, int status, const char *body,
                           size_t size, const char *text)
 {
-    struct cloudmap_locality *locality = metadata->owner;
+    struct cloudmap_locality *locality = service->owner;
 
     (void)status;
     (void)size;
@@ -165,9 +165,9 @@ static void metadata_done(struct cloudmap_metadata *metadata, int status, const 
 static void ask_region(struct cloudmap_locality *locality)
 {
     locality->asking_region = true;
-    if (cloudmap_metadata_disabled(env_of(locality)))
+    if (metadata_service_disabled(env_of(locality)))
         no_region(locality, "AWS_EC2_METADATA_DISABLED=true");
-    else if (cloudmap_metadata_ask(&locality->metadata, REGION_PATH) < 0)
+    else if (metadata_service_ask(&locality->metadata, REGION_PATH) < 0)
         no_region(locality, "the instance metadata service cannot be asked");
 }
 
@@ -219,7 +219,8 @@ void cloudmap_locality_init(struct cloudmap_locality *locality, struct cloudmap 
 {
     *locality = (struct cloudmap_locality){.cloudmap = cloudmap};
     locality->start = (struct env_timer){.fire = on_start, .owner = locality};
-    cloudmap_metadata_init(&locality->metadata, cloudmap->registry.env, metadata_done, locality);
+    metadata_service_init(&locality->metadata, cloudmap->registry.env, METADATA_AMAZON,
+                          metadata_done, locality);
     find_region(locality);
     env_defer(cloudmap->registry.env, &locality->start);
 }
@@ -230,5 +231,5 @@ void cloudmap_locality_done(struct cloudmap_locality *locality)
     if (locality->call)
         env_of(locality)->ops->http_cancel(env_of(locality), locality->call);
     locality->call = NULL;
-    cloudmap_metadata_done(&locality->metadata);
+    metadata_service_done(&locality->metadata);
 }

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "daemon/registry/cloudmap/metadata.h"
+#include "daemon/metadata_service.h"
 
 struct cloudmap;
 
@@ -24,7 +24,7 @@ struct cloudmap_locality {
     char text[256];         /* why there is no region */
     struct http_call *call; /* to the task metadata */
     struct env_timer start;
-    struct cloudmap_metadata metadata;
+    struct metadata_service metadata;
 };
 
 void cloudmap_locality_init(struct cloudmap_locality *locality, struct cloudmap *cloudmap);
