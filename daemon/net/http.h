@@ -82,7 +82,7 @@ struct http_request {
     usec_t silence_timeout;          /* no byte for this long ends it; 0: none */
     size_t max_body;                 /* decoded bytes; 0: 64 MiB. Streams: unlimited if SIZE_MAX */
     bool no_compression;
-    bool multiplex;    /* wait for and share one HTTP/2 connection */
+    bool multiplex;    /* over TLS: wait for and share one HTTP/2 connection */
     bool fresh;        /* a connection of its own */
     bool connect_only; /* TCP connect alone ("http://ADDRESS:PORT"): HTTP_DONE, status 0 */
     const struct http_handler *handler;

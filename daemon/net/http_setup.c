@@ -71,7 +71,9 @@ static CURLcode set_target(CURL *easy, const struct http_request *request,
     }
     if (!request->no_compression)
         SET(bad, easy, CURLOPT_ACCEPT_ENCODING, "");
-    if (request->multiplex)
+    /* Without TLS it would be HTTP/1.1, and the call would wait till that is known: for the first
+     * answer, which of a blocking query may take minutes. */
+    if (request->multiplex && strncmp(target->url, "https:", 6) == 0)
         SET(bad, easy, CURLOPT_PIPEWAIT, 1L);
     if (request->fresh || request->connect_only) {
         SET(bad, easy, CURLOPT_FRESH_CONNECT, 1L);

@@ -346,6 +346,23 @@ START_TEST(a_parked_request_wakes_nobody)
 }
 END_TEST
 
+/* Whether a server shares a connection is known with its first answer, which here never comes. */
+START_TEST(a_call_that_would_share_waits_for_no_parked_one)
+{
+    struct got silent, got;
+    struct http_call *call = start(
+        &(struct http_request){.url = url("/silent"), .multiplex = true}, &silent);
+
+    while (script.connections == 0)
+        ck_assert_int_ge(sd_event_run(event, USEC_PER_MSEC), 0);
+    got = get(&(struct http_request){.url = url("/echo"), .multiplex = true});
+    assert_got(&got, HTTP_DONE, 200);
+    got_done(&got);
+    http_cancel(client, call);
+    loop_settle(event);
+}
+END_TEST
+
 /* ---- calls ---- */
 
 static struct http_call *victim, *self;
@@ -1021,6 +1038,7 @@ static Suite *make_suite(void)
     tcase_add_test(responses, a_stream_that_falls_silent_times_out);
     tcase_add_test(responses, nobody_there_is_unreachable);
     tcase_add_test(responses, a_parked_request_wakes_nobody);
+    tcase_add_test(responses, a_call_that_would_share_waits_for_no_parked_one);
     suite_add_tcase(suite, responses);
 
     tcase_add_checked_fixture(calls, set_up, tear_down);

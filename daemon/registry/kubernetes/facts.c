@@ -197,7 +197,7 @@ static void on_ready(struct kubernetes_waiter *waiter, int error, const char *te
     if (r == 0)
         r = kubernetes_access_fill(facts->kubernetes->access, path, &request);
     if (r == 0) {
-        request.multiplex = strncmp(request.url, "https:", 6) == 0;
+        request.multiplex = true;
         fact->epoch = kubernetes_access_epoch(facts->kubernetes->access);
         r = env_http_start(env_of(facts), &request, &fact->call);
     }

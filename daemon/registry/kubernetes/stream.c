@@ -822,7 +822,7 @@ static int request_start(struct kubernetes_stream *stream)
     if (r < 0)
         return r;
     set_timeouts(stream, &request);
-    request.multiplex = strncmp(request.url, "https:", 6) == 0;
+    request.multiplex = true;
     stream->status = 0;
     stream->retry_after = 0;
     stream->text_size = 0;
