@@ -150,6 +150,17 @@ static void env_dns_end(struct registry_env *env, struct dns_call *call)
     dns_cancel(real(env)->services.dns, call);
 }
 
+static int env_tcp(struct registry_env *env, const struct tcp_request *request,
+                   struct tcp_call **ret_call)
+{
+    return tcp_start(real(env)->services.tcp, request, ret_call);
+}
+
+static void env_tcp_end(struct registry_env *env, struct tcp_call *call)
+{
+    tcp_cancel(real(env)->services.tcp, call);
+}
+
 static int env_grpc(struct registry_env *env, const struct grpc_request *request,
                     struct grpc_call **ret_call)
 {
@@ -238,6 +249,8 @@ static const struct registry_env_ops real_ops = {
     .http_cancel = env_http_end,
     .dns_start = env_dns,
     .dns_cancel = env_dns_end,
+    .tcp_start = env_tcp,
+    .tcp_cancel = env_tcp_end,
     .grpc_open = env_grpc,
     .grpc_send = env_grpc_send,
     .grpc_cancel = env_grpc_end,
@@ -260,6 +273,7 @@ int env_new(const struct env_services *services, struct registry *registry,
     env->base = (struct registry_env){
         .ops = &real_ops,
         .registry = registry,
+        .checks = services->checks,
         .state_directory = services->state_directory,
         .config_directory = services->config_directory,
     };

@@ -17,6 +17,8 @@ struct env_services {
     struct sd_event *event;
     struct http_client *http;
     struct dns_client *dns;
+    struct tcp_client *tcp;
+    struct check_gate *checks;
     struct spawner *spawner;
     const char *state_directory, *config_directory; /* as in struct registry_env; never NULL */
     /* Takes every report; `report` is borrowed for the call. */

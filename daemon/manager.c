@@ -13,6 +13,7 @@
 #include "daemon/backend.h"
 #include "daemon/bulletin.h"
 #include "daemon/chase.h"
+#include "daemon/check_gate.h"
 #include "daemon/clock.h"
 #include "daemon/cloud_zone.h"
 #include "daemon/config.h"
@@ -24,6 +25,7 @@
 #include "daemon/lookup_server.h"
 #include "daemon/net/dns.h"
 #include "daemon/net/http.h"
+#include "daemon/net/tcp.h"
 #include "daemon/network_watch.h"
 #include "daemon/publisher.h"
 #include "daemon/registries.h"
@@ -47,6 +49,8 @@ struct manager {
     sd_event *event;
     struct dns_client *dns;
     struct http_client *http;
+    struct tcp_client *tcp;
+    struct check_gate checks;
     struct spawner *spawner;
     struct registry_env *env; /* of what the daemon itself asks of the world */
     struct host_zone *host_zone;
@@ -313,6 +317,8 @@ static int make_env(struct manager *manager, struct registry *registry,
         .event = manager->event,
         .http = manager->http,
         .dns = manager->dns,
+        .tcp = manager->tcp,
+        .checks = &manager->checks,
         .spawner = manager->spawner,
         .state_directory = manager->state_directory,
         .config_directory = manager->config_directory ? manager->config_directory : "",
@@ -473,6 +479,7 @@ static void try_again(struct manager *manager)
 {
     dns_client_renew(manager->dns);
     http_client_renew(manager->http);
+    tcp_client_renew(manager->tcp);
     chase_kick(manager->chase, manager_now(manager));
     if (manager->cloud_zone)
         cloud_zone_kick(manager->cloud_zone);
@@ -864,6 +871,8 @@ static int manager_start(struct manager *manager)
     if (r >= 0)
         r = http_client_new(manager->event, manager->dns, &manager->http);
     if (r >= 0)
+        r = tcp_client_new(manager->event, manager->dns, &manager->tcp);
+    if (r >= 0)
         r = spawner_new(manager->event, &manager->spawner);
     if (r >= 0)
         r = make_env(manager, NULL, &manager->env);
@@ -922,6 +931,7 @@ struct manager *manager_free(struct manager *manager)
     host_zone_free(manager->host_zone);
     env_free(manager->env);
     spawner_free(manager->spawner);
+    tcp_client_free(manager->tcp);
     http_client_free(manager->http);
     dns_client_free(manager->dns);
     publisher_free(manager->publisher);

@@ -187,3 +187,53 @@ char *http_target_resolve(const struct http_target *target, const struct address
     }
     return entry;
 }
+
+/* What the URL that redirects knows of the user goes along: it is the same host. */
+static int copy_user(CURLU *from, CURLU *to)
+{
+    _cleanup_(freep) char *user = NULL, *password = NULL;
+    int r = url_part(from, CURLUPART_USER, 0, &user);
+
+    if (r == 0)
+        r = url_part(from, CURLUPART_PASSWORD, 0, &password);
+    if (r == 0 && user && curl_url_set(to, CURLUPART_USER, user, 0) != CURLUE_OK)
+        r = -ENOMEM;
+    if (r == 0 && password && curl_url_set(to, CURLUPART_PASSWORD, password, 0) != CURLUE_OK)
+        r = -ENOMEM;
+    return r;
+}
+
+static int redirect(CURLU *from, CURLU *to, const char *url, const char *location, char **ret_url)
+{
+    struct http_target old = {0}, new = {0};
+    CURLUcode code = curl_url_set(from, CURLUPART_URL, url, CURLU_PATH_AS_IS);
+    int r;
+
+    if (code == CURLUE_OK)
+        code = curl_url_set(to, CURLUPART_URL, url, CURLU_PATH_AS_IS);
+    if (code == CURLUE_OK) /* relative to what is there */
+        code = curl_url_set(to, CURLUPART_URL, location, CURLU_PATH_AS_IS);
+    if (code != CURLUE_OK)
+        return code == CURLUE_OUT_OF_MEMORY ? -ENOMEM : -EINVAL;
+    r = parse_scheme(from, &old);
+    if (r == 0)
+        r = parse_host(from, &old);
+    if (r == 0)
+        r = parse_scheme(to, &new);
+    if (r == 0)
+        r = parse_host(to, &new);
+    if (r == 0 && (!streq(old.host, new.host) || (old.tls && !new.tls)))
+        r = -EPERM;
+    if (r == 0)
+        r = copy_user(from, to);
+    http_target_done(&old);
+    http_target_done(&new);
+    return r < 0 ? r : url_part(to, CURLUPART_URL, 0, ret_url);
+}
+
+int http_target_redirect(const char *url, const char *location, char **ret_url)
+{
+    _cleanup_(url_cleanupp) CURLU *from = curl_url(), *to = curl_url();
+
+    return from && to ? redirect(from, to, url, location, ret_url) : -ENOMEM;
+}

@@ -27,3 +27,9 @@ void http_target_done(struct http_target *target);
 /* CURLOPT_RESOLVE entry for these addresses of the host, to be freed; NULL: out of memory. */
 char *http_target_resolve(const struct http_target *target, const struct address *addresses,
                           size_t count);
+
+/*
+ * Where the "Location" of a response from `url` leads, to be freed. -EPERM: to another host, or
+ * from https to http; -EINVAL: nowhere that is a URL; -ENOMEM.
+ */
+int http_target_redirect(const char *url, const char *location, char **ret_url);

@@ -28,9 +28,11 @@
 #include "daemon/net/dns.h"
 #include "daemon/net/grpc.h"
 #include "daemon/net/http.h"
+#include "daemon/net/tcp.h"
 #include "daemon/spawn.h"
 #include "nss-sd/name.h"
 
+struct check_gate;
 struct registry;
 struct registry_env;
 
@@ -249,6 +251,11 @@ struct registry_env_ops {
                      struct dns_call **ret_call);
     void (*dns_cancel)(struct registry_env *env, struct dns_call *call);
 
+    /* net/tcp.h: likewise. */
+    int (*tcp_start)(struct registry_env *env, const struct tcp_request *request,
+                     struct tcp_call **ret_call);
+    void (*tcp_cancel)(struct registry_env *env, struct tcp_call *call);
+
     /* net/grpc.h: likewise. -EOPNOTSUPP in builds without it. */
     int (*grpc_open)(struct registry_env *env, const struct grpc_request *request,
                      struct grpc_call **ret_call);
@@ -275,6 +282,7 @@ struct registry_env_ops {
 struct registry_env {
     const struct registry_env_ops *ops;
     struct registry *registry;   /* whose env this is; NULL: a part of the daemon's, which makes no report */
+    struct check_gate *checks;   /* check_gate.h: shared by all of the daemon */
     const char *state_directory; /* for files of the type's own; "" if there is none */
     const char *config_directory; /* the highest-ranking one (--config-directory or /etc/nss-sd) */
 };

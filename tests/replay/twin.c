@@ -416,6 +416,8 @@ static const struct registry_env_ops twin_ops = {
     .grpc_open = twin_grpc,
     .grpc_send = twin_grpc_send,
     .grpc_cancel = twin_grpc_end,
+    .tcp_start = twin_tcp_start,
+    .tcp_cancel = twin_tcp_cancel,
     .spawn_start = twin_spawn_start,
     .spawn_cancel = twin_spawn_cancel,
     .path_watch = path_watch,
@@ -513,6 +515,7 @@ static void env_init(struct twin *twin)
     twin->env = (struct registry_env){
         .ops = &twin_ops,
         .registry = twin->registry,
+        .checks = &twin->gate,
         .state_directory = twin_strdup(twin, twin->options.state_directory ?: ""),
         .config_directory = twin_strdup(twin, twin->options.config_directory ?: "/nonexistent"),
     };
@@ -596,6 +599,7 @@ struct twin *twin_free(struct twin *twin)
     while (twin->timers)
         twin_timer_off(&twin->env, twin->timers->timer);
     twin_calls_free(twin);
+    twin_tcp_free(twin, true);
     twin_spawns_free(twin);
     twin_reports_free(twin);
     wanted_clear(twin);
@@ -652,6 +656,8 @@ void twin_check_released(struct twin *twin)
         twin_violated(twin, "%u programs still run after stop", twin_spawn_open(twin));
     if (twin_http_open(twin) > 0)
         twin_violated(twin, "%u HTTP calls are still open after stop", twin_http_open(twin));
+    if (twin_tcp_open(twin) > 0)
+        twin_violated(twin, "%u connections are still open after stop", twin_tcp_open(twin));
     if (twin_dns_open(twin) > 0)
         twin_violated(twin, "%u DNS questions are still open after stop", twin_dns_open(twin));
     if (twin_path_watches(twin) > 0)

@@ -46,12 +46,12 @@ struct twin;
 
 /* All may be left zero. */
 struct twin_options {
-    const char *name;             /* of the registry; NULL: the type's */
-    const char *const *domains;   /* folded, NULL-terminated; NULL: the type's default, or "test" */
-    const char *const *settings;  /* "Key", "value", ..., NULL: as in the .registry file */
+    const char *name;            /* of the registry; NULL: the type's */
+    const char *const *domains;  /* folded, NULL-terminated; NULL: the type's default, or "test" */
+    const char *const *settings; /* "Key", "value", ..., NULL: as in the .registry file */
     const char *const *environment; /* the daemon's own: "NAME", "value", ..., NULL; borrowed */
-    const char *state_directory;  /* NULL: "" */
-    const char *config_directory; /* NULL: "/nonexistent" */
+    const char *state_directory;    /* NULL: "" */
+    const char *config_directory;   /* NULL: "/nonexistent" */
     bool shared, reverse;
     unsigned max_services;   /* 0: 1000 */
     uint64_t seed;           /* of the random numbers */
@@ -174,13 +174,21 @@ void twin_dns_reply_services(struct dns_call *call, usec_t ttl, const char *serv
 /* Any outcome but DNS_DATA. */
 void twin_dns_fail(struct dns_call *call, enum dns_outcome outcome, usec_t ttl, const char *text);
 
+/* ---- TCP connections: likewise; one that is not answered fails after its time-out ---- */
+
+struct tcp_call *twin_expect_tcp(struct twin *twin, const char *host, uint16_t port);
+void twin_expect_no_tcp(struct twin *twin);
+unsigned twin_tcp_open(const struct twin *twin);
+const struct tcp_request *twin_tcp_request(const struct tcp_call *call); /* a deep copy */
+void twin_tcp_end(struct tcp_call *call, enum tcp_outcome outcome, const char *text);
+
 /* ---- programs: likewise ---- */
 
 /* The oldest running one whose program is this, and that was not returned before. */
 struct spawn_call *twin_expect_spawn(struct twin *twin, const char *program);
 void twin_expect_no_spawn(struct twin *twin);
 unsigned twin_spawn_open(const struct twin *twin);
-const struct spawn_request *twin_spawn_request(const struct spawn_call *call); /* a deep copy */
+const struct spawn_request *twin_spawn_request(const struct spawn_call *call);    /* a deep copy */
 const char *twin_spawn_variable(const struct spawn_call *call, const char *name); /* or NULL */
 /* It ends by itself; `text` as of struct spawn_result, NULL where the status is 0. */
 void twin_spawn_exit(struct spawn_call *call, int status, const char *output, const char *text);
@@ -211,6 +219,7 @@ struct twin_observer {
     /* A call was made: answer it later, by its verbs above. */
     void (*http)(void *userdata, struct http_call *call);
     void (*dns)(void *userdata, struct dns_call *call);
+    void (*tcp)(void *userdata, struct tcp_call *call); /* may be NULL */
     /* It is gone: answered, failed, timed out or cancelled. */
     void (*http_gone)(void *userdata, struct http_call *call);
     void (*dns_gone)(void *userdata, struct dns_call *call);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the parts of the twin share: twin.c (life, verbs, time), twin_report.c, twin_net.c,
- * twin_spawn.c. */
+ * twin_spawn.c, twin_tcp.c. */
 #pragma once
 
 #include "tests/replay/twin.h"
+
+#include "daemon/check_gate.h"
 
 #include <check.h>
 #include <uthash.h>
@@ -66,6 +68,8 @@ struct twin {
     struct env_path_watch *watches;
     struct http_call *http_calls;
     struct dns_call *dns_calls;
+    struct tcp_call *tcp_calls;
+    struct check_gate gate;
     struct spawn_call *spawn_calls;
     int spawn_error;
     struct twin_report *reports;
@@ -107,6 +111,10 @@ int twin_dns_start(struct registry_env *env, const struct dns_question *question
                    struct dns_call **ret_call);
 void twin_dns_cancel(struct registry_env *env, struct dns_call *call);
 void twin_calls_free(struct twin *twin);
+int twin_tcp_start(struct registry_env *env, const struct tcp_request *request,
+                   struct tcp_call **ret_call);
+void twin_tcp_cancel(struct registry_env *env, struct tcp_call *call);
+void twin_tcp_free(struct twin *twin, bool all);
 int twin_spawn_start(struct registry_env *env, const struct spawn_request *request,
                      struct spawn_call **ret_call);
 void twin_spawn_cancel(struct registry_env *env, struct spawn_call *call);

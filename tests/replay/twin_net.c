@@ -518,4 +518,5 @@ void twin_calls_free(struct twin *twin)
 void twin_prune(struct twin *twin)
 {
     calls_free(twin, false);
+    twin_tcp_free(twin, false);
 }

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a check is told to do (check_settings.h). */
+#include "daemon/check_settings.h"
+
+#include <stdio.h>
+#include <strings.h>
+
+#include "daemon/endpoint.h"
+#include "daemon/net/http_target.h"
+#include "nss-sd/name.h"
+
+static const char *const state_words[] = {
+    [CHECK_CRITICAL] = "critical",
+    [CHECK_WARNING] = "warning",
+    [CHECK_PASSING] = "passing",
+};
+
+const char *check_state_to_string(enum check_state state)
+{
+    return (size_t)state < ELEMENTS(state_words) ? state_words[state] : "unknown";
+}
+
+int check_state_from_string(const char *text, enum check_state *ret_state)
+{
+    for (size_t i = 0; i < ELEMENTS(state_words); i++)
+        if (streq(text, state_words[i])) {
+            *ret_state = (enum check_state)i;
+            return 0;
+        }
+    return -EINVAL;
+}
+
+const char *check_kind_to_string(enum check_kind kind)
+{
+    static const char *const words[] = {
+        [CHECK_HTTP] = "http",
+        [CHECK_TCP] = "tcp",
+        [CHECK_TTL] = "ttl",
+    };
+
+    return (size_t)kind < ELEMENTS(words) ? words[kind] : "unknown";
+}
+
+/* ---- mistakes ---- */
+
+int check_target_split(const char *target, char ret_host[static CHECK_SHOWN_SIZE],
+                       uint16_t *ret_port)
+{
+    const char *colon = strrchr(target, ':');
+    size_t length = colon ? (size_t)(colon - target) : 0;
+    struct address address;
+    char folded[NAME_SIZE];
+    unsigned long port;
+    char *end;
+
+    if (length > 2 && target[0] == '[' && target[length - 1] == ']') {
+        target++;
+        length -= 2;
+    } else if (length == 0 || memchr(target, ':', length)) {
+        return -EINVAL;
+    }
+    if (length >= CHECK_SHOWN_SIZE || colon[1] < '0' || colon[1] > '9')
+        return -EINVAL;
+    port = strtoul(colon + 1, &end, 10);
+    if (*end || port < 1 || port > 65535)
+        return -EINVAL;
+    memcpy(ret_host, target, length);
+    ret_host[length] = '\0';
+    if (address_from_string(ret_host, &address) < 0 &&
+        name_fold(ret_host, length, folded, NULL) == 0)
+        return -EINVAL;
+    *ret_port = (uint16_t)port;
+    return 0;
+}
+
+static bool token_ok(const char *text)
+{
+    return *text && !strpbrk(text, ":; \t\r\n");
+}
+
+static const char *http_mistake(const struct check_settings *settings)
+{
+    struct http_target target;
+    const char *method = settings->method ? settings->method : "GET";
+
+    if (http_target_parse(settings->target, settings->server_name, &target) < 0)
+        return "is no URL of http:// or https://";
+    http_target_done(&target);
+    if (!*method || strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != strlen(method))
+        return "the method is not a word of capital letters";
+    if (settings->header_count > CHECK_HEADERS_MAX)
+        return "there are too many headers";
+    for (size_t i = 0; i < settings->header_count; i++)
+        if (!token_ok(settings->headers[i].name) || strpbrk(settings->headers[i].value, "\r\n"))
+            return "a header is malformed";
+    if (settings->body && strlen(settings->body) > CHECK_BODY_MAX)
+        return "the body is too long";
+    return NULL;
+}
+
+const char *check_settings_mistake(const struct check_settings *settings)
+{
+    char host[CHECK_SHOWN_SIZE];
+    uint16_t port;
+
+    if (settings->kind == CHECK_TTL)
+        return settings->ttl > 0 ? NULL : "the time to live is zero";
+    if (!settings->target || strlen(settings->target) > CHECK_TARGET_MAX)
+        return "is missing or too long";
+    if (settings->interval > 0 && settings->interval < CHECK_INTERVAL_MIN)
+        return "the interval is shorter than 1 s";
+    if (settings->kind == CHECK_HTTP)
+        return http_mistake(settings);
+    return check_target_split(settings->target, host, &port) < 0 ? "is not HOST:PORT" : NULL;
+}
+
+/* ---- copies ---- */
+
+static int copy_text(const char *text, const char **ret_copy)
+{
+    *ret_copy = text ? strdup(text) : NULL;
+    return text && !*ret_copy ? -ENOMEM : 0;
+}
+
+static int copy_headers(const struct check_settings *settings, struct check_settings *copy)
+{
+    struct http_header *headers = calloc(settings->header_count + 1, sizeof(*headers));
+    int r = 0;
+
+    copy->headers = headers;
+    copy->header_count = 0;
+    if (!headers)
+        return -ENOMEM;
+    for (size_t i = 0; r == 0 && i < settings->header_count; i++) {
+        copy->header_count++;
+        r = copy_text(settings->headers[i].name, &headers[i].name);
+        if (r == 0)
+            r = copy_text(settings->headers[i].value, &headers[i].value);
+    }
+    return r;
+}
+
+int check_settings_copy(const struct check_settings *settings, struct check_settings **ret_copy)
+{
+    struct check_settings *copy;
+    int r;
+
+    if (check_settings_mistake(settings))
+        return -EINVAL;
+    copy = malloc(sizeof(*copy));
+    if (!copy)
+        return -ENOMEM;
+    *copy = *settings;
+    copy->target = copy->method = copy->body = copy->server_name = NULL;
+    copy->interval = settings->interval ? settings->interval : CHECK_INTERVAL_DEFAULT;
+    copy->timeout = settings->timeout ? settings->timeout : CHECK_TIMEOUT_DEFAULT;
+    r = copy_headers(settings, copy);
+    if (r == 0)
+        r = copy_text(settings->target, &copy->target);
+    if (r == 0)
+        r = copy_text(settings->method, &copy->method);
+    if (r == 0)
+        r = copy_text(settings->body, &copy->body);
+    if (r == 0)
+        r = copy_text(settings->server_name, &copy->server_name);
+    if (r < 0) {
+        check_settings_free(copy);
+        return r;
+    }
+    *ret_copy = copy;
+    return 0;
+}
+
+static void secret_free(const char *text)
+{
+    if (text)
+        explicit_bzero((char *)text, strlen(text));
+    free((char *)text);
+}
+
+struct check_settings *check_settings_free(struct check_settings *settings)
+{
+    if (!settings)
+        return NULL;
+    for (size_t i = 0; i < settings->header_count; i++) {
+        free((char *)settings->headers[i].name);
+        secret_free(settings->headers[i].value);
+    }
+    free((struct http_header *)settings->headers);
+    secret_free(settings->target);
+    secret_free(settings->body);
+    free((char *)settings->method);
+    free((char *)settings->server_name);
+    free(settings);
+    return NULL;
+}
+
+/* ---- comparing ---- */
+
+static bool same_text(const char *a, const char *b)
+{
+    return streq(a ? a : "", b ? b : "");
+}
+
+static bool same_headers(const struct check_settings *a, const struct check_settings *b)
+{
+    if (a->header_count != b->header_count)
+        return false;
+    for (size_t i = 0; i < a->header_count; i++)
+        if (!streq(a->headers[i].name, b->headers[i].name) ||
+            !streq(a->headers[i].value, b->headers[i].value))
+            return false;
+    return true;
+}
+
+bool check_settings_equal(const struct check_settings *a, const struct check_settings *b)
+{
+    return a->kind == b->kind && same_text(a->target, b->target) &&
+           same_text(a->method, b->method) && same_headers(a, b) && same_text(a->body, b->body) &&
+           a->no_redirects == b->no_redirects && a->tls == b->tls &&
+           same_text(a->server_name, b->server_name) && a->skip_verify == b->skip_verify &&
+           a->interval == b->interval && a->timeout == b->timeout && a->ttl == b->ttl &&
+           a->successes_before_passing == b->successes_before_passing &&
+           a->failures_before_warning == b->failures_before_warning &&
+           a->failures_before_critical == b->failures_before_critical && a->status == b->status;
+}
+
+/* ---- showing ---- */
+
+void check_settings_show(const struct check_settings *settings,
+                         char ret_text[static CHECK_SHOWN_SIZE])
+{
+    const char *kind = check_kind_to_string(settings->kind);
+    struct http_target target;
+
+    if (settings->kind == CHECK_TTL) {
+        snprintf(ret_text, CHECK_SHOWN_SIZE, "%s", kind);
+    } else if (settings->kind != CHECK_HTTP) {
+        snprintf(ret_text, CHECK_SHOWN_SIZE, "%s %.200s", kind, settings->target);
+    } else if (http_target_parse(settings->target, NULL, &target) == 0) {
+        snprintf(ret_text, CHECK_SHOWN_SIZE, "%s %.*s", kind, (int)strcspn(target.url, "?"),
+                 target.url);
+        http_target_done(&target);
+    } else {
+        snprintf(ret_text, CHECK_SHOWN_SIZE, "%s", kind);
+    }
+}
