@@ -164,20 +164,20 @@ static void env_tcp_end(struct registry_env *env, struct tcp_call *call)
 static int env_grpc(struct registry_env *env, const struct grpc_request *request,
                     struct grpc_call **ret_call)
 {
-    (void)env, (void)request, (void)ret_call;
-    return -EOPNOTSUPP;
+    return grpc_open(real(env)->services.grpc, request, ret_call);
 }
 
 static int env_grpc_send(struct registry_env *env, struct grpc_call *call, const void *message,
                          size_t size)
 {
-    (void)env, (void)call, (void)message, (void)size;
-    return -EOPNOTSUPP;
+    (void)env;
+    return grpc_send(call, message, size);
 }
 
 static void env_grpc_end(struct registry_env *env, struct grpc_call *call)
 {
-    (void)env, (void)call;
+    (void)env;
+    grpc_cancel(call);
 }
 
 /* ---- programs ---- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The world as a registry (or a part of the daemon that is tested like one) sees it in the daemon: struct registry_env over sd_event, the HTTP and
- * the DNS client, programs, inotify and the kernel's random numbers. Its scripted twin is
- * tests/replay/twin.h.
+ * The world as a registry (or a part of the daemon that is tested like one) sees it in the daemon:
+ * struct registry_env over sd_event, the HTTP, gRPC and DNS clients, programs, inotify and the
+ * kernel's random numbers. Its scripted twin is tests/replay/twin.h.
  *
  * Timers count CLOCK_BOOTTIME and fire in a later round of the loop than the one that set them.
  */
@@ -16,6 +16,7 @@ struct sd_event;
 struct env_services {
     struct sd_event *event;
     struct http_client *http;
+    struct grpc_client *grpc;
     struct dns_client *dns;
     struct tcp_client *tcp;
     struct check_gate *checks;

@@ -24,6 +24,7 @@
 #include "daemon/log.h"
 #include "daemon/lookup_server.h"
 #include "daemon/net/dns.h"
+#include "daemon/net/grpc.h"
 #include "daemon/net/http.h"
 #include "daemon/net/tcp.h"
 #include "daemon/network_watch.h"
@@ -51,6 +52,7 @@ struct manager {
     struct http_client *http;
     struct tcp_client *tcp;
     struct check_gate checks;
+    struct grpc_client *grpc;
     struct spawner *spawner;
     struct registry_env *env; /* of what the daemon itself asks of the world */
     struct host_zone *host_zone;
@@ -316,6 +318,7 @@ static int make_env(struct manager *manager, struct registry *registry,
     struct env_services services = {
         .event = manager->event,
         .http = manager->http,
+        .grpc = manager->grpc,
         .dns = manager->dns,
         .tcp = manager->tcp,
         .checks = &manager->checks,
@@ -480,6 +483,7 @@ static void try_again(struct manager *manager)
     dns_client_renew(manager->dns);
     http_client_renew(manager->http);
     tcp_client_renew(manager->tcp);
+    grpc_client_renew(manager->grpc);
     chase_kick(manager->chase, manager_now(manager));
     if (manager->cloud_zone)
         cloud_zone_kick(manager->cloud_zone);
@@ -509,6 +513,7 @@ static void doubt_all(struct manager *manager, usec_t since)
             publisher_live(manager->publisher, i);
         }
     http_client_reset(manager->http, "the connection is from before a sleep");
+    grpc_client_reset(manager->grpc, "the connection is from before a sleep");
     try_again(manager);
 }
 
@@ -873,6 +878,8 @@ static int manager_start(struct manager *manager)
     if (r >= 0)
         r = tcp_client_new(manager->event, manager->dns, &manager->tcp);
     if (r >= 0)
+        r = grpc_client_new(manager->event, manager->dns, &manager->grpc);
+    if (r >= 0)
         r = spawner_new(manager->event, &manager->spawner);
     if (r >= 0)
         r = make_env(manager, NULL, &manager->env);
@@ -932,6 +939,7 @@ struct manager *manager_free(struct manager *manager)
     env_free(manager->env);
     spawner_free(manager->spawner);
     tcp_client_free(manager->tcp);
+    grpc_client_free(manager->grpc);
     http_client_free(manager->http);
     dns_client_free(manager->dns);
     publisher_free(manager->publisher);

@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/net/http_setup.h"
+#include "daemon/net/liveness.h"
 
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <strings.h>
 #include <sys/socket.h>
-
-/*
- * A dead peer is noticed within IDLE + COUNT * INTERVAL seconds, without a wake-up of ours. With
- * TCP_USER_TIMEOUT Linux goes by that instead of the count, and looks when a probe is due: a second
- * less lets the last look find it passed. It holds for data of ours that is not acknowledged too.
- */
-enum { KEEPALIVE_IDLE = 10, KEEPALIVE_INTERVAL = 4, KEEPALIVE_COUNT = 3 };
-enum { UNACKNOWLEDGED_MSEC = (KEEPALIVE_IDLE + KEEPALIVE_COUNT * KEEPALIVE_INTERVAL - 1) * 1000 };
 
 /* libcurl's options return CURLE_OK, which is 0; the first error stays. */
 #define SET(bad, easy, option, value)                                                              \
@@ -23,14 +15,11 @@ static curl_socket_t open_socket(void *userdata, curlsocktype purpose,
                                  struct curl_sockaddr *address)
 {
     int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    int count = KEEPALIVE_COUNT, unacknowledged = UNACKNOWLEDGED_MSEC;
 
     (void)userdata;
     (void)purpose;
-    if (fd >= 0 && address->family != AF_UNIX) {
-        setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
-        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged, sizeof(unacknowledged));
-    }
+    if (fd >= 0 && address->family != AF_UNIX)
+        liveness_set(fd);
     return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
@@ -45,9 +34,6 @@ static CURLcode set_rules(CURL *easy)
     SET(bad, easy, CURLOPT_FOLLOWLOCATION, 0L);
     SET(bad, easy, CURLOPT_PROXY, "");
     SET(bad, easy, CURLOPT_NOPROXY, "*");
-    SET(bad, easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    SET(bad, easy, CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_IDLE);
-    SET(bad, easy, CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_INTERVAL);
     SET(bad, easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     SET(bad, easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     SET(bad, easy, CURLOPT_USERAGENT, "nss-sd");

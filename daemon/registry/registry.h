@@ -256,7 +256,7 @@ struct registry_env_ops {
                      struct tcp_call **ret_call);
     void (*tcp_cancel)(struct registry_env *env, struct tcp_call *call);
 
-    /* net/grpc.h: likewise. -EOPNOTSUPP in builds without it. */
+    /* net/grpc.h: likewise. */
     int (*grpc_open)(struct registry_env *env, const struct grpc_request *request,
                      struct grpc_call **ret_call);
     int (*grpc_send)(struct registry_env *env, struct grpc_call *call, const void *message,
