@@ -320,8 +320,11 @@ static void doubt(struct freshness *freshness, const struct freshness_rules *rul
     freshness->suspect = true;
 }
 
+/* What was doubted till now and is over is not doubted anew; a doubt that an absence ended is
+ * another one. */
 static void adopt(struct freshness *freshness, const struct freshness_rules *rules, usec_t now)
 {
+    freshness->suspect &= word(freshness, now)->content == CONTENT_DATA;
     freshness->known = (struct freshness_word){
         .content = CONTENT_DATA, .ttl = USEC_INFINITY, .confirmed_at = now, .fresh_until = now};
     freshness->held = (struct freshness_word){.content = CONTENT_NONE};

@@ -294,6 +294,24 @@ START_TEST(suspect_data_is_held_for_its_time_only)
 }
 END_TEST
 
+START_TEST(a_doubt_after_an_absence_is_another_one)
+{
+    struct freshness freshness = {0};
+
+    apply(&freshness, FRESHNESS_DATA, USEC_INFINITY, 0);
+    apply(&freshness, FRESHNESS_SUSPECT, USEC_INFINITY, 10);
+    freshness_apply(&freshness, &protecting, FRESHNESS_NONE_SUCH, USEC_INFINITY, 20 * SEC);
+    ck_assert_int_eq(freshness_state(&freshness, &protecting, 189 * SEC), FRESHNESS_STALE);
+    ck_assert_int_eq(freshness_state(&freshness, &protecting, 300 * SEC), FRESHNESS_ABSENT);
+    freshness_apply(&freshness, &protecting, FRESHNESS_SUSPECT, USEC_INFINITY, 300 * SEC);
+    ck_assert_int_eq(freshness_state(&freshness, &protecting, 479 * SEC), FRESHNESS_STALE);
+    ck_assert_int_eq(freshness_state(&freshness, &protecting, 481 * SEC), FRESHNESS_EXPIRED);
+    /* But what expired stays so, however often it is said. */
+    freshness_apply(&freshness, &protecting, FRESHNESS_SUSPECT, USEC_INFINITY, 500 * SEC);
+    ck_assert_int_eq(freshness_state(&freshness, &protecting, 501 * SEC), FRESHNESS_EXPIRED);
+}
+END_TEST
+
 START_TEST(a_valid_ttl_is_no_reason_to_call_suspect_data_fresh)
 {
     struct freshness freshness = {0};
@@ -375,7 +393,7 @@ static Suite *make_suite(void)
     UNIT_CASE(suite, "rules", a_watch_stays_fresh_without_news_until_it_is_lost,
               a_ttl_is_clamped_both_ways, failing_again_and_again_makes_nothing_younger,
               a_negative_answer_lives_by_the_negative_ttl_whatever_its_own,
-              suspect_data_is_held_for_its_time_only,
+              suspect_data_is_held_for_its_time_only, a_doubt_after_an_absence_is_another_one,
               a_valid_ttl_is_no_reason_to_call_suspect_data_fresh,
               protection_ends_after_its_time_in_what_the_registry_says,
               protection_lengthens_no_stale_life, taking_the_protection_away_ends_it_at_once,
