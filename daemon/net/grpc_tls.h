@@ -17,7 +17,7 @@ struct grpc_tls;
 
 /*
  * `host` is verified and sent as SNI unless `config` (or NULL) has a server name. A file that
- * cannot be used is found out here and told by grpc_tls_handshake(). 0, -ENOMEM.
+ * cannot be used is found out here and told by grpc_tls_error(). 0, -ENOMEM.
  */
 int grpc_tls_new(const struct http_tls *config, const char *host, struct grpc_tls **ret_tls);
 struct grpc_tls *grpc_tls_free(struct grpc_tls *tls); /* takes NULL */
@@ -31,5 +31,5 @@ int grpc_tls_write(struct grpc_tls *tls, const uint8_t *data, size_t size); /* 0
 /* Appends what the socket is to send. 0, -ENOMEM. */
 int grpc_tls_drain(struct grpc_tls *tls, struct byte_queue *queue);
 
-/* After -EPROTO: why, and whether an operator must act because of a certificate or a key. */
+/* Why it failed, or will ("": it has not); and must an operator act for a certificate or key? */
 const char *grpc_tls_error(const struct grpc_tls *tls, bool *ret_certificate);

@@ -19,6 +19,7 @@ struct grpc_transport {
     int fd;
     sd_event_source *io;
     struct byte_queue out; /* for the socket */
+    int send_error;        /* nothing can be sent any more; what can be read says more */
     const struct grpc_transport_handler *handler;
     void *userdata;
 };
@@ -56,8 +57,11 @@ static void transport_await(struct grpc_transport *transport)
                                       EPOLLIN | (transport->out.size > 0 ? EPOLLOUT : 0));
 }
 
-/* False: it is closed. */
-static bool transport_send(struct grpc_transport *transport)
+/*
+ * A server that refuses us says why, and closes the connection under what we send meanwhile. So an
+ * error of sending ends nothing: reading finds the reason, or the end.
+ */
+static void transport_send(struct grpc_transport *transport)
 {
     struct byte_queue *out = &transport->out;
 
@@ -69,12 +73,11 @@ static bool transport_send(struct grpc_transport *transport)
         } else if (errno == EAGAIN) {
             break;
         } else if (errno != EINTR) {
-            transport_close_errno(transport, errno);
-            return false;
+            transport->send_error = errno;
+            byte_queue_done(out);
         }
     }
     transport_await(transport);
-    return true;
 }
 
 void grpc_transport_write(struct grpc_transport *transport, const uint8_t *data, size_t size)
@@ -102,7 +105,7 @@ size_t grpc_transport_waiting(const struct grpc_transport *transport)
 
 bool grpc_transport_is_idle(const struct grpc_transport *transport)
 {
-    return transport->state == CONNECTED && transport->out.size == 0;
+    return transport->state == CONNECTED && transport->out.size == 0 && !transport->send_error;
 }
 
 void grpc_transport_flush(struct grpc_transport *transport)
@@ -128,8 +131,7 @@ static void transport_handshake(struct grpc_transport *transport)
         transport_close_errno(transport, -ENOMEM);
         return;
     }
-    if (!transport_send(transport))
-        return;
+    transport_send(transport);
     if (done < 0)
         transport_close_tls(transport);
     else if (done > 0)
@@ -149,9 +151,12 @@ static void transport_take_tls(struct grpc_transport *transport)
         transport->handler->on_bytes(transport->userdata, buffer, (size_t)n);
     if (transport->state != CONNECTED)
         return;
-    if (grpc_tls_drain(transport->tls, &transport->out) < 0)
+    if (grpc_tls_drain(transport->tls, &transport->out) < 0) {
         transport_close_errno(transport, -ENOMEM);
-    else if (transport_send(transport) && n == -EPIPE)
+        return;
+    }
+    transport_send(transport);
+    if (n == -EPIPE)
         transport_close(transport, GRPC_UNAVAILABLE, "the server closed the connection");
     else if (n == -EPROTO)
         transport_close_tls(transport);
@@ -164,7 +169,9 @@ static void transport_receive(struct grpc_transport *transport)
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n < 0)
+    if (n <= 0 && transport->send_error)
+        transport_close_errno(transport, transport->send_error);
+    else if (n < 0)
         transport_close_errno(transport, errno);
     else if (n == 0)
         transport_close(transport, GRPC_UNAVAILABLE,
@@ -184,10 +191,12 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
     struct grpc_transport *transport = userdata;
 
     (void)source, (void)fd;
-    if (events & EPOLLOUT && transport_send(transport) && transport->out.size == 0 &&
-        transport->state == CONNECTED)
-        transport->handler->on_drained(transport->userdata);
-    if (events & ~(uint32_t)EPOLLOUT && transport->state != CLOSED)
+    if (events & EPOLLOUT) {
+        transport_send(transport);
+        if (grpc_transport_is_idle(transport))
+            transport->handler->on_drained(transport->userdata);
+    }
+    if (events & ~(uint32_t)EPOLLOUT)
         transport_receive(transport);
     return 0;
 }
@@ -220,7 +229,13 @@ static void on_dialled(void *userdata, int fd)
 int grpc_transport_connect(struct grpc_transport *transport, const struct address *addresses,
                            size_t count, unsigned port)
 {
+    bool certificate;
+
     transport->state = DIALLING;
+    if (transport->tls && *grpc_tls_error(transport->tls, &certificate)) {
+        transport_close_tls(transport);
+        return 0;
+    }
     return grpc_dial_new(transport->event, addresses, count, port, on_dialled, transport,
                          &transport->dial);
 }

@@ -27,7 +27,7 @@ int grpc_transport_new(struct sd_event *event, struct grpc_tls *tls,
                        struct grpc_transport **ret_transport);
 struct grpc_transport *grpc_transport_free(struct grpc_transport *transport); /* takes NULL */
 
-/* Once. The rest comes by the handler. 0, -ENOMEM. */
+/* Once. The rest comes by the handler; on_closed() at once if a file of TLS is bad. 0, -ENOMEM. */
 int grpc_transport_connect(struct grpc_transport *transport, const struct address *addresses,
                            size_t count, unsigned port);
 

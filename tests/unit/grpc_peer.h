@@ -237,15 +237,16 @@ static inline void peer_wait(struct peer *peer)
         ;
 }
 
-/* Greets, and reads the request's head. */
+/* Greets, and reads the request's head, unless the client has gone. */
 static inline void peer_greet(struct peer *peer)
 {
     char magic[24];
 
-    ck_assert(peer_read(peer, magic, sizeof(magic)));
+    if (!peer_read(peer, magic, sizeof(magic)))
+        return;
     ck_assert_int_eq(memcmp(magic, NGHTTP2_CLIENT_MAGIC, sizeof(magic)), 0);
     peer_frame(peer, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
-    ck_assert(peer_expect(peer, NGHTTP2_HEADERS));
+    peer_expect(peer, NGHTTP2_HEADERS);
 }
 
 /* ---- the server ---- */
