@@ -1300,6 +1300,34 @@ START_TEST(failures_are_tried_again_with_growing_pauses)
 }
 END_TEST
 
+START_TEST(servers_that_answer_again_end_the_pauses_of_all)
+{
+    struct twin *twin = begin_with(
+        (const char *const[]){"ProbeSec", "infinity", "WaitSec", "600s", NULL}, "orders");
+    struct http_call *catalogue = expect(twin, "/v1/catalog/services"), *orders;
+
+    orders = orders_parked(twin);
+    for (unsigned i = 0; i < 5; i++) {
+        twin_http_reply(orders, 500, NULL, "No cluster leader");
+        twin_expect_report(twin, REPORT_FAILED, "service/orders");
+        pass_until_call(twin);
+        orders = expect(twin, "/v1/health/service/orders");
+    }
+    twin_http_reply(orders, 500, NULL, "No cluster leader");
+    twin_expect_report(twin, REPORT_FAILED, "service/orders");
+    for (unsigned i = 0; i < 5; i++) {
+        twin_http_reply(catalogue, 500, NULL, "No cluster leader");
+        ck_assert_uint_le(pass_until_call(twin), 12 SECONDS);
+        catalogue = expect(twin, "/v1/catalog/services");
+    }
+    reply(catalogue, "10", names("orders"));
+    pass(twin, 100 * USEC_PER_MSEC);
+    reply(expect(twin, "/v1/health/service/orders"), "101", instances("a=10.0.0.1"));
+    twin_expect_data(twin, "service/orders", "10.0.0.1");
+    twin_free(twin);
+}
+END_TEST
+
 START_TEST(a_refresh_of_what_failed_is_tried_soon_and_a_kick_at_once)
 {
     struct twin *twin = begin("orders");
@@ -1672,6 +1700,7 @@ static Suite *make_suite(void)
               the_first_agent_is_taken_again_when_it_answers,
               answers_that_are_not_consuls_keep_what_is_known,
               failures_are_tried_again_with_growing_pauses,
+              servers_that_answer_again_end_the_pauses_of_all,
               a_refresh_of_what_failed_is_tried_soon_and_a_kick_at_once);
     UNIT_CASE(suite, "many", beyond_the_slots_services_are_polled,
               a_service_in_use_takes_the_slot_of_one_that_is_not,

@@ -10,6 +10,8 @@
 
 enum { CATALOGUE_MAX = 16 << 20 };
 #define DENIED_RETRY (60 * USEC_PER_SEC)
+/* One call that shows whether the servers answer again, for all watches that failed with them. */
+#define RETRY_MAX (10 * USEC_PER_SEC)
 
 struct consul_catalogue_name {
     UT_hash_handle hh;
@@ -113,6 +115,8 @@ static void failed(struct consul_catalogue *catalogue, const struct consul_answe
 
     catalogue->index = 0;
     catalogue->live = false;
+    if (delay > RETRY_MAX)
+        delay = RETRY_MAX;
     if (answer->new_token ||
         (answer->elsewhere && tries + 1 < catalogue->call.consul->agents.count))
         delay = 0;
@@ -131,7 +135,7 @@ static void taken(struct consul_catalogue *catalogue, struct consul_catalogue_na
                   const struct consul_answer *answer)
 {
     bool live = catalogue->live, partial = catalogue->partial;
-    bool news = !names_equal(catalogue->names, names);
+    bool news = !names_equal(catalogue->names, names), recovered = catalogue->pace.failures > 0;
 
     names_free(catalogue->names);
     catalogue->names = names;
@@ -145,6 +149,8 @@ static void taken(struct consul_catalogue *catalogue, struct consul_catalogue_na
     if (news || !live || partial != catalogue->partial)
         consul_watches_catalogue_changed(&catalogue->call.consul->watches);
     consul_watches_catalogue_read(&catalogue->call.consul->watches);
+    if (recovered)
+        consul_watches_recovered(&catalogue->call.consul->watches);
     decide(catalogue);
 }
 

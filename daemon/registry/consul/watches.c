@@ -185,6 +185,17 @@ void consul_watches_kick(struct consul_watches *watches)
     }
 }
 
+void consul_watches_recovered(struct consul_watches *watches)
+{
+    struct consul_watch *watch;
+
+    for (watch = watches->table; watch; watch = watch->hh.next)
+        if (watch->state == WATCH_PLANNED && watch->pace.failures > 0) {
+            watch->pace.failures = 0;
+            consul_watch_restart(watch, watch->owed ? 0 : spread(watches));
+        }
+}
+
 void consul_watches_agent_failed(struct consul_watches *watches, unsigned agent)
 {
     struct consul_watch *watch;

@@ -31,6 +31,8 @@ void consul_watches_drop(struct consul_watches *watches, const char *key);
 
 /* Tries again what waits; a blocking query that is open is left alone. */
 void consul_watches_kick(struct consul_watches *watches);
+/* The servers answer again: what failed meanwhile need not wait for its own next try. */
+void consul_watches_recovered(struct consul_watches *watches);
 /* Reads all again from the start, spread over a while: they may have missed anything. */
 void consul_watches_retry(struct consul_watches *watches);
 /* Ends calls to an agent that fails; their watches turn to another. */
