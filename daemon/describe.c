@@ -80,26 +80,31 @@ static json_t *describe_endpoint(const struct endpoint *endpoint, enum policy_ve
         text_or_null(endpoint->target), "ports", describe_ports(endpoint), "tags", tags, "health",
         endpoint_health_to_string(endpoint->health), "weight", (json_int_t)endpoint->weight,
         "priority", (int)endpoint->priority, "zone", text_or_null(endpoint->zone), "used",
-        verdict == VERDICT_USED, "reason", text_or_null(policy_reason(verdict, endpoint)));
+        policy_uses(verdict), "reason", text_or_null(policy_reason(verdict, endpoint)));
 }
 
 /* At most ENDPOINTS_TOLD: a reply of tens of thousands would hold the loop up for seconds. */
 static json_t *describe_endpoints(const struct describe *describe, const char *name,
-                                  const struct endpoint_set *set, const struct selector *selector)
+                                  const struct service_facts *facts,
+                                  const struct selector *selector)
 {
-    json_t *array = json_array();
-    enum policy_verdict *verdicts = calloc(set->count + 1, sizeof(*verdicts));
+    const struct endpoint_set *set = facts->endpoints;
+    struct policy_judgement *judgements = calloc(set->count + 1, sizeof(*judgements));
     uint32_t count = set->count < ENDPOINTS_TOLD ? set->count : ENDPOINTS_TOLD;
+    json_t *array = json_array();
     struct resolver_policy policy;
-    size_t selected;
+    struct policy_summary summary;
 
-    if (!verdicts)
+    if (!judgements)
         return array;
     describe->hooks->policy(describe->hooks->userdata, name, &policy);
-    policy_judge(set, selector, &policy.rules, verdicts, &selected);
+    gather_judge(describe->hooks,
+                 &(struct gather_case){name, facts->registry, facts->key, set, selector,
+                                       &policy.rules, facts->flags & REPORT_ALL_ANSWERS},
+                 judgements, &summary);
     for (uint32_t i = 0; i < count; i++)
-        json_array_append_new(array, describe_endpoint(&set->endpoints[i], verdicts[i]));
-    free(verdicts);
+        json_array_append_new(array, describe_endpoint(&set->endpoints[i], judgements[i].verdict));
+    free(judgements);
     return array;
 }
 
@@ -163,7 +168,7 @@ static void add_service(const struct describe *describe, const char *name, json_
     if (!facts.endpoints)
         return;
     json_object_set_new(object, "endpoints",
-                        describe_endpoints(describe, name, facts.endpoints, &target.selector));
+                        describe_endpoints(describe, name, &facts, &target.selector));
     if (facts.endpoints->count > ENDPOINTS_TOLD)
         json_object_set_new(object, "endpoints_more",
                             json_integer(facts.endpoints->count - ENDPOINTS_TOLD));

@@ -45,7 +45,7 @@ static struct evaluation_item *find_item(struct evaluation *evaluation,
 }
 
 bool evaluation_add(struct evaluation *evaluation, const struct address *address, uint32_t weight,
-                    uint16_t endpoint)
+                    uint16_t endpoint, uint8_t tier)
 {
     struct evaluation_item *item = find_item(evaluation, address);
 
@@ -65,7 +65,7 @@ bool evaluation_add(struct evaluation *evaluation, const struct address *address
         evaluation->capacity = capacity;
     }
     evaluation->items[evaluation->count++] = (struct evaluation_item){
-        .address = *address, .weight = weight, .endpoint = endpoint};
+        .address = *address, .tier = tier, .endpoint = endpoint, .weight = weight};
     return true;
 }
 

@@ -49,7 +49,7 @@ void evaluation_done(struct evaluation *evaluation);
 /* Adds an address; one that is there already gets the weights' sum. False: out of memory or bounds.
  */
 bool evaluation_add(struct evaluation *evaluation, const struct address *address, uint32_t weight,
-                    uint16_t endpoint);
+                    uint16_t endpoint, uint8_t tier);
 /* Out of memory: the name stays its own. */
 void evaluation_set_canonical(struct evaluation *evaluation, const char *canonical);
 /* Addresses of AF_INET or AF_INET6. */

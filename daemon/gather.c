@@ -30,7 +30,8 @@ struct walk {
     size_t *steps;     /* left */
     unsigned registry; /* whose rules bind the addresses found */
     uint32_t weight;   /* of the endpoint that led here */
-    uint16_t endpoint; /* and its number */
+    uint16_t endpoint; /* its number */
+    uint8_t tier;      /* and its tier */
     bool whole;        /* an alias: the target's own endpoints and weights count */
 };
 
@@ -113,7 +114,8 @@ static enum answer_status gather_half(const struct walk *walk, const struct chas
         return status_of_chase(facts.state);
     for (size_t i = 0; i < facts.count; i++)
         if (!hooks->refusal(hooks->userdata, walk->registry, &facts.addresses[i]))
-            found |= evaluation_add(evaluation, &facts.addresses[i], walk->weight, walk->endpoint);
+            found |= evaluation_add(evaluation, &facts.addresses[i], walk->weight, walk->endpoint,
+                                    walk->tier);
     note_source(evaluation, &(struct source){
                                 .confirmed_at = facts.confirmed_at,
                                 .fresh_until = facts.fresh_until,
@@ -203,18 +205,19 @@ static void merge(struct outcome *outcome, const struct outcome *more)
 }
 
 static struct outcome gather_endpoint(struct walk walk, const struct endpoint *endpoint,
-                                      uint16_t number)
+                                      uint16_t number, uint8_t tier)
 {
     struct outcome outcome = outcome_of(ANSWER_NO_DATA);
 
     if (walk.whole) {
         walk.weight = endpoint->weight;
         walk.endpoint = number;
+        walk.tier = tier;
     }
     for (size_t i = 0; i < endpoint->address_count; i++) {
         const struct address *address = &endpoint->addresses[i];
 
-        if (!evaluation_add(walk.evaluation, address, walk.weight, walk.endpoint))
+        if (!evaluation_add(walk.evaluation, address, walk.weight, walk.endpoint, walk.tier))
             break;
         *(address->family == AF_INET ? &outcome.status4 : &outcome.status6) = ANSWER_FOUND;
     }
@@ -225,40 +228,82 @@ static struct outcome gather_endpoint(struct walk walk, const struct endpoint *e
     return outcome;
 }
 
+/* ---- the policy ---- */
+
+struct veto_case {
+    const struct resolver_hooks *hooks;
+    const struct gather_case *of;
+};
+
+static bool ask_veto(void *userdata, const struct endpoint *endpoint)
+{
+    const struct veto_case *veto = userdata;
+
+    return veto->hooks->vetoed(veto->hooks->userdata, veto->of->name, veto->of->registry,
+                               veto->of->key, endpoint);
+}
+
+size_t gather_judge(const struct resolver_hooks *hooks, const struct gather_case *gather_case,
+                    struct policy_judgement *ret_judgements, struct policy_summary *ret_summary)
+{
+    struct veto_case veto = {hooks, gather_case};
+    struct policy_host host = {0};
+
+    if (hooks->host)
+        hooks->host(hooks->userdata, &host);
+    return policy_judge(&(struct policy_question){.set = gather_case->set,
+                                                  .selector = gather_case->selector,
+                                                  .rules = gather_case->rules,
+                                                  .host = &host,
+                                                  .service = gather_case->key,
+                                                  .headless = gather_case->headless,
+                                                  .vetoed = hooks->vetoed ? ask_veto : NULL,
+                                                  .userdata = &veto},
+                        ret_judgements, ret_summary);
+}
+
 /* Nothing usable: absent where the registry's own contract says so. */
 static enum answer_status status_of_nothing(const struct service_facts *facts,
-                                            const struct selector *selector, size_t selected)
+                                            const struct selector *selector,
+                                            const struct policy_summary *summary)
 {
-    if (selected == 0 && selector->kind != SELECT_ALL)
+    if (summary->selected == 0 && selector->kind != SELECT_ALL)
         return selector->kind == SELECT_ZONE_PIN ? ANSWER_NO_DATA : ANSWER_ABSENT;
+    if (summary->zone == ZONE_STRICT_NONE) /* our rule, not the registry's */
+        return ANSWER_NO_DATA;
     return facts->flags & REPORT_EMPTY_IS_ABSENT ? ANSWER_ABSENT : ANSWER_NO_DATA;
 }
 
-static void gather_endpoints(struct walk walk, const struct policy_rules *rules,
+static void gather_endpoints(struct walk walk, const char *name, const struct policy_rules *rules,
                              const struct service_facts *facts, const struct selector *selector,
                              struct outcome *ret_outcome)
 {
-    enum policy_verdict *verdicts;
-    size_t used, selected;
+    const struct endpoint_set *set = facts->endpoints;
+    struct policy_judgement *judgements;
+    struct policy_summary summary;
+    size_t used;
 
     *ret_outcome = outcome_of(ANSWER_UNDECIDED);
-    if (walk.depth > 0 && !take_steps(&walk, facts->endpoints->count))
+    if (walk.depth > 0 && !take_steps(&walk, set->count))
         return;
-    verdicts = malloc(facts->endpoints->count * sizeof(*verdicts) + 1);
-    if (!verdicts)
+    judgements = malloc(set->count * sizeof(*judgements) + 1);
+    if (!judgements)
         return;
-    used = policy_judge(facts->endpoints, selector, rules, verdicts, &selected);
-    *ret_outcome = outcome_of(used == 0 ? status_of_nothing(facts, selector, selected)
+    used = gather_judge(walk.gather->hooks,
+                        &(struct gather_case){name, facts->registry, facts->key, set, selector,
+                                              rules, facts->flags & REPORT_ALL_ANSWERS},
+                        judgements, &summary);
+    *ret_outcome = outcome_of(used == 0 ? status_of_nothing(facts, selector, &summary)
                                         : ANSWER_NO_DATA);
-    for (uint32_t i = 0; used > 0 && i < facts->endpoints->count; i++) {
+    for (uint32_t i = 0; used > 0 && i < set->count; i++) {
         struct outcome one;
 
-        if (verdicts[i] != VERDICT_USED)
+        if (!policy_uses(judgements[i].verdict))
             continue;
-        one = gather_endpoint(walk, &facts->endpoints->endpoints[i], (uint16_t)i);
+        one = gather_endpoint(walk, &set->endpoints[i], (uint16_t)i, judgements[i].tier);
         merge(ret_outcome, &one);
     }
-    free(verdicts);
+    free(judgements);
 }
 
 /* ---- owned names ---- */
@@ -281,7 +326,7 @@ static void note_undecided(const struct service_facts *facts, struct outcome *ou
         outcome->status6 = ANSWER_UNDECIDED;
 }
 
-static void gather_data(struct walk walk, const struct policy_rules *rules,
+static void gather_data(struct walk walk, const char *name, const struct policy_rules *rules,
                         const struct service_facts *facts, const struct selector *selector,
                         struct outcome *ret_outcome)
 {
@@ -294,7 +339,7 @@ static void gather_data(struct walk walk, const struct policy_rules *rules,
     } else {
         if (facts->alias && walk.whole)
             evaluation_set_canonical(evaluation, facts->alias);
-        gather_endpoints(walk, rules, facts, selector, ret_outcome);
+        gather_endpoints(walk, name, rules, facts, selector, ret_outcome);
         if (walk.whole && (facts->flags & REPORT_ALL_ANSWERS))
             evaluation->all_answers = true;
     }
@@ -326,7 +371,7 @@ static void gather_service(struct walk walk, const char *name, struct service *s
     switch (facts.state) {
     case FRESHNESS_FRESH:
     case FRESHNESS_STALE:
-        gather_data(walk, &policy.rules, &facts, selector, ret_outcome);
+        gather_data(walk, name, &policy.rules, &facts, selector, ret_outcome);
         return;
     case FRESHNESS_EMPTY:
         *ret_outcome = outcome_of(facts.flags & REPORT_EMPTY_IS_ABSENT ? ANSWER_ABSENT

@@ -42,6 +42,12 @@ struct resolver_hooks {
     /* May this registry's host names lead to this address? NULL, or why not. */
     const char *(*refusal)(void *userdata, unsigned registry, const struct address *address);
     void (*policy)(void *userdata, const char *name, struct resolver_policy *ret_policy);
+    /* What is known of this host now; NULL: nothing. After a change: resolver_republish(). */
+    void (*host)(void *userdata, struct policy_host *ret_host);
+    /* Does this endpoint of a registry's service fail the checks that the policy of `name` asks
+     * for? NULL: there are none. After a change: watch_list_notify(service_watchers(service)). */
+    bool (*vetoed)(void *userdata, const char *name, unsigned registry, const char *key,
+                   const struct endpoint *endpoint);
     /* A name was evaluated: its slot of the view may have to change. `interest_at`: from then on a
      * reader is to say that the name is still wanted. NULL where there is no view. */
     void (*publish)(void *userdata, const char *name, const struct evaluation *evaluation,
@@ -52,6 +58,21 @@ struct resolver_hooks {
     uint64_t (*random)(void *userdata);
     void *userdata;
 };
+
+/* Whose endpoints are judged for which name. All borrowed. */
+struct gather_case {
+    const char *name;
+    unsigned registry;
+    const char *key; /* of the service */
+    const struct endpoint_set *set;
+    const struct selector *selector;
+    const struct policy_rules *rules; /* of the name */
+    bool headless;                    /* REPORT_ALL_ANSWERS */
+};
+
+/* policy_judge() with all that the hooks know. */
+size_t gather_judge(const struct resolver_hooks *hooks, const struct gather_case *gather_case,
+                    struct policy_judgement *ret_judgements, struct policy_summary *ret_summary);
 
 struct gather {
     const struct resolver_hooks *hooks;

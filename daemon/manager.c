@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
+#include <systemd/sd-id128.h>
 #include <time.h>
 
 #include "daemon/backend.h"
@@ -43,6 +44,9 @@
 /* Samples of services that are too large for a slot are drawn anew. */
 #define REDRAW_INTERVAL (10 * USEC_PER_SEC)
 
+/* Our own number of this machine: the machine id itself is not to be spread. */
+#define MACHINE_ID SD_ID128_MAKE(bb, 30, ad, 23, ce, 21, 4b, 65, b6, cb, 18, d5, 75, c3, 9b, 51)
+
 struct manager {
     char *config_directory; /* NULL: the three roots */
     char *runtime_directory, *state_directory;
@@ -75,6 +79,7 @@ struct manager {
     sd_event_source *heartbeat;
     struct network_watch *network_watch;
     struct sleep_watch sleep_watch;
+    sd_id128_t machine;
     usec_t started_at, swept_at, redrawn_at;
     bool status_dirty;
     uint64_t random_pool[64];
@@ -127,6 +132,25 @@ static void chase_cancel(void *userdata, struct dns_call *call)
 static void hook_policy(void *userdata, const char *name, struct resolver_policy *ret_policy)
 {
     rules_policy(((struct manager *)userdata)->config, name, ret_policy);
+}
+
+/* Where there is no machine id (a container), the host keeps its choice until the next boot. */
+static void learn_machine(struct manager *manager)
+{
+    int r = sd_id128_get_machine_app_specific(MACHINE_ID, &manager->machine);
+
+    if (r < 0)
+        r = sd_id128_get_boot_app_specific(MACHINE_ID, &manager->machine);
+    if (r < 0)
+        log_warning("no machine id: hosts that have none choose alike under Policy=hash");
+}
+
+static void hook_host(void *userdata, struct policy_host *ret_host)
+{
+    const struct manager *manager = userdata;
+
+    *ret_host = (struct policy_host){.zone = host_zone_name(manager->host_zone)};
+    memcpy(ret_host->machine, manager->machine.bytes, sizeof(ret_host->machine));
 }
 
 static void hook_publish(void *userdata, const char *name, const struct evaluation *evaluation,
@@ -774,6 +798,7 @@ static int make_core(struct manager *manager)
         .reverse = hook_reverse,
         .refusal = hook_refusal,
         .policy = hook_policy,
+        .host = hook_host,
         .publish = hook_publish,
         .withdraw = hook_withdraw,
         .wake = manager_wake,
@@ -870,6 +895,7 @@ static int manager_start(struct manager *manager)
     if (r < 0)
         return r;
     manager->started_at = manager->swept_at = manager_now(manager);
+    learn_machine(manager);
     r = add_signals(manager);
     if (r >= 0)
         r = dns_client_new(manager->event, &manager->dns);

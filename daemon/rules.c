@@ -48,7 +48,9 @@ void rules_policy(const struct config *config, const char *name, struct resolver
     config_policy_for(config, name, &policy);
     *ret_policy = (struct resolver_policy){
         .rules = {.allow_warning = !policy.has_allow_warning || policy.allow_warning,
-                  .terminating_never = policy.has_terminating && policy.terminating == 1},
+                  .terminating_never = policy.has_terminating && policy.terminating == 1,
+                  .min_zone_endpoints = POLICY_MIN_ZONE_ENDPOINTS,
+                  .min_zone_share = POLICY_MIN_ZONE_SHARE},
         .answers = policy.has_answers ? policy.answers : config->resolve.answers,
         .wishes = {{
             [STORE_MIN_TTL] = {policy.has_min_ttl, policy.min_ttl},

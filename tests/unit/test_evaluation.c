@@ -19,12 +19,12 @@ static void add_many(struct evaluation *evaluation, unsigned count4, unsigned co
     for (unsigned i = 0; i < count4; i++) {
         struct address one = {AF_INET, {10, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i}};
 
-        ck_assert(evaluation_add(evaluation, &one, 1 + i % 3, (uint16_t)i));
+        ck_assert(evaluation_add(evaluation, &one, 1 + i % 3, (uint16_t)i, 0));
     }
     for (unsigned i = 0; i < count6; i++) {
         struct address one = {AF_INET6, {0xfd, [14] = (uint8_t)(i >> 8), [15] = (uint8_t)i}};
 
-        ck_assert(evaluation_add(evaluation, &one, 1, (uint16_t)i));
+        ck_assert(evaluation_add(evaluation, &one, 1, (uint16_t)i, 0));
     }
     evaluation->status4 = count4 ? ANSWER_FOUND : ANSWER_NO_DATA;
     evaluation->status6 = count6 ? ANSWER_FOUND : ANSWER_NO_DATA;
@@ -97,8 +97,8 @@ START_TEST(the_same_address_twice_counts_once_with_both_weights)
     struct evaluation evaluation = {0};
     struct address one = {AF_INET, {10, 0, 0, 1}};
 
-    ck_assert(evaluation_add(&evaluation, &one, 3, 0));
-    ck_assert(evaluation_add(&evaluation, &one, 4, 1));
+    ck_assert(evaluation_add(&evaluation, &one, 3, 0, 0));
+    ck_assert(evaluation_add(&evaluation, &one, 4, 1, 0));
     ck_assert_uint_eq(evaluation.count, 1);
     ck_assert_uint_eq(evaluation.items[0].weight, 7);
     evaluation_done(&evaluation);
@@ -113,8 +113,8 @@ START_TEST(weights_keep_their_proportion_in_sixteen_bits)
     size_t size;
 
     evaluation_reset(&evaluation);
-    evaluation_add(&evaluation, &small, 1, 0);
-    evaluation_add(&evaluation, &large, 4000000000u, 1);
+    evaluation_add(&evaluation, &small, 1, 0, 0);
+    evaluation_add(&evaluation, &large, 4000000000u, 1, 0);
     evaluation.status4 = ANSWER_FOUND;
     evaluation.status6 = ANSWER_NO_DATA;
     size = evaluation_write(&evaluation, "a", 8, 0, NULL, NULL, buffer, ANSWER_SIZE_MAX);

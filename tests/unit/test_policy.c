@@ -38,28 +38,41 @@ static void add(enum endpoint_health health, uint32_t weight, uint16_t priority,
     endpoint_builder_locality(builder, zone, "");
 }
 
-/* The verdicts as letters: U used, S not selected, H unhealthy, W weight 0, R reserve. */
+/* The verdicts as letters. */
+static const char letters[] = {
+    [VERDICT_USED] = 'U',           [VERDICT_USED_TERMINATING] = 'T', [VERDICT_USED_PANIC] = 'P',
+    [VERDICT_USED_VETOED] = 'V',    [VERDICT_NOT_SELECTED] = 's',     [VERDICT_UNHEALTHY] = 'h',
+    [VERDICT_WEIGHT_ZERO] = 'w',    [VERDICT_VETOED] = 'v',           [VERDICT_TERMINATING] = 't',
+    [VERDICT_LOWER_PRIORITY] = 'p', [VERDICT_OTHER_ZONE] = 'z',
+};
+
 static const char *judge(enum selector_kind kind, const char *value,
                          const struct policy_rules *rules)
 {
-    static const char letters[] = "USHWR";
     static char text[64];
     struct selector selector = {.kind = kind};
-    enum policy_verdict verdicts[64];
+    struct policy_judgement judgements[64];
+    struct policy_summary summary;
     struct endpoint_set *set;
-    size_t used, selected, seen = 0;
+    size_t used, seen = 0;
 
     snprintf(selector.value, sizeof(selector.value), "%s", value);
     ck_assert_int_eq(endpoint_builder_finish(builder, &set), 0);
-    used = policy_judge(set, &selector, rules, verdicts, &selected);
+    used = policy_judge(
+        &(struct policy_question){
+            .set = set, .selector = &selector, .rules = rules, .service = "orders"},
+        judgements, &summary);
     for (uint32_t i = 0; i < set->count; i++) {
-        text[i] = letters[verdicts[i]];
-        seen += verdicts[i] == VERDICT_USED;
-        ck_assert_int_eq(*policy_reason(verdicts[i], &set->endpoints[i]) == '\0',
-                         verdicts[i] == VERDICT_USED);
+        enum policy_verdict verdict = judgements[i].verdict;
+
+        text[i] = letters[verdict];
+        seen += policy_uses(verdict);
+        ck_assert_int_eq(*policy_reason(verdict, &set->endpoints[i]) == '\0',
+                         verdict == VERDICT_USED);
     }
     text[set->count] = '\0';
     ck_assert_uint_eq(used, seen);
+    ck_assert_uint_eq(used, summary.used);
     endpoint_set_unref(set);
     return text;
 }
@@ -73,10 +86,10 @@ START_TEST(health_decides)
     add(HEALTH_CRITICAL, 1, 0, "", "");
     add(HEALTH_MAINTENANCE, 1, 0, "", "");
     add(HEALTH_UNKNOWN, 1, 0, "", "");
-    ck_assert_str_eq(judge(SELECT_ALL, "", &usual), "UUHHH");
+    ck_assert_str_eq(judge(SELECT_ALL, "", &usual), "UUhhh");
     add(HEALTH_PASSING, 1, 0, "", "");
     add(HEALTH_WARNING, 1, 0, "", "");
-    ck_assert_str_eq(judge(SELECT_ALL, "", &strict), "UH");
+    ck_assert_str_eq(judge(SELECT_ALL, "", &strict), "Uh");
 }
 END_TEST
 
@@ -86,12 +99,12 @@ START_TEST(those_that_are_going_serve_only_when_nobody_else_does)
 
     add(HEALTH_TERMINATING, 1, 0, "", "");
     add(HEALTH_PASSING, 1, 0, "", "");
-    ck_assert_str_eq(judge(SELECT_ALL, "", &usual), "RU");
+    ck_assert_str_eq(judge(SELECT_ALL, "", &usual), "tU");
     add(HEALTH_TERMINATING, 1, 0, "", "");
     add(HEALTH_CRITICAL, 1, 0, "", "");
-    ck_assert_str_eq(judge(SELECT_ALL, "", &usual), "UH");
+    ck_assert_str_eq(judge(SELECT_ALL, "", &usual), "Th");
     add(HEALTH_TERMINATING, 1, 0, "", "");
-    ck_assert_str_eq(judge(SELECT_ALL, "", &never), "H");
+    ck_assert_str_eq(judge(SELECT_ALL, "", &never), "t");
 }
 END_TEST
 
@@ -99,7 +112,7 @@ START_TEST(weight_zero_is_not_handed_out)
 {
     add(HEALTH_WARNING, 0, 0, "", "");
     add(HEALTH_PASSING, 5, 0, "", "");
-    ck_assert_str_eq(judge(SELECT_ALL, "", &usual), "WU");
+    ck_assert_str_eq(judge(SELECT_ALL, "", &usual), "wU");
 }
 END_TEST
 
@@ -108,7 +121,7 @@ START_TEST(the_best_priority_that_is_ready_is_used)
     add(HEALTH_CRITICAL, 1, 0, "", "");
     add(HEALTH_PASSING, 1, 1, "", "");
     add(HEALTH_PASSING, 1, 2, "", "");
-    ck_assert_str_eq(judge(SELECT_ALL, "", &usual), "HUR");
+    ck_assert_str_eq(judge(SELECT_ALL, "", &usual), "hUp");
 }
 END_TEST
 
@@ -118,11 +131,11 @@ START_TEST(selectors_pick)
         enum selector_kind kind;
         const char *value, *verdicts;
     } table[] = {
-        {SELECT_TAG, "v1", "UUS"},           {SELECT_TAG, "V1", "UUS"},
-        {SELECT_TAG, "v9", "SSS"},           {SELECT_HOST, "v2", "SSU"},
-        {SELECT_PORT, "v1/tcp", "UUS"},      {SELECT_PORT, "v1/udp", "SSS"},
-        {SELECT_ZONE_PIN, "east", "USS"},    {SELECT_ZONE_PIN, "north", "SSS"},
-        {SELECT_ZONE_PREFER, "east", "USS"}, {SELECT_ZONE_PREFER, "north", "UUU"},
+        {SELECT_TAG, "v1", "UUs"},           {SELECT_TAG, "V1", "UUs"},
+        {SELECT_TAG, "v9", "sss"},           {SELECT_HOST, "v2", "ssU"},
+        {SELECT_PORT, "v1/tcp", "UUs"},      {SELECT_PORT, "v1/udp", "sss"},
+        {SELECT_ZONE_PIN, "east", "Uss"},    {SELECT_ZONE_PIN, "north", "sss"},
+        {SELECT_ZONE_PREFER, "east", "Uss"}, {SELECT_ZONE_PREFER, "north", "UUU"},
     };
 
     for (size_t i = 0; i < ELEMENTS(table); i++) {
