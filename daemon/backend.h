@@ -10,6 +10,7 @@
 #include "daemon/interest.h"
 #include "daemon/lookup_server.h"
 #include "daemon/publisher.h"
+#include "daemon/ranker.h"
 #include "daemon/registries.h"
 #include "daemon/resolver.h"
 #include "daemon/snapshot.h"
@@ -29,6 +30,7 @@ struct backend_parts {
     struct lookup_server *lookup_server;
     struct interest *interest;
     struct publisher *publisher;
+    struct ranker *ranker;
     struct snapshot *snapshot;
     const char *runtime_directory;
     usec_t started_at;

@@ -53,6 +53,8 @@ struct resolver_hooks {
     void (*publish)(void *userdata, const char *name, const struct evaluation *evaluation,
                     usec_t interest_at, usec_t now);
     void (*withdraw)(void *userdata, const char *name);
+    /* Fills in the ranks of an answer's records (ranker.h). NULL: they are all 0. */
+    void (*rank)(void *userdata, struct answer_head *payload);
     /* Something is to be done: call resolver_run() from the loop, soon. */
     void (*wake)(void *userdata);
     uint64_t (*random)(void *userdata);

@@ -30,6 +30,7 @@
 #include "daemon/net/tcp.h"
 #include "daemon/network_watch.h"
 #include "daemon/publisher.h"
+#include "daemon/ranker.h"
 #include "daemon/registries.h"
 #include "daemon/resolver.h"
 #include "daemon/rules.h"
@@ -38,6 +39,7 @@
 #include "daemon/sockets.h"
 #include "daemon/store.h"
 
+#define GAI_CONF       "/etc/gai.conf"
 #define RESOLV_CONF    "/etc/resolv.conf"
 #define HEARTBEAT      (1 * USEC_PER_SEC)
 #define SWEEP_INTERVAL (60 * USEC_PER_SEC)
@@ -66,6 +68,7 @@ struct manager {
     struct chase *chase;
     struct resolver_hooks resolver_hooks;
     struct resolver *resolver;
+    struct ranker *ranker;
     struct publisher *publisher;
     struct snapshot *snapshot;
     struct lookup_server *lookup_server;
@@ -166,6 +169,11 @@ static void hook_withdraw(void *userdata, const char *name)
     struct manager *manager = userdata;
 
     publisher_withdraw(manager->publisher, name);
+}
+
+static void hook_rank(void *userdata, struct answer_head *payload)
+{
+    ranker_rank(((struct manager *)userdata)->ranker, payload);
 }
 
 static bool hook_view_policy(void *userdata, const char *name, unsigned *ret_limit)
@@ -515,10 +523,21 @@ static void try_again(struct manager *manager)
     manager_wake(manager);
 }
 
-static void network_changed(void *userdata)
+static void network_changed(void *userdata, bool routes)
 {
+    struct manager *manager = userdata;
+
     log_info("the network has changed; trying again what failed");
-    try_again(userdata);
+    if (routes) {
+        ranker_network_changed(manager->ranker);
+        resolver_rerank(manager->resolver);
+    }
+    try_again(manager);
+}
+
+static void ranks_changed(void *userdata)
+{
+    resolver_rerank(((struct manager *)userdata)->resolver);
 }
 
 /* Whatever happened while we slept, no connection would have told. What is known is served on as of
@@ -564,6 +583,7 @@ static int on_heartbeat(sd_event_source *source, uint64_t usec, void *userdata)
     publisher_beat(manager->publisher, now);
     /* A view that was full when it was too young to grow. */
     manager_wake(manager);
+    ranker_retry(manager->ranker);
     lookup_server_sweep(manager->lookup_server, now);
     chase_sweep(manager->chase, now);
     if (now >= manager->swept_at + SWEEP_INTERVAL) {
@@ -740,8 +760,11 @@ static int make_sources(struct manager *manager)
     r = sd_event_source_set_priority(manager->heartbeat, SD_EVENT_PRIORITY_IMPORTANT);
     if (r < 0)
         return r;
-    return network_watch_new(manager->event, RESOLV_CONF, network_changed, manager,
-                             &manager->network_watch);
+    r = network_watch_new(manager->event, RESOLV_CONF, network_changed, manager,
+                          &manager->network_watch);
+    if (r >= 0) /* what changed before anybody watched */
+        ranker_network_changed(manager->ranker);
+    return r;
 }
 
 static int make_snapshot(struct manager *manager)
@@ -788,10 +811,13 @@ static int make_core(struct manager *manager)
         .userdata = manager,
     };
     struct publisher_hooks publisher_hooks = {hook_view_policy, hook_reverse, hook_carried,
-                                              manager};
+                                              hook_rank, manager};
     struct chase_rules chase_rules = rules_chase(&manager->config->resolve);
     struct resolver_rules resolver_rules = rules_resolver(&manager->config->resolve);
+    int r = ranker_new(manager->event, GAI_CONF, ranks_changed, manager, &manager->ranker);
 
+    if (r < 0)
+        return r;
     manager->resolver_hooks = (struct resolver_hooks){
         .owner = hook_owner,
         .meaning = hook_meaning,
@@ -801,6 +827,7 @@ static int make_core(struct manager *manager)
         .host = hook_host,
         .publish = hook_publish,
         .withdraw = hook_withdraw,
+        .rank = hook_rank,
         .wake = manager_wake,
         .random = manager_random,
         .userdata = manager,
@@ -857,6 +884,7 @@ static int make_servers(struct manager *manager)
         .lookup_server = manager->lookup_server,
         .interest = manager->interest,
         .publisher = manager->publisher,
+        .ranker = manager->ranker,
         .snapshot = manager->snapshot,
         .runtime_directory = manager->runtime_directory,
         .started_at = manager->started_at,
@@ -969,6 +997,7 @@ struct manager *manager_free(struct manager *manager)
     http_client_free(manager->http);
     dns_client_free(manager->dns);
     publisher_free(manager->publisher);
+    ranker_free(manager->ranker);
     network_watch_free(manager->network_watch);
     sd_event_source_disable_unref(manager->work);
     sd_event_source_disable_unref(manager->deadlines);

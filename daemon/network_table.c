@@ -88,7 +88,8 @@ static void parse_address(const struct ifaddrmsg *address, size_t size, struct i
     identity->family = address->ifa_family;
     identity->prefix = address->ifa_prefixlen;
     identity->index = address->ifa_index;
-    state->flags = address->ifa_flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED);
+    state->flags = address->ifa_flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED |
+                                         IFA_F_OPTIMISTIC | IFA_F_HOMEADDRESS);
     for (const struct rtattr *at = IFA_RTA(address); RTA_OK(at, left); at = RTA_NEXT(at, left))
         if (at->rta_type == IFA_LOCAL ||
             (at->rta_type == IFA_ADDRESS && address->ifa_family == AF_INET6))
@@ -203,6 +204,9 @@ bool network_table_take(struct network_table *table, const void *data, size_t si
         if (message->nlmsg_len < NLMSG_HDRLEN || message->nlmsg_len > size)
             return news;
         step = NLMSG_ALIGN(message->nlmsg_len) < size ? NLMSG_ALIGN(message->nlmsg_len) : size;
+        /* Rules of policy routing come one by one, and none is told twice. */
+        if (message->nlmsg_type == RTM_NEWRULE || message->nlmsg_type == RTM_DELRULE)
+            news = true;
         if (!parse_message(message, &identity, &state))
             continue;
         if (message->nlmsg_type == RTM_DELLINK || message->nlmsg_type == RTM_DELADDR ||

@@ -27,7 +27,8 @@ struct network_watch {
     struct network_pace pace;
     char *resolv_conf, *target; /* `target`: where the link points, or NULL */
     struct path_watch *resolv_watch, *target_watch;
-    void (*changed)(void *userdata);
+    bool routes; /* among what is to be told */
+    network_changed_t changed;
     void *userdata;
 };
 
@@ -75,12 +76,14 @@ static void watch_changed(struct network_watch *watch)
 static int on_timer(sd_event_source *source, uint64_t at, void *userdata)
 {
     struct network_watch *watch = userdata;
+    bool routes = watch->routes;
     uint64_t now = 0;
 
     (void)source, (void)at;
     sd_event_now(watch->event, CLOCK_BOOTTIME, &now);
     network_pace_called(&watch->pace, now);
-    watch->changed(watch->userdata);
+    watch->routes = false;
+    watch->changed(watch->userdata, routes);
     return 0;
 }
 
@@ -114,8 +117,10 @@ static int on_netlink(sd_event_source *source, int fd, uint32_t events, void *us
     (void)source, (void)events;
     for (unsigned i = 0; i < DATAGRAMS_A_TURN && r >= 0; i++) {
         r = netlink_read(watch, fd);
-        if (r > 0)
-            watch_changed(watch);
+        if (r <= 0)
+            continue;
+        watch->routes = true;
+        watch_changed(watch);
     }
     return 0;
 }
@@ -125,7 +130,7 @@ static int netlink_open(struct network_watch *watch)
     struct sockaddr_nl address = {
         .nl_family = AF_NETLINK,
         .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE |
-                     RTMGRP_IPV6_ROUTE,
+                     RTMGRP_IPV6_ROUTE | RTMGRP_IPV4_RULE | 1u << (RTNLGRP_IPV6_RULE - 1),
     };
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE), r;
 
@@ -195,9 +200,8 @@ static void log_without(const char *what, int error)
         log_warning("changes of %s are not noticed: %s", what, strerror(-error));
 }
 
-int network_watch_new(struct sd_event *event, const char *resolv_conf,
-                      void (*changed)(void *userdata), void *userdata,
-                      struct network_watch **ret_watch)
+int network_watch_new(struct sd_event *event, const char *resolv_conf, network_changed_t changed,
+                      void *userdata, struct network_watch **ret_watch)
 {
     struct network_watch *watch = calloc(1, sizeof(*watch));
     int r;

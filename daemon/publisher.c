@@ -166,6 +166,8 @@ void publisher_publish(struct publisher *publisher, const char *name,
     size = evaluation_write(evaluation, name, limit, now, sample_random, &seed, payload,
                             sizeof(payload));
     publisher_set_times(evaluation, interest_at, now, (struct answer_head *)payload);
+    if (publisher->hooks.rank)
+        publisher->hooks.rank(publisher->hooks.userdata, (struct answer_head *)payload);
     if (view_writer_publish(publisher->writer, payload, size) < 0) {
         publisher->full = true;
         publisher->counters.full++;

@@ -16,6 +16,8 @@ struct publisher_hooks {
     int (*reverse)(void *userdata, const struct address *address, char ret_name[static NAME_SIZE]);
     /* A name that an earlier daemon published: learn of it anew. */
     void (*carried)(void *userdata, const char *name);
+    /* As in struct resolver_hooks. */
+    void (*rank)(void *userdata, struct answer_head *payload);
     void *userdata;
 };
 

@@ -35,6 +35,8 @@ struct name {
     bool answered;        /* was decided, by this daemon */
     struct name *dirty_next;
     struct name *prev, *next; /* in `unproven` */
+    bool outranked;           /* published with ranks that do not hold: in `outranked` */
+    struct name *outranked_prev, *outranked_next;
     UT_hash_handle hh;
     char text[];
 };
@@ -71,6 +73,7 @@ struct resolver {
     struct name *unproven; /* oldest first */
     unsigned unproven_count;
     struct name *dirty_names;
+    struct name *outranked;
     struct lookup *lookups; /* all that wait, */
     struct lookup *due, *soft;
     unsigned lookup_count;
@@ -127,6 +130,13 @@ static void name_detach(struct name *name)
     }
 }
 
+static void outranked_remove(struct name *name)
+{
+    if (name->outranked)
+        DL_DELETE2(name->resolver->outranked, name, outranked_prev, outranked_next);
+    name->outranked = false;
+}
+
 /*
  * A watched name is told to be wanted once half of IdleSec has passed without a word. Coarse steps,
  * so that lookups by the socket do not rewrite its slot all the time.
@@ -135,6 +145,7 @@ static void name_publish(struct name *name, usec_t now)
 {
     const struct resolver *resolver = name->resolver;
 
+    outranked_remove(name);
     if (!resolver->hooks.publish)
         return;
     if (name->used_at >= usec_add(name->interest_from, resolver->rules.idle / 8))
@@ -205,6 +216,7 @@ static void name_free(struct name *name)
         resolver->hooks.withdraw(resolver->hooks.userdata, name->text);
     HASH_DEL(resolver->names, name);
     dirty_remove(name);
+    outranked_remove(name);
     if (!name->proven) {
         DL_DELETE(resolver->unproven, name);
         resolver->unproven_count--;
@@ -355,11 +367,15 @@ static void candidate_changed(struct watcher *watcher)
 static size_t write_answer(struct resolver *resolver, const struct name *name, usec_t now)
 {
     struct resolver_policy policy;
+    size_t size;
 
     resolver->hooks.policy(resolver->hooks.userdata, name->text, &policy);
-    return evaluation_write(&name->evaluation, name->text, policy.answers, now,
+    size = evaluation_write(&name->evaluation, name->text, policy.answers, now,
                             resolver->hooks.random, resolver->hooks.userdata, resolver->buffer,
                             sizeof(resolver->buffer));
+    if (resolver->hooks.rank)
+        resolver->hooks.rank(resolver->hooks.userdata, (struct answer_head *)resolver->buffer);
+    return size;
 }
 
 enum progress { WAITING, ANSWERED };
@@ -642,6 +658,21 @@ static void count_herd(struct resolver *resolver, const struct name *name)
         resolver->counters.herds[herd]++;
 }
 
+/* What was evaluated stands, so it is published as it is. */
+static void rerank_slice(struct resolver *resolver, usec_t now)
+{
+    size_t room = RESOLVER_RERANK_SLICE;
+
+    while (resolver->outranked && room > 0) {
+        struct name *name = resolver->outranked;
+
+        room -= name->evaluation.count < room ? name->evaluation.count : room;
+        name_publish(name, now);
+    }
+    if (resolver->outranked)
+        resolver->hooks.wake(resolver->hooks.userdata);
+}
+
 void resolver_run(struct resolver *resolver, usec_t now)
 {
     while (resolver->dirty_names) {
@@ -656,6 +687,7 @@ void resolver_run(struct resolver *resolver, usec_t now)
     /* done() may cancel other lookups: always the first. */
     while (resolver->due)
         lookup_try(resolver->due, now);
+    rerank_slice(resolver, now);
 }
 
 usec_t resolver_expire(struct resolver *resolver, usec_t now)
@@ -737,6 +769,20 @@ void resolver_republish(struct resolver *resolver, bool sampled)
     HASH_ITER (hh, resolver->names, name, next)
         if (!sampled || evaluation_body_size(&name->evaluation) > ANSWER_SLOT_SIZE - ANSWER_RECORDS)
             name_mark(name);
+}
+
+void resolver_rerank(struct resolver *resolver)
+{
+    struct name *name, *next;
+
+    HASH_ITER (hh, resolver->names, name, next) {
+        if (name->outranked || name->evaluation.count < 2)
+            continue;
+        name->outranked = true;
+        DL_APPEND2(resolver->outranked, name, outranked_prev, outranked_next);
+    }
+    if (resolver->outranked)
+        resolver->hooks.wake(resolver->hooks.userdata);
 }
 
 struct resolver_counters *resolver_counters(struct resolver *resolver)

@@ -23,6 +23,7 @@ enum {
     RESOLVER_NAMES_MAX = 65536,
     RESOLVER_UNPROVEN_MAX = 4096, /* names that never had an address; the oldest gives way */
     RESOLVER_LOOKUPS_MAX = 16384, /* waiting at one time */
+    RESOLVER_RERANK_SLICE = 512,  /* addresses ranked anew by one resolver_run() */
 };
 
 struct resolver_rules {
@@ -106,6 +107,10 @@ void resolver_recall(struct resolver *resolver, const char *name, usec_t now);
 /* Evaluates every name again, so that each is published: for a new view. `sampled`: only those
  * whose answer is a sample, to redraw it. */
 void resolver_republish(struct resolver *resolver, bool sampled);
+
+/* Ranks are others now: publishes every name with several addresses again, in slices, so that the
+ * next calls of resolver_run() remain short. Answers by the socket have the new ranks at once. */
+void resolver_rerank(struct resolver *resolver);
 
 /* Calls `visit` for every name in use that has an address, or had one. */
 void resolver_each(const struct resolver *resolver, void (*visit)(void *userdata, const char *name),

@@ -8,6 +8,7 @@
 #include <systemd/sd-event.h>
 #include <utlist.h>
 
+#include "daemon/ranker.h"
 #include "nss-sd/wire.h"
 
 enum { NAMED_MAX = 16 }; /* addresses of one answer */
@@ -25,6 +26,7 @@ struct core {
     struct chase *chase;
     struct resolver_hooks hooks;
     struct resolver *resolver;
+    struct ranker *ranker;
     struct publisher *publisher;
     struct lookup_server *server;
     core_wanted_t wanted;
@@ -162,6 +164,11 @@ static void hook_withdraw(void *userdata, const char *name)
     publisher_withdraw(((struct core *)userdata)->publisher, name);
 }
 
+static void hook_rank(void *userdata, struct answer_head *payload)
+{
+    ranker_rank(((struct core *)userdata)->ranker, payload);
+}
+
 static void hook_carried(void *userdata, const char *name)
 {
     struct core *core = userdata;
@@ -179,6 +186,17 @@ static int open_view(struct core *core)
     if (r > 0)
         resolver_republish(core->resolver, false);
     return r;
+}
+
+static void ranks_changed(void *userdata)
+{
+    resolver_rerank(((struct core *)userdata)->resolver);
+}
+
+void core_rerank(struct core *core)
+{
+    ranker_network_changed(core->ranker);
+    ranks_changed(core);
 }
 
 /* ---- the loop ---- */
@@ -262,6 +280,7 @@ static int make_core(struct core *core, unsigned max_services)
         .policy = hook_policy,
         .publish = hook_publish,
         .withdraw = hook_withdraw,
+        .rank = hook_rank,
         .wake = hook_wake,
         .random = hook_random,
         .userdata = core,
@@ -279,7 +298,7 @@ static int make_core(struct core *core, unsigned max_services)
 
 static int make_edges(struct core *core, const char *directory)
 {
-    struct publisher_hooks hooks = {hook_view_policy, hook_reverse, hook_carried, core};
+    struct publisher_hooks hooks = {hook_view_policy, hook_reverse, hook_carried, hook_rank, core};
     struct lookup_limits limits = {1024, 1024, 100000};
     int r, fd = listen_in(directory);
 
@@ -306,7 +325,8 @@ struct core *core_new(struct sd_event *event, const char *directory, unsigned ma
     if (!core)
         return NULL;
     *core = (struct core){.event = sd_event_ref(event), .wanted = wanted, .userdata = userdata};
-    if (make_core(core, max_services) < 0 || make_edges(core, directory) < 0)
+    if (ranker_new(event, "/etc/gai.conf", ranks_changed, core, &core->ranker) < 0 ||
+        make_core(core, max_services) < 0 || make_edges(core, directory) < 0)
         return core_free(core);
     store_report(core->store, 0, &synced, core_now(core));
     publisher_live(core->publisher, 0);
@@ -322,6 +342,7 @@ struct core *core_free(struct core *core)
     chase_free(core->chase);
     store_free(core->store);
     publisher_free(core->publisher);
+    ranker_free(core->ranker);
     while (core->wants) {
         struct want *want = core->wants;
 

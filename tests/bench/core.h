@@ -26,6 +26,9 @@ struct core *core_free(struct core *core);
 void core_report(struct core *core, const char *key, struct endpoint_set *endpoints);
 void core_run(struct core *core);
 
+/* As after a change of the network. */
+void core_rerank(struct core *core);
+
 /* A lookup in both families, as lookup_server.c would make it. `done` as in resolver.h; it may be
  * called from inside. */
 void core_lookup(struct core *core, const char *name, lookup_done_t done, void *userdata);

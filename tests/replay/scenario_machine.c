@@ -470,7 +470,7 @@ static void make_core(struct machine *machine)
     };
     machine->publisher = publisher_new(
         machine->runtime,
-        &(struct publisher_hooks){hook_view_policy, hook_reverse, hook_carried, machine});
+        &(struct publisher_hooks){hook_view_policy, hook_reverse, hook_carried, NULL, machine});
     machine->store = store_new(&(struct store_hooks){.want = hook_want,
                                                      .refresh = hook_refresh,
                                                      .drop = hook_drop,

@@ -46,7 +46,7 @@ static const struct view_spec good_spec = {
 static int start_daemon(const struct view_spec *spec)
 {
     static const struct publisher_hooks hooks = {hook_view_policy, hook_view_reverse, hook_carried,
-                                                 NULL};
+                                                 NULL, NULL};
     int r;
 
     w = world_new();

@@ -211,11 +211,13 @@ END_TEST
 /* ---- the whole ---- */
 
 static unsigned changes;
+static bool last_routes;
 static char directory[32];
 
-static void on_change(void *userdata)
+static void on_change(void *userdata, bool routes)
 {
     (void)userdata;
+    last_routes = routes;
     changes++;
 }
 
@@ -295,8 +297,13 @@ START_TEST(a_link_and_its_address_are_one_change)
     told(event);
     run("ip address del 192.0.2.9/32 dev lo");
     told(event);
+    ck_assert(last_routes);
     run("ip route add blackhole 198.51.100.0/24");
     told(event);
+    ck_assert(last_routes);
+    run("ip -6 rule add from all lookup 100");
+    told(event);
+    ck_assert(last_routes);
     watch_end(watch, event);
 }
 END_TEST
@@ -310,6 +317,7 @@ START_TEST(a_replaced_target_of_a_linked_resolv_conf_is_a_change)
     quiet(event);
     run("mv run/new run/resolv.conf");
     told(event);
+    ck_assert(!last_routes);
     run("rm run/resolv.conf");
     told(event);
     write_file("run/resolv.conf", "nameserver 192.0.2.3\n");
