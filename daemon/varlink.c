@@ -12,10 +12,9 @@
 #include "daemon/account.h"
 #include "daemon/log.h"
 #include "daemon/reserve.h"
+#include "daemon/varlink_input.h"
 
 enum {
-    READ_SIZE = 16 * 1024,       /* of one recv(): the most that may lie behind the first message */
-    TURN_SIZE = 64 * 1024,       /* of one turn of the loop */
     TIMER_ACCURACY = 100 * 1000, /* of deadlines, in usec */
     ACCEPT_PAUSE = 1000 * 1000,  /* after running out of descriptors or memory, in usec */
 };
@@ -25,7 +24,9 @@ enum phase { PHASE_NEW, PHASE_IDLE, PHASE_RECEIVING, PHASE_WORKING, PHASE_SENDIN
 
 struct varlink_call {
     bool pending; /* begun and not replied to */
-    bool oneway;
+    bool oneway, more;
+    bool awake; /* a stream that may have something to tell */
+    json_t *(*next)(void *userdata, bool *ret_last);
     void (*gone)(void *userdata);
     void *userdata;
 };
@@ -37,16 +38,13 @@ struct connection {
     struct peer peer;
     struct account *account; /* NULL: privileged */
 
-    char *input; /* what was received and not taken yet */
-    size_t input_size, input_capacity;
-    size_t scanned; /* bytes of it known to hold no NUL */
+    struct varlink_input input;
 
     char *output; /* one reply with its NUL, or NULL */
     size_t output_size, output_sent;
 
     struct varlink_call call;
     enum phase phase;
-    bool end_of_input;
     bool broken; /* a reply could not be made: to be ended */
 };
 
@@ -78,7 +76,8 @@ static const char service_description[] =
     "error MethodNotFound (method: string)\n"
     "error MethodNotImplemented (method: string)\n"
     "error InvalidParameter (parameter: string)\n"
-    "error PermissionDenied ()\n";
+    "error PermissionDenied ()\n"
+    "error ExpectedMore ()\n";
 
 static usec_t server_now(const struct varlink_server *server)
 {
@@ -103,7 +102,7 @@ static struct connection *connection_free(struct connection *connection)
     sd_event_source_disable_unref(connection->timer);
     sd_event_source_disable_unref(connection->io);
     peer_done(&connection->peer);
-    free(connection->input);
+    varlink_input_done(&connection->input);
     free(connection->output);
     free(connection);
     return NULL;
@@ -112,78 +111,6 @@ static struct connection *connection_free(struct connection *connection)
 static int connection_fd(const struct connection *connection)
 {
     return sd_event_source_get_io_fd(connection->io);
-}
-
-/* Bytes of the first whole message in the input, its NUL included; 0: there is none yet. */
-static size_t input_message(struct connection *connection)
-{
-    const char *end = NULL;
-
-    if (connection->input_size > connection->scanned)
-        end = memchr(connection->input + connection->scanned, '\0',
-                     connection->input_size - connection->scanned);
-    if (!end) {
-        connection->scanned = connection->input_size;
-        return 0;
-    }
-    connection->scanned = (size_t)(end - connection->input);
-    return connection->scanned + 1;
-}
-
-static void input_drop(struct connection *connection, size_t size)
-{
-    connection->input_size -= size;
-    memmove(connection->input, connection->input + size, connection->input_size);
-    connection->scanned = 0;
-    if (connection->input_size == 0) {
-        free(connection->input);
-        connection->input = NULL;
-        connection->input_capacity = 0;
-    }
-}
-
-static int input_reserve(struct connection *connection)
-{
-    size_t capacity = connection->input_capacity ? connection->input_capacity * 2 : 4096;
-    char *input;
-
-    if (connection->input_size < connection->input_capacity)
-        return 0;
-    input = realloc(connection->input, capacity);
-    if (!input)
-        return -ENOMEM;
-    connection->input = input;
-    connection->input_capacity = capacity;
-    return 0;
-}
-
-/* Receives until there is a whole message, nothing more to receive, or enough for one turn. */
-static int input_fill(struct connection *connection)
-{
-    size_t message = connection->server->limits.message;
-
-    for (size_t taken = 0; taken < TURN_SIZE && input_message(connection) == 0;) {
-        size_t room;
-        ssize_t size;
-        int r;
-
-        if (connection->input_size >= message)
-            return -EMSGSIZE;
-        r = input_reserve(connection);
-        if (r < 0)
-            return r;
-        room = connection->input_capacity - connection->input_size;
-        size = recv(connection_fd(connection), connection->input + connection->input_size,
-                    room < READ_SIZE ? room : READ_SIZE, MSG_DONTWAIT);
-        if (size < 0)
-            return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-        connection->end_of_input = size == 0;
-        if (size == 0)
-            return 0;
-        connection->input_size += (size_t)size;
-        taken += (size_t)size;
-    }
-    return input_message(connection) > message ? -EMSGSIZE : 0;
 }
 
 static int output_flush(struct connection *connection)
@@ -250,13 +177,13 @@ static int connection_watch(struct connection *connection)
         return -ENOMEM;
     if (connection->output) {
         events = EPOLLOUT;
-        phase = PHASE_SENDING;
+        phase = connection->call.next ? PHASE_WORKING : PHASE_SENDING;
     } else if (connection->call.pending) {
-        events = 0; /* a hang-up is always told */
+        events = connection->call.awake ? EPOLLOUT : 0; /* a hang-up is always told */
         phase = PHASE_WORKING;
-    } else if (connection->end_of_input || input_message(connection) > 0) {
+    } else if (connection->input.end || varlink_input_message(&connection->input) > 0) {
         events = EPOLLOUT;
-    } else if (connection->input_size > 0) {
+    } else if (connection->input.size > 0) {
         phase = PHASE_RECEIVING;
     }
     r = sd_event_source_set_io_events(connection->io, events);
@@ -317,6 +244,16 @@ static void connection_reply(struct connection *connection, json_t *reply)
     connection->broken = !text;
 }
 
+/* Outside of the connection's turn: it cannot be ended under its caller; its timer does that. */
+static void connection_rouse(struct connection *connection)
+{
+    if (connection_watch(connection) >= 0)
+        return;
+    connection->broken = true;
+    sd_event_source_set_time(connection->timer, 0);
+    sd_event_source_set_enabled(connection->timer, SD_EVENT_ONESHOT);
+}
+
 static void call_end(struct varlink_call *call, const char *error, json_t *parameters)
 {
     struct connection *connection = call_connection(call);
@@ -332,12 +269,8 @@ static void call_end(struct varlink_call *call, const char *error, json_t *param
                          json_pack("{s:s, s:o}", "error", error, "parameters", parameters));
     else
         connection_reply(connection, json_pack("{s:o}", "parameters", parameters));
-    if (deferred && connection_watch(connection) < 0) {
-        /* The connection cannot be ended here, under its caller; its timer does that. */
-        connection->broken = true;
-        sd_event_source_set_time(connection->timer, 0);
-        sd_event_source_set_enabled(connection->timer, SD_EVENT_ONESHOT);
-    }
+    if (deferred)
+        connection_rouse(connection);
 }
 
 void varlink_reply(struct varlink_call *call, json_t *parameters)
@@ -360,6 +293,52 @@ void varlink_permission_denied(struct varlink_call *call)
 {
     varlink_error(call, "org.varlink.service.PermissionDenied", NULL);
 }
+
+void varlink_expected_more(struct varlink_call *call)
+{
+    varlink_error(call, "org.varlink.service.ExpectedMore", NULL);
+}
+
+/* ---- streams ---- */
+
+bool varlink_call_more(const struct varlink_call *call)
+{
+    return call->more;
+}
+
+void varlink_call_stream(struct varlink_call *call, json_t *(*next)(void *userdata, bool *ret_last),
+                         void (*gone)(void *userdata), void *userdata)
+{
+    call->next = next;
+    call->awake = true;
+    varlink_call_defer(call, gone, userdata);
+}
+
+void varlink_call_wake(struct varlink_call *call)
+{
+    call->awake = true;
+    connection_rouse(call_connection(call));
+}
+
+/* Nothing is on its way to the client: what has the stream for it? */
+static void stream_next(struct connection *connection)
+{
+    struct varlink_call call = connection->call;
+    bool last = false;
+    json_t *parameters = call.next(call.userdata, &last);
+
+    connection->call.awake = parameters;
+    if (last)
+        connection->call = (struct varlink_call){0};
+    if (parameters || last)
+        connection_reply(connection,
+                         last ? json_pack("{s:o}", "parameters", parameters)
+                              : json_pack("{s:o, s:b}", "parameters", parameters, "continues", 1));
+    if (last)
+        call.gone(call.userdata);
+}
+
+/* ---- the interface that every service has ---- */
 
 static void get_info(struct varlink_call *call, const struct varlink_service *service)
 {
@@ -451,14 +430,14 @@ static int connection_call(struct connection *connection, const json_t *message)
     if (parameters && !json_is_object(parameters) && !json_is_null(parameters))
         return -EBADMSG;
 
-    connection->call = (struct varlink_call){.pending = true, .oneway = oneway};
+    connection->call = (struct varlink_call){.pending = true, .oneway = oneway, .more = more};
     if (connection->account && !account_call(&connection->server->accounts, connection->account,
                                              server_now(connection->server))) {
         varlink_error(&connection->call, service->busy, NULL);
     } else if (upgrade) { /* no method here turns into another protocol */
         varlink_invalid_parameter(&connection->call, "upgrade");
     } else {
-        /* With `more`, one reply without "continues" is all there is: allowed, and the end. */
+        /* With `more`, one reply without "continues" may be all there is. */
         parameters = json_is_object(parameters) ? json_incref(parameters) : json_object();
         call_method(&connection->call, service, method, parameters);
         json_decref(parameters);
@@ -468,10 +447,10 @@ static int connection_call(struct connection *connection, const json_t *message)
 
 static int connection_take(struct connection *connection, size_t size)
 {
-    json_t *message = json_loadb(connection->input, size - 1, JSON_REJECT_DUPLICATES, NULL);
+    json_t *message = json_loadb(connection->input.data, size - 1, JSON_REJECT_DUPLICATES, NULL);
     int r;
 
-    input_drop(connection, size);
+    varlink_input_drop(&connection->input, size);
     connection->phase = PHASE_NEW;
     r = json_is_object(message) ? connection_call(connection, message) : -EBADMSG;
     json_decref(message);
@@ -486,16 +465,22 @@ static int connection_turn(struct connection *connection, uint32_t events)
 
     if (r < 0 || connection->output)
         return r;
-    if (connection->call.pending)
-        return events & (EPOLLHUP | EPOLLERR) ? -ECONNRESET : 0;
-    if (!connection->end_of_input) {
-        r = input_fill(connection);
+    if (connection->call.pending && events & (EPOLLHUP | EPOLLERR))
+        return -ECONNRESET;
+    if (connection->call.pending) {
+        if (connection->call.awake)
+            stream_next(connection);
+        return output_flush(connection);
+    }
+    if (!connection->input.end) {
+        r = varlink_input_fill(&connection->input, connection_fd(connection),
+                               connection->server->limits.message);
         if (r < 0)
             return r;
     }
-    size = input_message(connection);
+    size = varlink_input_message(&connection->input);
     if (size == 0)
-        return connection->end_of_input ? -ESHUTDOWN : 0;
+        return connection->input.end ? -ESHUTDOWN : 0;
     r = connection_take(connection, size);
     return r < 0 ? r : output_flush(connection);
 }

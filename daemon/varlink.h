@@ -6,8 +6,9 @@
  * business.
  *
  * A connection has one call at a time; calls sent ahead wait in its buffer and are taken in order,
- * each after the reply to the one before has been handed to the kernel. So one connection costs at
- * most one message and one reply of memory. A message that is no Varlink call ends its connection.
+ * each after the reply to the one before (the last one, of a stream) has been handed to the kernel.
+ * So one connection costs at most one message and one reply of memory. A message that is no Varlink
+ * call ends its connection.
  */
 #pragma once
 
@@ -79,6 +80,24 @@ void varlink_permission_denied(struct varlink_call *call);
  * more; it must not reply.
  */
 void varlink_call_defer(struct varlink_call *call, void (*gone)(void *userdata), void *userdata);
+
+/* ---- streams: calls with "more", which get any number of replies ---- */
+
+/* Does the caller take more than one reply? If not, a method that streams says so. */
+bool varlink_call_more(const struct varlink_call *call);
+void varlink_expected_more(struct varlink_call *call);
+
+/*
+ * The replies come from `next`, called from the loop when the client has taken all before: one
+ * reply's parameters (small: nothing else is bounded), NULL for "none now", till
+ * varlink_call_wake(). With *ret_last the reply, which must be there then, is the last. The client
+ * may be as slow as it likes, for it costs one reply. `gone` is called once, when the stream is
+ * over, whoever ended it.
+ */
+void varlink_call_stream(struct varlink_call *call, json_t *(*next)(void *userdata, bool *ret_last),
+                         void (*gone)(void *userdata), void *userdata);
+/* There is something for `next` to tell. */
+void varlink_call_wake(struct varlink_call *call);
 
 /* A JSON string of any text: bytes that are not UTF-8 become '?'. NULL: JSON's null. */
 json_t *varlink_string(const char *text);

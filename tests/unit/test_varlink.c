@@ -31,6 +31,30 @@ static void wait_gone(void *userdata)
     world.gone++;
 }
 
+/* A stream of as many replies as the test has put there; the last where it says so. */
+static struct {
+    int ready, told;
+    bool last;
+    size_t size; /* of each */
+} stream;
+
+static json_t *stream_next(void *userdata, bool *ret_last)
+{
+    char *text;
+    json_t *parameters;
+
+    ck_assert_ptr_eq(userdata, &world);
+    if (stream.ready == 0)
+        return NULL;
+    stream.ready--;
+    *ret_last = stream.last && stream.ready == 0;
+    text = calloc(1, stream.size + 1);
+    memset(text, 'x', stream.size);
+    parameters = json_pack("{s:i, s:s}", "n", stream.told++, "text", text);
+    free(text);
+    return parameters;
+}
+
 static bool on_call(void *userdata, struct varlink_call *call, const char *method,
                     json_t *parameters)
 {
@@ -44,6 +68,13 @@ static bool on_call(void *userdata, struct varlink_call *call, const char *metho
     } else if (streq(method, "Wait")) {
         world.waiting = call;
         varlink_call_defer(call, wait_gone, &world);
+    } else if (streq(method, "Stream")) {
+        if (varlink_call_more(call)) {
+            world.waiting = call;
+            varlink_call_stream(call, stream_next, wait_gone, &world);
+        } else {
+            varlink_expected_more(call);
+        }
     } else if (streq(method, "Big")) {
         json_int_t size = json_integer_value(json_object_get(parameters, "size"));
         char *text = calloc(1, (size_t)size + 1);
@@ -68,6 +99,7 @@ static bool is_privileged(void *userdata, const struct peer *peer)
 static void start(struct varlink_limits limits)
 {
     memset(&world, 0, sizeof(world));
+    memset(&stream, 0, sizeof(stream));
     world.service = (struct varlink_service){
         .vendor = "v",
         .product = "p",
@@ -379,6 +411,112 @@ START_TEST(answers_more_once_and_refuses_upgrade)
                                 "\"parameters\":{\"parameter\":\"upgrade\"}}");
     call(fd, "{\"method\":\"org.example.Test.Echo\",\"more\":false,\"upgrade\":false}");
     ck_assert_str_eq(reply(fd), "{\"parameters\":{}}");
+    close(fd);
+    stop();
+}
+END_TEST
+
+/* ---- streams ---- */
+
+#define STREAM "{\"method\":\"org.example.Test.Stream\",\"more\":true}"
+
+static const char *nth_reply(int n, bool last)
+{
+    static char text[128];
+
+    snprintf(text, sizeof(text), "{\"parameters\":{\"n\":%d,\"text\":\"\"}%s}", n,
+             last ? "" : ",\"continues\":true");
+    return text;
+}
+
+START_TEST(streams_what_there_is_and_what_comes)
+{
+    int fd;
+
+    start((struct varlink_limits){0});
+    fd = client();
+    stream.ready = 3;
+    call(fd, STREAM);
+    call(fd, ECHO);
+    for (int i = 0; i < 3; i++)
+        ck_assert_str_eq(reply(fd), nth_reply(i, false));
+    world_run(world.event);
+    ck_assert(world_silent(fd));
+    ck_assert_uint_eq(world.gone, 0);
+    stream.ready = 2;
+    stream.last = true;
+    varlink_call_wake(world.waiting);
+    ck_assert_str_eq(reply(fd), nth_reply(3, false));
+    ck_assert_str_eq(reply(fd), nth_reply(4, true));
+    ck_assert_uint_eq(world.gone, 1);
+    /* The call behind it had to wait. */
+    ck_assert_str_eq(reply(fd), DONE);
+    close(fd);
+    stop();
+}
+END_TEST
+
+START_TEST(streams_only_to_who_expects_more)
+{
+    int fd;
+
+    start((struct varlink_limits){0});
+    fd = client();
+    call(fd, "{\"method\":\"org.example.Test.Stream\"}");
+    ck_assert_str_eq(reply(fd),
+                     "{\"error\":\"org.varlink.service.ExpectedMore\",\"parameters\":{}}");
+    call(fd, ECHO);
+    ck_assert_str_eq(reply(fd), DONE);
+    close(fd);
+    stop();
+}
+END_TEST
+
+START_TEST(makes_no_reply_of_a_stream_before_the_last_is_taken)
+{
+    int fd, other;
+
+    start((struct varlink_limits){.reply_timeout = 1000, .idle_timeout = 1000});
+    fd = client();
+    stream.ready = 1000;
+    stream.size = 1024 * 1024;
+    call(fd, STREAM);
+    world_run(world.event);
+    /* One lies in the socket's buffer or waits for it. A slow client keeps its stream, while one
+     * that lies idle as long is dropped. */
+    ck_assert_int_le(stream.told, 2);
+    other = client();
+    wait_closed(other);
+    close(other);
+    ck_assert(!hung_up(fd));
+    ck_assert_int_le(stream.told, 2);
+    close(fd);
+    world_run(world.event);
+    ck_assert_uint_eq(world.gone, 1);
+    stop();
+}
+END_TEST
+
+START_TEST(tells_an_idle_stream_that_its_client_went)
+{
+    int fd, other;
+
+    start((struct varlink_limits){.idle_timeout = 1000});
+    fd = client();
+    call(fd, STREAM);
+    other = client();
+    wait_closed(other);
+    close(other);
+    ck_assert(!hung_up(fd));
+    close(fd);
+    world_run(world.event);
+    ck_assert_uint_eq(world.gone, 1);
+
+    /* ... and the service's own end ends it as well. */
+    fd = client();
+    call(fd, STREAM);
+    world.server = varlink_server_free(world.server);
+    ck_assert_uint_eq(world.gone, 2);
     close(fd);
     stop();
 }
@@ -726,6 +864,9 @@ static Suite *make_suite(void)
               bounds_the_size_of_a_call, takes_a_large_call_and_the_small_one_behind_it);
     UNIT_CASE(suite, "methods", tells_unknown_methods_and_interfaces, describes_itself,
               answers_nothing_to_oneway, answers_more_once_and_refuses_upgrade);
+    UNIT_CASE(suite, "streams", streams_what_there_is_and_what_comes,
+              streams_only_to_who_expects_more, makes_no_reply_of_a_stream_before_the_last_is_taken,
+              tells_an_idle_stream_that_its_client_went);
     UNIT_CASE(suite, "late", keeps_the_order_behind_a_call_that_waits,
               tells_a_waiting_call_that_its_client_went,
               answers_a_client_that_only_listens_any_more);
