@@ -51,41 +51,58 @@ static int send_all(int fd, const char *data, size_t size)
     return 0;
 }
 
-/* Receives up to the NUL that ends a reply. Nothing follows it: one call, one reply. */
-static int receive_reply(int fd, char **ret_text, size_t *ret_size)
+void client_stream_done(struct client_stream *stream)
 {
-    _cleanup_(freep) char *text = NULL;
-    size_t size = 0, capacity = 0;
+    free(stream->data);
+    *stream = (struct client_stream){0};
+}
+
+static int stream_reserve(struct client_stream *stream)
+{
+    size_t capacity = stream->capacity ? stream->capacity * 2 : READ_SIZE;
+    char *data;
+
+    if (stream->size < stream->capacity)
+        return 0;
+    if (stream->capacity >= REPLY_MAX)
+        return -EMSGSIZE;
+    data = realloc(stream->data, capacity);
+    if (!data)
+        return -ENOMEM;
+    stream->data = data;
+    stream->capacity = capacity;
+    return 0;
+}
+
+/* Receives up to the NUL that ends a reply. Returns the bytes before it. */
+static int stream_fill(int fd, struct client_stream *stream, size_t *ret_size)
+{
+    size_t scanned = 0;
 
     for (;;) {
+        const char *end = stream->size > scanned
+                              ? memchr(stream->data + scanned, '\0', stream->size - scanned)
+                              : NULL;
         ssize_t received;
+        int r;
 
-        if (size == capacity) {
-            char *larger;
-
-            if (capacity >= REPLY_MAX)
-                return -EMSGSIZE;
-            capacity = capacity ? capacity * 2 : READ_SIZE;
-            larger = realloc(text, capacity);
-            if (!larger)
-                return -ENOMEM;
-            text = larger;
+        if (end) {
+            *ret_size = (size_t)(end - stream->data);
+            return 0;
         }
-        received = recv(fd, text + size, capacity - size, 0);
+        scanned = stream->size;
+        r = stream_reserve(stream);
+        if (r < 0)
+            return r;
+        received = recv(fd, stream->data + stream->size, stream->capacity - stream->size, 0);
         if (received < 0 && errno == EINTR)
             continue;
         if (received < 0)
             return errno == EAGAIN ? -ETIMEDOUT : -errno;
         if (received == 0)
             return -ECONNRESET;
-        size += (size_t)received;
-        if (text[size - 1] == '\0')
-            break;
+        stream->size += (size_t)received;
     }
-    *ret_text = text;
-    *ret_size = size - 1;
-    text = NULL;
-    return 0;
 }
 
 static bool reply_ok(const json_t *reply)
@@ -96,35 +113,56 @@ static bool reply_ok(const json_t *reply)
            (!error || json_is_string(error));
 }
 
-int client_call(int fd, const char *method, json_t *parameters, json_t **ret_reply)
+int client_stream_next(int fd, struct client_stream *stream, json_t **ret_reply, bool *ret_more)
 {
-    _cleanup_(freep) char *text = NULL;
-    json_t *call, *reply;
+    json_t *reply;
     size_t size = 0;
-    int r;
+    int r = stream_fill(fd, stream, &size);
 
-    call = json_pack("{s:s, s:o}", "method", method, "parameters", parameters ?: json_object());
-    if (!call)
-        return -ENOMEM;
-    text = json_dumps(call, JSON_COMPACT);
-    json_decref(call);
-    if (!text)
-        return -ENOMEM;
-    r = send_all(fd, text, strlen(text) + 1);
     if (r < 0)
         return r;
-    free(text);
-    text = NULL;
-    r = receive_reply(fd, &text, &size);
-    if (r < 0)
-        return r;
-    reply = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
+    reply = json_loadb(stream->data, size, JSON_REJECT_DUPLICATES, NULL);
+    stream->size -= size + 1;
+    memmove(stream->data, stream->data + size + 1, stream->size);
     if (json_is_object(reply) && !json_object_get(reply, "parameters"))
         json_object_set_new(reply, "parameters", json_object());
     if (!reply_ok(reply)) {
         json_decref(reply);
         return -EBADMSG;
     }
+    *ret_more = json_is_true(json_object_get(reply, "continues"));
     *ret_reply = reply;
     return 0;
+}
+
+static int send_call(int fd, const char *method, json_t *parameters, bool more)
+{
+    json_t *call = json_pack("{s:s, s:o}", "method", method, "parameters",
+                             parameters ?: json_object());
+    _cleanup_(freep) char *text = NULL;
+
+    if (!call)
+        return -ENOMEM;
+    if (more)
+        json_object_set_new(call, "more", json_true());
+    text = json_dumps(call, JSON_COMPACT);
+    json_decref(call);
+    return text ? send_all(fd, text, strlen(text) + 1) : -ENOMEM;
+}
+
+int client_stream_begin(int fd, const char *method, json_t *parameters)
+{
+    return send_call(fd, method, parameters, true);
+}
+
+int client_call(int fd, const char *method, json_t *parameters, json_t **ret_reply)
+{
+    struct client_stream stream = {0};
+    bool more;
+    int r = send_call(fd, method, parameters, false);
+
+    if (r >= 0)
+        r = client_stream_next(fd, &stream, ret_reply, &more);
+    client_stream_done(&stream);
+    return r;
 }

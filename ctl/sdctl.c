@@ -86,12 +86,28 @@ static const struct verb verbs[] = {
      "  sdctl reload\n"
      "  sdctl check && sdctl reload\n",
      verb_reload},
-    {"check", "", 0, 0, OPTION_CONFIG_DIRECTORY, "Check the configuration, without a daemon",
+    {"monitor", "[NAME...]", 0, 64, OPTION_TABLE, "Follow what changes, as it happens",
+     "Shows what changes from now on, a line each: instances that come, go or change their\n"
+     "health, services that become stale, expire or are confirmed again, registries that go up\n"
+     "or down. With NAMEs only what concerns their services, which stay in use meanwhile. Events\n"
+     "wait for a slow reader, but not without end: how many are lost is told. With --json each\n"
+     "event is an object on a line of its own. Ends with Ctrl-C.",
+     "  sdctl monitor\n"
+     "  sdctl monitor orders.service.consul\n"
+     "  sdctl monitor --json | jq 'select(.what == \"removed\")'\n",
+     verb_monitor},
+    {"check", "[PATH...]", 0, -1, OPTION_CONFIG_DIRECTORY | OPTION_CHECK,
+     "Check the configuration, without a daemon",
      "Reads the configuration as the daemon would and prints every mistake as\n"
      "FILE:LINE: error|warning: TEXT. Changes nothing and needs no running daemon. The exit\n"
-     "status is 1 if there is an error.",
+     "status is 1 if there is an error.\n"
+     "--scan looks in the text files below each PATH for addresses of instances of the services\n"
+     "that are in use now, IPv4 and IPv6 in any spelling, and says which name to write instead.\n"
+     "It follows no links, reads the first 16 MiB of a file, and leaves nss-sd's own files out.\n"
+     "What it finds are warnings.",
      "  sdctl check\n"
-     "  sdctl check --config-directory ./examples/local\n",
+     "  sdctl check --config-directory ./examples/local\n"
+     "  sdctl check --scan /etc /opt/app\n",
      verb_check},
     {"doctor", "", 0, 0, OPTION_CONFIG_DIRECTORY | OPTION_DOCTOR,
      "Find what stands in the way, and say how to mend it",
@@ -139,6 +155,7 @@ enum {
     ARG_ZONE,
     ARG_STALE,
     ARG_RESET,
+    ARG_SCAN,
 };
 
 /* One option: how it is given, to which verbs it belongs (0: to all), what help says of it. */
@@ -161,6 +178,7 @@ static const struct option_text {
     {"zone", ARG_ZONE, "ZONE", OPTION_INSTANCE, "where it runs; near instances are preferred"},
     {"config-directory", ARG_CONFIG_DIRECTORY, "DIR", OPTION_CONFIG_DIRECTORY,
      "instead of /etc, /run and /usr/lib/nss-sd"},
+    {"scan", ARG_SCAN, NULL, OPTION_CHECK, "find addresses of instances in files below PATH"},
     {"stale", ARG_STALE, NULL, OPTION_STALE, "only services that are stale or expired"},
     {"reset", ARG_RESET, NULL, OPTION_RESET, "count anew, and show nothing"},
     {"binary", ARG_BINARY, "FILE", OPTION_DOCTOR, "also: does this program find services?"},
@@ -317,6 +335,9 @@ static int parse_option(struct command *command, int value, const char *text)
         break;
     case ARG_STALE:
         options->stale = true;
+        break;
+    case ARG_SCAN:
+        options->scan = true;
         break;
     case ARG_RESET:
         options->reset = true;

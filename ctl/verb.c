@@ -165,24 +165,38 @@ static void drop_nulls(json_t *object)
     }
 }
 
+/* Connects. The failure has been explained when it is negative; free() *ret_path. */
+static int control_open(const struct options *options, char **ret_path)
+{
+    int fd;
+
+    if (asprintf(ret_path, "%s/%s", runtime_directory(options), NSS_SD_CONTROL_SOCKET) < 0)
+        out_of_memory();
+    fd = client_connect(*ret_path);
+    if (fd < 0)
+        explain_no_daemon(*ret_path, fd);
+    return fd;
+}
+
+static char *full_method(const char *method)
+{
+    char *full;
+
+    if (asprintf(&full, INTERFACE "%s", method) < 0)
+        out_of_memory();
+    return full;
+}
+
 /* One connection, one call. The failure has been explained when NULL is returned. */
 static json_t *exchange(const struct options *options, const char *method, json_t *parameters)
 {
-    _cleanup_(freep) char *path = NULL, *full = NULL;
-    _cleanup_(closep) int fd = -1;
+    _cleanup_(freep) char *path = NULL, *full = full_method(method);
+    _cleanup_(closep) int fd = control_open(options, &path);
     json_t *reply;
     int r;
 
-    if (asprintf(&path, "%s/%s", runtime_directory(options), NSS_SD_CONTROL_SOCKET) < 0 ||
-        asprintf(&full, INTERFACE "%s", method) < 0) {
-        json_decref(parameters);
-        complain("out of memory");
-        return NULL;
-    }
-    fd = client_connect(path);
     if (fd < 0) {
         json_decref(parameters);
-        explain_no_daemon(path, fd);
         return NULL;
     }
     r = client_call(fd, full, parameters, &reply);
@@ -210,4 +224,52 @@ int control_call(const struct options *options, const char *method, json_t *para
         return explain_error(method, error, json_object_get(reply, "parameters"));
     *ret_parameters = json_incref(json_object_get(reply, "parameters"));
     return EXIT_SUCCESS;
+}
+
+/* One reply. `r`: that of the road to it. */
+static int stream_take(const char *method, const char *path, int r, const json_t *reply,
+                       int (*take)(void *userdata, json_t *parameters), void *userdata)
+{
+    const char *error;
+
+    if (r < 0)
+        return explain_broken_call(path, r);
+    error = json_string_value(json_object_get(reply, "error"));
+    if (error)
+        return explain_error(method, error, json_object_get(reply, "parameters"));
+    return take(userdata, json_object_get(reply, "parameters"));
+}
+
+int control_stream(const struct options *options, const char *method, json_t *parameters,
+                   bool endless, int (*take)(void *userdata, json_t *parameters), void *userdata)
+{
+    _cleanup_(freep) char *path = NULL, *full = full_method(method);
+    _cleanup_(closep) int fd = control_open(options, &path);
+    struct client_stream stream = {0};
+    bool more = true;
+    int r, result = EXIT_SUCCESS;
+
+    if (fd < 0) {
+        json_decref(parameters);
+        return EXIT_FAILURE;
+    }
+    r = client_stream_begin(fd, full, parameters);
+    while (result == EXIT_SUCCESS && more) {
+        json_t *reply = NULL;
+
+        if (r >= 0)
+            r = client_stream_next(fd, &stream, &reply, &more);
+        if (r == -ETIMEDOUT && endless) {
+            r = 0;
+            continue;
+        }
+        if (r == -ECONNRESET && endless) {
+            result = complain("nss-sdd at %s has ended.", path);
+            break;
+        }
+        result = stream_take(method, path, r, reply, take, userdata);
+        json_decref(reply);
+    }
+    client_stream_done(&stream);
+    return result;
 }

@@ -22,6 +22,7 @@ struct options {
     const char *runtime_directory;
     bool json;
     bool no_legend;
+    bool scan;
     bool stale; /* only what is stale */
     bool reset;
     int family; /* 0 both, 4, 6 */
@@ -43,6 +44,7 @@ enum {
     OPTION_STALE = 1u << 5,
     OPTION_RESET = 1u << 6,
     OPTION_DOCTOR = 1u << 7,
+    OPTION_CHECK = 1u << 8,
 };
 
 struct verb {
@@ -64,6 +66,7 @@ int verb_register(const struct options *options, int argc, char **argv);
 int verb_deregister(const struct options *options, int argc, char **argv);
 int verb_flush(const struct options *options, int argc, char **argv);
 int verb_reload(const struct options *options, int argc, char **argv);
+int verb_monitor(const struct options *options, int argc, char **argv);
 int verb_log_level(const struct options *options, int argc, char **argv);
 int verb_check(const struct options *options, int argc, char **argv);
 int verb_doctor(const struct options *options, int argc, char **argv);
@@ -79,6 +82,14 @@ int complain(const char *format, ...) _printf_(1, 2);
  */
 int control_call(const struct options *options, const char *method, json_t *parameters,
                  json_t **ret_parameters);
+
+/*
+ * The same for a method with many replies: `take` gets the parameters of each and goes on with
+ * EXIT_SUCCESS. Nothing is printed here. `endless`: there may be nothing to tell for as long as it
+ * takes.
+ */
+int control_stream(const struct options *options, const char *method, json_t *parameters,
+                   bool endless, int (*take)(void *userdata, json_t *parameters), void *userdata);
 
 /* Prints a document of --json. */
 void json_print(const json_t *document);

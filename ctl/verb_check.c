@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* sdctl check: reads the configuration as the daemon would and tells every mistake. Needs no
- * daemon. */
-#include "ctl/verb.h"
+ * daemon; what --scan and others add is in check_*.c. */
+#include "ctl/check_scan.h"
 #include "daemon/config.h"
 #include "daemon/control.h"
 
@@ -24,7 +24,7 @@ static void print_count(size_t errors, size_t warnings, size_t registries)
                warnings == 1 ? "" : "s");
 }
 
-int verb_check(const struct options *options, int argc, char **argv)
+static int check_config(const struct options *options)
 {
     _cleanup_(json_decrefp) json_t *messages = NULL;
     struct config_messages collected = {0};
@@ -32,8 +32,6 @@ int verb_check(const struct options *options, int argc, char **argv)
     const char *directory = options->config_directory;
     int r;
 
-    (void)argc;
-    (void)argv;
     if (directory && access(directory, R_OK | X_OK) < 0)
         return complain("Cannot read %s: %s", directory, strerror(errno));
     r = config_load(directory, &collected, &config);
@@ -52,4 +50,17 @@ int verb_check(const struct options *options, int argc, char **argv)
     config_free(config);
     config_messages_done(&collected);
     return r;
+}
+
+int verb_check(const struct options *options, int argc, char **argv)
+{
+    if (options->scan && argc == 0)
+        return complain("--scan needs a PATH to look in, such as /etc. See 'sdctl check --help'.");
+    if (options->scan)
+        return check_scan(options, argc, argv);
+    if (argc > 0)
+        return complain("'%s' is one argument too many for 'check', unless it is to --scan there. "
+                        "See 'sdctl check --help'.",
+                        argv[0]);
+    return check_config(options);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The backend of the control socket (struct control_backend): what sdctl's methods do, in terms of
- * the core. Owns the queries that wait for an answer. Decides nothing about who may call.
+ * the core. Owns the queries that wait for an answer, and the monitors. Decides nothing about who
+ * may call.
  */
 #pragma once
 
@@ -42,6 +43,18 @@ struct backend_parts {
 struct backend *backend_new(const struct backend_parts *parts);
 struct backend *backend_free(struct backend *backend);
 void backend_fill(struct backend *backend, struct control_backend *ret_control);
+
+/* ---- what happens, for those who follow it (monitor.h) ---- */
+
+/* Of the store's hooks. `backend` NULL: nobody follows yet. */
+void backend_replaced(struct backend *backend, struct service *service,
+                      const struct endpoint_set *before);
+void backend_noticed(struct backend *backend, enum store_notice notice,
+                     const struct service_facts *facts);
+/* A registry said something, or was started or stopped. */
+void backend_reported(struct backend *backend, unsigned registry);
+/* Now and then: registries that could not even start, and what is followed stays in use. */
+void backend_beat(struct backend *backend);
 
 /* Tells the service manager in one line how the registries are (STATUS=), if that is news. A
  * negative errno: it does not listen now. */

@@ -93,8 +93,11 @@ struct bulletin *bulletin_free(struct bulletin *bulletin)
 void bulletin_notice(struct bulletin *bulletin, enum store_notice notice,
                      const struct service_facts *facts)
 {
-    struct heap *heap = &bulletin->chapters[facts->registry].heaps[notice];
+    struct heap *heap;
 
+    if (notice == STORE_NOTICE_CONFIRMED) /* the line about the registry says it for all */
+        return;
+    heap = &bulletin->chapters[facts->registry].heaps[notice];
     if (heap->count < NAMED_MAX)
         heap->notes[heap->count] = (struct note){
             .key = strdup(facts->key),
@@ -177,6 +180,8 @@ static void one_text(enum store_notice notice, const struct note *note, usec_t n
         snprintf(text, TEXT_SIZE,
                  "what the registry says is not trusted (%s): what was known is kept, served %s",
                  error ?: "suspect data", left_text(note->until, now, left));
+        break;
+    case STORE_NOTICE_CONFIRMED:
         break;
     }
 }

@@ -7,11 +7,8 @@
 #include <sys/socket.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/control_request.h"
 #include "daemon/log.h"
-#include "daemon/varlink.h"
-#include "nss-sd/name.h"
-
-#define INTERFACE "io.nss-sd.Control"
 
 static const char description[] =
 #include "daemon/control_interface.h" /* made from io.nss-sd.Control.varlink */
@@ -20,17 +17,6 @@ static const char description[] =
 enum {
     TTL_MIN_SEC = 1,
     TTL_MAX_SEC = 366 * 24 * 3600,
-    PARAMETERS_MAX = 9,
-};
-
-struct control_server {
-    struct control_backend backend;
-    struct varlink_service service;
-    struct varlink_server *varlink;
-    uid_t own_uid;
-    gid_t group;
-    bool has_group;
-    uint64_t calls; /* of our methods, since the start or the last reset */
 };
 
 /* A call that the backend answers later. */
@@ -39,157 +25,6 @@ struct control_reply {
     struct varlink_call *call;
 };
 
-/* ---- parameters ---- */
-
-enum kind { STRING = 1, INTEGER, STRINGS, BOOLEAN };
-
-struct parameter {
-    const char *name;
-    enum kind kind;
-    bool required;
-};
-
-/* One call on its way through a method. */
-struct request {
-    struct control_server *server;
-    const struct control_backend *backend;
-    struct varlink_call *call;
-    json_t *parameters; /* of the method's own names and types */
-};
-
-struct method {
-    const char *name;
-    void (*run)(struct request *request);
-    bool privileged;
-    struct parameter parameters[PARAMETERS_MAX + 1];
-};
-
-static bool strings_ok(const json_t *array)
-{
-    size_t index;
-    json_t *item;
-
-    json_array_foreach (array, index, item)
-        if (!json_is_string(item))
-            return false;
-    return json_is_array(array);
-}
-
-static bool kind_ok(const json_t *value, enum kind kind)
-{
-    switch (kind) {
-    case STRING:
-        return json_is_string(value);
-    case INTEGER:
-        return json_is_integer(value);
-    case STRINGS:
-        return strings_ok(value);
-    case BOOLEAN:
-        return json_is_boolean(value);
-    }
-    return false;
-}
-
-static const struct parameter *parameter_find(const struct method *method, const char *name)
-{
-    for (const struct parameter *parameter = method->parameters; parameter->name; parameter++)
-        if (streq(parameter->name, name))
-            return parameter;
-    return NULL;
-}
-
-/* The name of the first parameter that is unknown, missing or of a wrong type; NULL: all are right.
- */
-static const char *parameters_check(const struct method *method, json_t *parameters)
-{
-    const char *name;
-    json_t *value;
-
-    json_object_foreach (parameters, name, value) {
-        const struct parameter *parameter = parameter_find(method, name);
-
-        if (!parameter)
-            return name;
-        if (!(json_is_null(value) && !parameter->required) && !kind_ok(value, parameter->kind))
-            return name;
-    }
-    for (const struct parameter *parameter = method->parameters; parameter->name; parameter++)
-        if (parameter->required && !json_object_get(parameters, parameter->name))
-            return parameter->name;
-    return NULL;
-}
-
-/* NULL: left out. */
-static const char *request_text(const struct request *request, const char *name)
-{
-    return json_string_value(json_object_get(request->parameters, name));
-}
-
-static json_int_t request_number(const struct request *request, const char *name,
-                                 json_int_t fallback)
-{
-    const json_t *value = json_object_get(request->parameters, name);
-
-    return json_is_integer(value) ? json_integer_value(value) : fallback;
-}
-
-static void invalid_value(struct request *request, const char *parameter, const char *reason)
-{
-    varlink_error(request->call, INTERFACE ".InvalidValue",
-                  json_pack("{s:s, s:s}", "parameter", parameter, "reason", reason));
-}
-
-static void busy(struct request *request)
-{
-    varlink_error(request->call, INTERFACE ".Busy", NULL);
-}
-
-/* The reply of a method whose object could not be made is "later, perhaps". */
-static void reply_or_busy(struct request *request, json_t *parameters)
-{
-    if (parameters)
-        varlink_reply(request->call, parameters);
-    else
-        busy(request);
-}
-
-static const char not_a_name[] = "not a host name: labels of up to 63 letters, digits, '-' and '_' "
-                                 "with single dots between them, up to 253 bytes in all";
-
-/* Folds the parameter "name". False: replied with what is wrong with it. */
-static bool request_name(struct request *request, char ret_name[static NAME_SIZE], bool *ret_rooted)
-{
-    const char *text = request_text(request, "name");
-
-    if (name_fold(text, strlen(text), ret_name, ret_rooted) > 0)
-        return true;
-    invalid_value(request, "name", not_a_name);
-    return false;
-}
-
-/* Free text that registries and terminals will see: why it is refused, or NULL. */
-static const char *text_refusal(const char *text)
-{
-    if (strlen(text) >= ENDPOINT_STRING_MAX)
-        return "longer than 1023 bytes";
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 0x7f)
-            return "contains a control character";
-    return NULL;
-}
-
-/* A parameter of free text, "" if left out. False: replied with what is wrong with it. */
-static bool request_free_text(struct request *request, const char *name, const char **ret_text)
-{
-    const char *text = request_text(request, name) ?: "";
-    const char *refusal = text_refusal(text);
-
-    if (refusal)
-        invalid_value(request, name, refusal);
-    *ret_text = text;
-    return !refusal;
-}
-
 /* ---- methods that ask ---- */
 
 void control_reply_answer(struct control_reply *reply, json_t *answer)
@@ -197,7 +32,7 @@ void control_reply_answer(struct control_reply *reply, json_t *answer)
     struct request request = {.call = reply->call};
 
     free(reply);
-    reply_or_busy(&request, answer ? json_pack("{s:o}", "answer", answer) : NULL);
+    request_reply(&request, answer ? json_pack("{s:o}", "answer", answer) : NULL);
 }
 
 static void query_gone(void *userdata)
@@ -218,12 +53,12 @@ static void method_query(struct request *request)
     if (!request_name(request, name, &rooted))
         return;
     if (family != 0 && family != 4 && family != 6) {
-        invalid_value(request, "family", "neither 0 (both) nor 4 nor 6");
+        request_invalid(request, "family", "neither 0 (both) nor 4 nor 6");
         return;
     }
     reply = malloc(sizeof(*reply));
     if (!reply) {
-        busy(request);
+        request_busy(request);
         return;
     }
     *reply = (struct control_reply){request->server, request->call};
@@ -233,7 +68,7 @@ static void method_query(struct request *request)
                                               : AF_UNSPEC,
                                 reply) < 0) {
         free(reply);
-        busy(request);
+        request_busy(request);
         return;
     }
     varlink_call_defer(request->call, query_gone, reply);
@@ -246,22 +81,22 @@ static void method_query_address(struct request *request)
     int r;
 
     if (address_from_string(request_text(request, "address"), &address) < 0) {
-        invalid_value(request, "address", "neither an IPv4 nor an IPv6 address");
+        request_invalid(request, "address", "neither an IPv4 nor an IPv6 address");
         return;
     }
     r = request->backend->query_address(request->backend->userdata, &address, &name, &registry);
     if (r < 0 && r != -ENOENT)
-        busy(request);
+        request_busy(request);
     else if (r < 0)
-        reply_or_busy(request, json_pack("{s:n, s:n}", "name", "registry"));
+        request_reply(request, json_pack("{s:n, s:n}", "name", "registry"));
     else
-        reply_or_busy(request, json_pack("{s:o, s:o}", "name", varlink_string(name), "registry",
+        request_reply(request, json_pack("{s:o, s:o}", "name", varlink_string(name), "registry",
                                          varlink_string(registry)));
 }
 
 static void method_status(struct request *request)
 {
-    reply_or_busy(request, request->backend->status(request->backend->userdata));
+    request_reply(request, request->backend->status(request->backend->userdata));
 }
 
 static void method_services(struct request *request)
@@ -271,9 +106,9 @@ static void method_services(struct request *request)
     json_t *services = request->backend->services(request->backend->userdata, registry, stale);
 
     if (!services && registry)
-        invalid_value(request, "registry", "there is no registry of this name");
+        request_invalid(request, "registry", "there is no registry of this name");
     else
-        reply_or_busy(request, services ? json_pack("{s:o}", "services", services) : NULL);
+        request_reply(request, services ? json_pack("{s:o}", "services", services) : NULL);
 }
 
 static void method_statistics(struct request *request)
@@ -283,7 +118,7 @@ static void method_statistics(struct request *request)
     if (statistics)
         json_object_set_new(statistics, "control_calls",
                             json_integer((json_int_t)request->server->calls));
-    reply_or_busy(request, statistics);
+    request_reply(request, statistics);
 }
 
 static void method_log_level(struct request *request)
@@ -298,12 +133,12 @@ static void method_log_level(struct request *request)
     if (word) {
         level = log_level_from_string(word);
         if (level < 0) {
-            invalid_value(request, "level", "none of err, warning, notice, info, debug");
+            request_invalid(request, "level", "none of err, warning, notice, info, debug");
             return;
         }
         log_set_level(level);
     }
-    reply_or_busy(request, json_pack("{s:s}", "level", log_level_to_string(log_get_level())));
+    request_reply(request, json_pack("{s:s}", "level", log_level_to_string(log_get_level())));
 }
 
 /* ---- methods that change ---- */
@@ -334,21 +169,21 @@ static bool read_addresses(struct request *request, struct registration *registr
     size_t index;
 
     if ((json_array_size(array) > 0) == (target != NULL)) {
-        invalid_value(request, "addresses", "give either addresses or a target");
+        request_invalid(request, "addresses", "give either addresses or a target");
         return false;
     }
     if (json_array_size(array) > ENDPOINT_ADDRESSES_MAX) {
-        invalid_value(request, "addresses", "more than 64 addresses");
+        request_invalid(request, "addresses", "more than 64 addresses");
         return false;
     }
     json_array_foreach (array, index, item) {
         if (address_from_string(json_string_value(item), &registration->addresses[index]) < 0) {
-            invalid_value(request, "addresses", "neither an IPv4 nor an IPv6 address");
+            request_invalid(request, "addresses", "neither an IPv4 nor an IPv6 address");
             return false;
         }
     }
     if (target && name_fold(target, strlen(target), registration->target, NULL) == 0) {
-        invalid_value(request, "target", not_a_name);
+        request_invalid(request, "target", control_not_a_name);
         return false;
     }
     registration->public.addresses = registration->addresses;
@@ -369,13 +204,13 @@ static bool read_tags(struct request *request, struct registration *registration
         if (!refusal && json_string_length(item) == 0)
             refusal = "an empty tag";
         if (!refusal)
-            refusal = text_refusal(json_string_value(item));
+            refusal = request_text_refusal(json_string_value(item));
         if (refusal)
             break;
         registration->tags[index] = json_string_value(item);
     }
     if (refusal)
-        invalid_value(request, "tags", refusal);
+        request_invalid(request, "tags", refusal);
     registration->public.tags = registration->tags;
     registration->public.tag_count = json_array_size(array);
     return !refusal;
@@ -388,16 +223,16 @@ static bool read_numbers(struct request *request, struct control_registration *r
     json_int_t ttl = request_number(request, "ttl_usec", -1);
 
     if (port < 0 || port > UINT16_MAX) {
-        invalid_value(request, "port", "not in 1 to 65535 (0: none)");
+        request_invalid(request, "port", "not in 1 to 65535 (0: none)");
         return false;
     }
     if (weight < 1 || weight > UINT16_MAX) {
-        invalid_value(request, "weight", "not in 1 to 65535");
+        request_invalid(request, "weight", "not in 1 to 65535");
         return false;
     }
     if (ttl != -1 && (ttl < TTL_MIN_SEC * (json_int_t)USEC_PER_SEC ||
                       ttl > TTL_MAX_SEC * (json_int_t)USEC_PER_SEC)) {
-        invalid_value(request, "ttl_usec", "not between one second and 366 days");
+        request_invalid(request, "ttl_usec", "not between one second and 366 days");
         return false;
     }
     registration->port = (uint16_t)port;
@@ -414,16 +249,16 @@ static void registration_refused(struct request *request,
         const char *refusal = address_refusal(&registration->addresses[i], true);
 
         if (refusal) {
-            invalid_value(request, "addresses", refusal);
+            request_invalid(request, "addresses", refusal);
             return;
         }
     }
-    invalid_value(request, "name", "the local registry cannot serve this name");
+    request_invalid(request, "name", "the local registry cannot serve this name");
 }
 
 static void stands_in_a_file(struct request *request)
 {
-    invalid_value(request, "name", "this instance stands in a file of local.d: change it there");
+    request_invalid(request, "name", "this instance stands in a file of local.d: change it there");
 }
 
 static void register_run(struct request *request, struct registration *registration)
@@ -439,10 +274,10 @@ static void register_run(struct request *request, struct registration *registrat
     } else if (r == -EROFS) {
         stands_in_a_file(request);
     } else if (r < 0) {
-        busy(request);
+        request_busy(request);
     } else {
         log_change(request, "Registered", public->name, id);
-        reply_or_busy(request,
+        request_reply(request,
                       json_pack("{s:s, s:o}", "name", public->name, "id", varlink_string(id)));
     }
 }
@@ -453,7 +288,7 @@ static void method_register(struct request *request)
     struct registration *registration = calloc(1, sizeof(*registration));
 
     if (!registration) {
-        busy(request);
+        request_busy(request);
         return;
     }
     registration->public.name = registration->name;
@@ -480,10 +315,10 @@ static void method_deregister(struct request *request)
     } else if (r == -EROFS) {
         stands_in_a_file(request);
     } else if (r < 0) {
-        busy(request);
+        request_busy(request);
     } else {
         log_change(request, "Deregistered", name, id);
-        reply_or_busy(request, json_pack("{s:i}", "removed", r));
+        request_reply(request, json_pack("{s:i}", "removed", r));
     }
 }
 
@@ -499,10 +334,10 @@ static void method_flush(struct request *request)
     if (r == -ENOENT) {
         varlink_error(request->call, INTERFACE ".NoSuchName", json_pack("{s:s}", "name", name));
     } else if (r < 0) {
-        busy(request);
+        request_busy(request);
     } else {
         log_change(request, "Flushed", name, "");
-        reply_or_busy(request, json_pack("{s:i}", "flushed", r));
+        request_reply(request, json_pack("{s:i}", "flushed", r));
     }
 }
 
@@ -538,20 +373,22 @@ static void method_reload(struct request *request)
     log_change(request, "Reload", "", "");
     r = request->backend->reload(request->backend->userdata, &messages);
     if (r < 0 && r != -EBADMSG)
-        busy(request);
+        request_busy(request);
     else
-        reply_or_busy(request, json_pack("{s:b, s:o}", "applied", r >= 0, "messages",
+        request_reply(request, json_pack("{s:b, s:o}", "applied", r >= 0, "messages",
                                          control_messages_to_json(&messages)));
     config_messages_done(&messages);
 }
 
 /* ---- the interface ---- */
 
-static const struct method methods[] = {
+static const struct control_method methods[] = {
     {"Query", method_query, false, {{"name", STRING, true}, {"family", INTEGER}}},
     {"QueryAddress", method_query_address, false, {{"address", STRING, true}}},
     {"Status", method_status, false, {{0}}},
     {"Services", method_services, false, {{"registry", STRING}, {"stale", BOOLEAN}}},
+    {"Monitor", control_monitor, false, {{"names", STRINGS}}},
+    {"Instances", control_instances, false, {{0}}},
     {"Statistics", method_statistics, false, {{0}}},
     {"ResetStatistics", method_reset_statistics, true, {{0}}},
     {"Register",
@@ -583,7 +420,7 @@ static bool on_call(void *userdata, struct varlink_call *call, const char *name,
         if (!streq(methods[i].name, name))
             continue;
         server->calls++;
-        wrong = parameters_check(&methods[i], parameters);
+        wrong = request_check(&methods[i], parameters);
         if (methods[i].privileged && !varlink_call_privileged(call))
             varlink_permission_denied(call);
         else if (wrong)

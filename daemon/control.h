@@ -7,6 +7,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <sys/types.h>
 
 #include "daemon/base.h"
 #include "daemon/config_item.h"
@@ -30,6 +31,26 @@ struct control_registration {
     usec_t ttl; /* USEC_INFINITY: stays */
 };
 
+/* What a method answers with in many replies; `userdata` is freed by free(). */
+struct control_stream {
+    /* The next reply's parameters, small; NULL: none now. *ret_last: it is the last. */
+    json_t *(*next)(void *userdata, bool *ret_last);
+    void (*free)(void *userdata);
+    void *userdata;
+};
+
+enum { CONTROL_MONITOR_NAMES_MAX = 64 };
+
+/* Who wants to hear what changes. */
+struct control_monitor {
+    uid_t uid;
+    bool privileged;
+    const char *const *names; /* folded; none: everything */
+    size_t name_count;
+    void (*wake)(void *userdata); /* there is something to tell again; never called from inside */
+    void *userdata;
+};
+
 struct control_backend {
     void *userdata;
     /* Begins a lookup of a folded name; the Answer object goes to control_reply_answer() later
@@ -43,6 +64,11 @@ struct control_backend {
     json_t *(*status)(void *userdata);
     /* Array; `stale`: only those that are stale or expired. NULL: no such registry. */
     json_t *(*services)(void *userdata, const char *registry, bool stale);
+    /* -ENOENT: names[*ret_bad] is of no registry; -EDQUOT, -EUSERS: over a limit; -ENOMEM. */
+    int (*monitor)(void *userdata, const struct control_monitor *monitor,
+                   struct control_stream *ret_stream, size_t *ret_bad);
+    /* Every address of the services in use: arrays of Located. */
+    int (*instances)(void *userdata, struct control_stream *ret_stream);
     json_t *(*statistics)(void *userdata);
     void (*statistics_reset)(void *userdata);
     /* -ENOENT: no local registry; -EINVAL; -EROFS: stands in a file; -ENOSPC: its limit. `ret_id`

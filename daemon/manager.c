@@ -229,7 +229,10 @@ static void hook_drop(void *userdata, unsigned registry, const char *key)
 
 static void hook_notice(void *userdata, enum store_notice notice, const struct service_facts *facts)
 {
-    bulletin_notice(((struct manager *)userdata)->bulletin, notice, facts);
+    struct manager *manager = userdata;
+
+    bulletin_notice(manager->bulletin, notice, facts);
+    backend_noticed(manager->backend, notice, facts);
 }
 
 static void hook_touched(void *userdata, unsigned registry, bool changed)
@@ -240,12 +243,14 @@ static void hook_touched(void *userdata, unsigned registry, bool changed)
         snapshot_touched(manager->snapshot, registry, changed);
 }
 
-static void hook_replaced(void *userdata, struct service *service)
+static void hook_replaced(void *userdata, struct service *service,
+                          const struct endpoint_set *before)
 {
     struct manager *manager = userdata;
 
     if (manager->snapshot)
         snapshot_replaced(manager->snapshot, service);
+    backend_replaced(manager->backend, service, before);
 }
 
 static void hook_hosts_touched(void *userdata, bool changed)
@@ -332,6 +337,7 @@ static void registry_reported(void *userdata, unsigned index, const struct regis
     default:
         break;
     }
+    backend_reported(manager->backend, index);
     manager->status_dirty = true;
     manager_wake(manager);
 }
@@ -596,6 +602,7 @@ static int on_heartbeat(sd_event_source *source, uint64_t usec, void *userdata)
         resolver_republish(manager->resolver, true);
     }
     bulletin_settle(manager->bulletin, now);
+    backend_beat(manager->backend);
     if (manager->status_dirty)
         manager->status_dirty = backend_notify(manager->backend) < 0;
     sd_event_source_set_time(source, clock_event_time(now + HEARTBEAT));
@@ -979,7 +986,7 @@ struct manager *manager_free(struct manager *manager)
         return NULL;
     control_server_free(manager->control_server);
     interest_free(manager->interest);
-    backend_free(manager->backend);
+    manager->backend = backend_free(manager->backend);
     manager->snapshot = snapshot_free(manager->snapshot);
     /* Before the server, so that those who wait hear that the answer is undecided. */
     resolver_free(manager->resolver);

@@ -28,6 +28,7 @@ enum store_notice {
     STORE_NOTICE_EMPTY_PROTECTION, /* the registry says "empty" or "absent"; what was known is held
                                     */
     STORE_NOTICE_SUSPECT,
+    STORE_NOTICE_CONFIRMED, /* by its registry, after one of these */
 };
 
 struct service;
@@ -45,8 +46,8 @@ struct store_hooks {
      * only confirmed. May be NULL. */
     void (*touched)(void *userdata, unsigned registry, bool changed);
     /* What is known of this service is another thing from now on; its dependents hear of it after
-     * this. May be NULL. */
-    void (*replaced)(void *userdata, struct service *service);
+     * this. `before`: its endpoints till now, or NULL. May be NULL. */
+    void (*replaced)(void *userdata, struct service *service, const struct endpoint_set *before);
     void *userdata;
 };
 

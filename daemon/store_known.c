@@ -24,22 +24,25 @@ static void forget(struct service *service)
     service->told = TOLD_NOTHING;
 }
 
-static void replaced(struct service *service)
+static void replaced(struct service *service, const struct endpoint_set *before)
 {
     struct store *store = service->store;
 
     store_touch(store, service->registry, true);
     if (store->hooks.replaced)
-        store->hooks.replaced(store->hooks.userdata, service);
+        store->hooks.replaced(store->hooks.userdata, service, before);
 }
 
 void store_flush(struct store *store, struct service *service, usec_t now)
 {
+    _cleanup_(endpoint_set_unrefp) struct endpoint_set *before = NULL;
+
+    before = endpoint_set_ref(service->endpoints);
     forget(service);
     service->failures = 0;
     store_fetch_ask(service, FETCH_REFRESH, now);
     (void)store;
-    replaced(service);
+    replaced(service, before);
     watch_list_notify(&service->watchers);
 }
 
@@ -197,6 +200,8 @@ static struct endpoint_set *merge_sets(struct endpoint_set *kept, struct endpoin
 
 static void take(struct service *service, const struct registry_report *report, usec_t now)
 {
+    bool told = service->told > TOLD_NOTHING;
+
     if (report->kind == REPORT_DATA) {
         keep_data(service, report);
     } else {
@@ -207,6 +212,8 @@ static void take(struct service *service, const struct registry_report *report, 
     service->told = TOLD_NOTHING;
     set_text(&service->error, NULL);
     service->refresh_at = store_fetch_refresh_time(service, now);
+    if (told)
+        store_age_notice(service, STORE_NOTICE_CONFIRMED, now);
 }
 
 /* Data of an uncertain kind begins: `what` says also that it is stale. */
@@ -299,9 +306,10 @@ static void service_report(struct service *service, const struct registry_report
     bool had_data = freshness_has_data(&service->freshness, now);
     enum freshness_action action = store_service_apply(service, event_of(report), report->validity,
                                                        now);
-    const struct endpoint_set *endpoints = service->endpoints;
+    _cleanup_(endpoint_set_unrefp) struct endpoint_set *before = NULL;
     const char *alias = service->alias;
 
+    before = endpoint_set_ref(service->endpoints);
     store_fetch_over(service);
     if (action == FRESHNESS_TAKE)
         take(service, report, now);
@@ -312,11 +320,11 @@ static void service_report(struct service *service, const struct registry_report
     else
         apply_failed(service, report, now);
     state->tick_at = store_earlier(state->tick_at, store_age_next(service, now));
-    if (service->endpoints != endpoints || service->alias != alias ||
+    if (service->endpoints != before || service->alias != alias ||
         freshness_has_data(&service->freshness, now) != had_data ||
         freshness_is_held(&service->freshness, now) != held ||
         service->freshness.suspect != suspect)
-        replaced(service);
+        replaced(service, before);
     else
         store_touch(service->store, service->registry, false);
     watch_list_notify(&service->watchers);

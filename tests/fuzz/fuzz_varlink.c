@@ -66,6 +66,36 @@ static json_t *services(void *userdata, const char *registry, bool stale)
     return registry && *registry ? NULL : json_array();
 }
 
+static json_t *stream_next(void *userdata, bool *ret_last)
+{
+    (void)userdata;
+    *ret_last = true;
+    return json_object();
+}
+
+static void stream_free(void *userdata)
+{
+    (void)userdata;
+}
+
+static int monitor(void *userdata, const struct control_monitor *wish,
+                   struct control_stream *ret_stream, size_t *ret_bad)
+{
+    (void)userdata;
+    *ret_bad = 0;
+    if (wish->name_count % 3 == 1)
+        return -ENOENT;
+    *ret_stream = (struct control_stream){stream_next, stream_free, NULL};
+    return 0;
+}
+
+static int instances(void *userdata, struct control_stream *ret_stream)
+{
+    (void)userdata;
+    *ret_stream = (struct control_stream){stream_next, stream_free, NULL};
+    return 0;
+}
+
 static json_t *statistics(void *userdata)
 {
     (void)userdata;
@@ -128,6 +158,8 @@ static void start(void)
         .query_address = query_address,
         .status = status,
         .services = services,
+        .monitor = monitor,
+        .instances = instances,
         .statistics = statistics,
         .statistics_reset = statistics_reset,
         .register_instance = register_instance,

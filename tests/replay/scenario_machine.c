@@ -944,7 +944,7 @@ void machine_notices(struct machine *machine, const char *key, char *ret_text, s
     static const char *const words[] = {
         [STORE_NOTICE_STALE] = "stale",     [STORE_NOTICE_EXPIRING] = "expiring",
         [STORE_NOTICE_EXPIRED] = "expired", [STORE_NOTICE_EMPTY_PROTECTION] = "protected",
-        [STORE_NOTICE_SUSPECT] = "suspect",
+        [STORE_NOTICE_SUSPECT] = "suspect", [STORE_NOTICE_CONFIRMED] = "confirmed",
     };
     struct notice *notice, *next;
     size_t at = 0;

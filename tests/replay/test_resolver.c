@@ -815,7 +815,7 @@ START_TEST(an_outage_is_told_once_in_each_of_its_steps)
     world_at(w, 9000 * SEC);
     world_report(w, 0, REPORT_UP, NULL);
     world_data(w, 0, "orders", "10.0.0.1", REPORT_UNTIL_LOST, 0);
-    ck_assert_str_eq(world_notices(w), "");
+    ck_assert_str_eq(world_notices(w), "orders confirmed");
     world_report(w, 0, REPORT_DOWN, NULL);
     ck_assert_str_eq(world_notices(w), "orders stale");
 }

@@ -98,7 +98,7 @@ static void hook_notice(void *userdata, enum store_notice notice, const struct s
     static const char *const words[] = {
         [STORE_NOTICE_STALE] = "stale",     [STORE_NOTICE_EXPIRING] = "expiring",
         [STORE_NOTICE_EXPIRED] = "expired", [STORE_NOTICE_EMPTY_PROTECTION] = "protected",
-        [STORE_NOTICE_SUSPECT] = "suspect",
+        [STORE_NOTICE_SUSPECT] = "suspect", [STORE_NOTICE_CONFIRMED] = "confirmed",
     };
     struct world *world = userdata;
     size_t at = strlen(world->notices);

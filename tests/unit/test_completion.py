@@ -103,6 +103,12 @@ class Bash(unittest.TestCase):
                           [f"--config-directory={directory}/con"]):
                 self.assertEqual(self.complete("sdctl", "check", *words), [f"{directory}/config"])
 
+    def test_files_are_offered_where_a_path_is_wanted(self):
+        with tempfile.TemporaryDirectory() as directory:
+            pathlib.Path(directory, "app.conf").touch()
+            self.assertEqual(self.complete("sdctl", "check", "--scan", f"{directory}/a"),
+                             [f"{directory}/app.conf"])
+
     def test_words_of_an_argument_are_offered(self):
         self.assertEqual(self.complete("sdctl", "log-level", "w"), ["warning"])
 

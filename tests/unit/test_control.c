@@ -171,6 +171,61 @@ static int fake_reload(void *userdata, struct config_messages *messages)
     return world.result;
 }
 
+/* Streams two replies, the second when the test wakes it. */
+static struct {
+    void (*wake)(void *userdata);
+    void *userdata;
+    int told, ready, freed;
+} fake_stream;
+
+static json_t *fake_stream_next(void *userdata, bool *ret_last)
+{
+    ck_assert_ptr_eq(userdata, &fake_stream);
+    if (fake_stream.told == fake_stream.ready)
+        return NULL;
+    *ret_last = ++fake_stream.told == 2;
+    return json_pack("{s:i}", "n", fake_stream.told);
+}
+
+static void fake_stream_free(void *userdata)
+{
+    ck_assert_ptr_eq(userdata, &fake_stream);
+    fake_stream.freed++;
+}
+
+static int fake_begin(struct control_stream *ret_stream)
+{
+    if (world.result < 0)
+        return world.result;
+    *ret_stream = (struct control_stream){fake_stream_next, fake_stream_free, &fake_stream};
+    fake_stream.told = 0;
+    fake_stream.ready = 1;
+    return 0;
+}
+
+static int fake_monitor(void *userdata, const struct control_monitor *monitor,
+                        struct control_stream *ret_stream, size_t *ret_bad)
+{
+    char *end = world.asked;
+
+    (void)userdata;
+    end += sprintf(end, "monitor uid=%u%s", (unsigned)monitor->uid,
+                   monitor->privileged ? " privileged" : "");
+    for (size_t i = 0; i < monitor->name_count; i++)
+        end += sprintf(end, " %s", monitor->names[i]);
+    fake_stream.wake = monitor->wake;
+    fake_stream.userdata = monitor->userdata;
+    *ret_bad = 1;
+    return fake_begin(ret_stream);
+}
+
+static int fake_instances(void *userdata, struct control_stream *ret_stream)
+{
+    (void)userdata;
+    strcpy(world.asked, "instances");
+    return fake_begin(ret_stream);
+}
+
 /* ---- calls ---- */
 
 static void start(const char *group)
@@ -182,6 +237,8 @@ static void start(const char *group)
         .query_address = fake_query_address,
         .status = fake_status,
         .services = fake_services,
+        .monitor = fake_monitor,
+        .instances = fake_instances,
         .statistics = fake_statistics,
         .statistics_reset = fake_statistics_reset,
         .register_instance = fake_register,
@@ -191,6 +248,7 @@ static void start(const char *group)
     };
 
     memset(&world, 0, sizeof(world));
+    memset(&fake_stream, 0, sizeof(fake_stream));
     ck_assert_int_ge(sd_event_new(&world.event), 0);
     log_set_level(LOG_WARNING);
     world.listener = world_listen();
@@ -395,6 +453,62 @@ START_TEST(status_and_services_pass_on_what_the_backend_says)
     ck_assert_str_eq(ask(CALL("Services", "")), BUSY);
     ck_assert_str_eq(ask(CALL("Status", "")), BUSY);
     stop();
+}
+END_TEST
+
+#define MORE(method, parameters)                                                                   \
+    "{\"method\":\"io.nss-sd.Control." method "\",\"more\":true,\"parameters\":{" parameters "}}"
+
+START_TEST(a_monitor_is_told_when_there_is_something)
+{
+    start_as_root();
+    ck_assert_str_eq(ask(MORE("Monitor", "\"names\":[\"Orders.SERVICE.consul.\",\"b\"]")),
+                     "{\"parameters\":{\"n\":1},\"continues\":true}");
+    ck_assert_str_eq(world.asked, "monitor uid=0 privileged orders.service.consul b");
+    ck_assert(world_silent(world.fd));
+    fake_stream.ready = 2;
+    fake_stream.wake(fake_stream.userdata);
+    ck_assert_int_eq(fake_stream.freed, 0);
+    ck_assert_str_eq(world_reply(world.event, world.fd), OK("\"n\":2"));
+    ck_assert_int_eq(fake_stream.freed, 1);
+    stop();
+}
+END_TEST
+
+START_TEST(a_monitor_without_names_is_about_everything)
+{
+    start_as_root();
+    ask(MORE("Monitor", ""));
+    ck_assert_str_eq(world.asked, "monitor uid=0 privileged");
+    stop();
+    ck_assert_int_eq(fake_stream.freed, 1);
+}
+END_TEST
+
+START_TEST(a_monitor_is_refused_with_the_reason)
+{
+    char text[64 * 16] = MORE("Monitor", "\"names\":[\"a\"");
+    char *end = text + strlen(text) - strlen("}}");
+
+    start_as_root();
+    ck_assert_str_eq(ask(CALL("Monitor", "")),
+                     "{\"error\":\"org.varlink.service.ExpectedMore\",\"parameters\":{}}");
+    ck_assert_str_eq(ask(CALL("Instances", "")),
+                     "{\"error\":\"org.varlink.service.ExpectedMore\",\"parameters\":{}}");
+    ck_assert_ptr_nonnull(strstr(ask(MORE("Monitor", "\"names\":[\"a..b\"]")), "not a host name"));
+    for (int i = 0; i < 64; i++)
+        end += sprintf(end, ",\"a%d\"", i);
+    strcpy(end, "]}}");
+    ck_assert_ptr_nonnull(strstr(ask(text), "more than 64 names"));
+    ck_assert_str_eq(world.asked, "");
+    world.result = -ENOENT;
+    ck_assert_ptr_nonnull(strstr(ask(MORE("Monitor", "\"names\":[\"a\",\"b.example\"]")),
+                                 VALUE("names") "\"reason\":\"b.example is a name of no registry"));
+    world.result = -EDQUOT;
+    ck_assert_str_eq(ask(MORE("Monitor", "")), BUSY);
+    ck_assert_str_eq(ask(MORE("Instances", "")), BUSY);
+    stop();
+    ck_assert_int_eq(fake_stream.freed, 0);
 }
 END_TEST
 
@@ -651,9 +765,10 @@ END_TEST
 
 START_TEST(the_description_names_every_method)
 {
-    static const char *const names[] = {"Query",    "QueryAddress", "Status",         "Services",
-                                        "Register", "Deregister",   "Flush",          "Reload",
-                                        "LogLevel", "Statistics",   "ResetStatistics"};
+    static const char *const names[] = {"Query",    "QueryAddress", "Status",          "Services",
+                                        "Register", "Deregister",   "Flush",           "Reload",
+                                        "LogLevel", "Statistics",   "ResetStatistics", "Monitor",
+                                        "Instances"};
     const char *text;
 
     start_as_root();
@@ -681,6 +796,8 @@ static Suite *make_suite(void)
               a_group_that_does_not_exist_lets_nobody_in, readers_have_a_quota_and_root_has_none);
     UNIT_CASE(suite, "ask", query_answers_later, query_is_cancelled_when_the_caller_goes,
               addresses_have_names_or_none, status_and_services_pass_on_what_the_backend_says,
+              a_monitor_is_told_when_there_is_something,
+              a_monitor_without_names_is_about_everything, a_monitor_is_refused_with_the_reason,
               statistics_are_told_to_all_and_reset_by_few, log_level_is_told_and_set);
     UNIT_CASE(suite, "change", register_passes_everything_on,
               register_tells_what_the_backend_refuses, deregister_and_flush_count,

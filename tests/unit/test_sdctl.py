@@ -557,8 +557,8 @@ class Json(SdctlTest):
 
 
 class Help(SdctlTest):
-    VERBS = ("query", "status", "services", "register", "deregister", "flush", "reload", "check",
-             "log-level")
+    VERBS = ("query", "status", "services", "register", "deregister", "flush", "reload", "monitor",
+             "check", "log-level")
 
     def test_every_verb_teaches(self):
         general = self.run_sdctl("--help")
@@ -606,6 +606,202 @@ class Check(SdctlTest):
         messages = json.loads(done[1])["messages"]
         self.assertEqual([(message["line"], message["severity"]) for message in messages],
                          [(2, "error")])
+
+
+def stream(*parameters, last=True):
+    """The replies to one call with "more", as bytes."""
+    replies = [{"parameters": one, "continues": True} for one in parameters]
+    if last:
+        del replies[-1]["continues"]
+    return b"".join(json.dumps(reply).encode() + b"\0" for reply in replies)
+
+
+def located(address, name, *ports):
+    return {"address": address, "name": name, "ports": list(ports)}
+
+
+class Monitor(SdctlTest):
+    @staticmethod
+    def event(what, **more):
+        return {"at_usec": 1_000_000_123_000, "registry": "consul", "service": "orders",
+                "what": what, **more}
+
+    def follow(self, *batches, arguments=("monitor",), before=(), **options):
+        """Lines without the time of day, which depends on the zone."""
+        done = self.run_sdctl(*arguments, replies=[*before, stream(*batches, last=False)],
+                              **options)
+        self.assertEqual(done[0], 1)  # the scripted daemon ends, and a monitor does not
+        self.assertIn("has ended", done[2])
+        return done[1].splitlines()
+
+    def test_every_event_is_a_line_that_says_what_happened(self):
+        lines = self.follow(
+            {"lost": 0, "events": [
+                self.event("added", instance="a", addresses=["10.0.0.1", "::1"], to="passing"),
+                self.event("health", instance="a", addresses=["10.0.0.1"], to="critical",
+                           **{"from": "passing"}),
+                self.event("changed", instance="b", addresses=[], target="db.example.com",
+                           text="weight 5, was 1"),
+                self.event("removed", instance="a", addresses=["10.0.0.1"])]},
+            {"lost": 0, "events": [
+                self.event("more", text="7 more instances changed"),
+                self.event("stale", text="connection refused"),
+                {**self.event("down", text="timed out"), "service": None}]})
+        for line in lines:
+            self.assertRegex(line, r"\A\d\d:\d\d:40\.123 consul")
+        self.assertEqual([line.split(" ", 1)[1] for line in lines], [
+            "consul orders: instance a (10.0.0.1, ::1) added, passing",
+            "consul orders: instance a (10.0.0.1) changed, critical (was passing)",
+            "consul orders: instance b (db.example.com) changed: weight 5, was 1",
+            "consul orders: instance a (10.0.0.1) removed",
+            "consul orders: 7 more instances changed",
+            "consul orders: is stale: served as it was known, for its registry does not confirm it"
+            ": connection refused",
+            "consul: is down: timed out"])
+        self.assertEqual(self.daemon.calls, [{"method": "io.nss-sd.Control.Monitor", "more": True,
+                                              "parameters": {"names": []}}])
+
+    def test_what_was_lost_is_told_before_what_is_left(self):
+        batch = {"lost": 3, "events": [self.event("empty")]}
+        lines = self.follow(batch)
+        self.assertIn("3 events are lost", lines[0])
+        self.assertEqual(len(lines), 2)
+        lines = self.follow(batch, arguments=("monitor", "--json"))
+        self.assertEqual([json.loads(line) for line in lines], [{"lost": 3}, self.event("empty")])
+
+    def test_names_are_looked_up_first_and_followed_by_their_full_names(self):
+        lines = self.follow({"lost": 0, "events": [self.event("empty")]},
+                            arguments=("monitor", "orders"), before=[answer()])
+        self.assertEqual(lines[0], "orders.service.consul: consul orders, fresh, 1 instance")
+        self.assertEqual([call["parameters"] for call in self.daemon.calls],
+                         [{"name": "orders"}, {"names": ["orders.service.consul"]}])
+
+    def test_a_foreign_name_is_no_name_to_follow(self):
+        done = self.run_sdctl("monitor", "example.com", replies=[
+            answer(name="", status4="foreign", status6="foreign", registry=None)])
+        self.assertEqual((done[0], done[1]), (1, ""))
+        self.assertIn("example.com: not a name of nss-sd", done[2])
+
+    def test_nothing_of_an_event_plays_with_the_terminal(self):
+        lines = self.follow({"lost": 0, "events": [
+            self.event("added", instance="\x1b[2J", addresses=["\x1b"], text="\x1b")]})
+        self.assertNotIn("\x1b", "".join(lines))
+
+    def test_too_many_monitors_are_refused(self):
+        done = self.run_sdctl("monitor",
+                              replies=[{"error": "io.nss-sd.Control.Busy", "parameters": {}}])
+        self.assertEqual(done[0], 1)
+        self.assertIn("limit", done[2])
+
+
+class Scan(SdctlTest):
+    """Finding addresses in text is test_address_scan's; here, trees, files and names."""
+
+    KNOWN = [located("10.0.0.5", "orders.service.consul", 8080),
+             located("10.0.0.5", "a.service.consul", 9090),
+             located("2001:db8::5", "orders.service.consul", 8080),
+             located("127.0.0.1", "cache.sd.internal", 6379)]
+
+    def setUp(self):
+        super().setUp()
+        self.tree = os.path.join(self.directory, "tree")
+        os.mkdir(self.tree)
+
+    def write(self, name, content):
+        path = os.path.join(self.tree, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(content)
+        return path
+
+    def scan(self, *paths, known=None, **options):
+        known = self.KNOWN if known is None else known
+        reply = stream({"instances": known[:1]}, {"instances": known[1:]})
+        done = self.run_sdctl("check", "--scan", *(paths or [self.tree]), replies=[reply], **options)
+        self.assertEqual(done[0], 0, done[2])
+        return done[1].splitlines()[:-1], done[1].splitlines()[-1], done[2]
+
+    def scan_json(self, *paths):
+        done = self.run_sdctl("check", "--json", "--scan", *(paths or [self.tree]),
+                              replies=[stream({"instances": self.KNOWN})])
+        self.assertEqual(done[0], 0, done[2])
+        return json.loads(done[1])
+
+    def test_file_line_address_and_name(self):
+        path = self.write("sub/app.conf", b"# app\nupstream = 10.0.0.5:8080\nx = 192.0.2.1\n")
+        lines, total, errors = self.scan()
+        self.assertEqual(lines, [f"{path}:2: warning: 10.0.0.5 port 8080 is an instance of "
+                                 "orders.service.consul (and of 1 other name): write the name "
+                                 "instead"])
+        self.assertIn("1 address of instances in 1 of 1 text file", total)
+        self.assertEqual(errors, "")
+        self.assertEqual(self.daemon.calls, [{"method": "io.nss-sd.Control.Instances",
+                                              "more": True, "parameters": {}}])
+
+    def test_the_port_decides_between_names(self):
+        self.write("a", b"10.0.0.5:9090 10.0.0.5 10.0.0.5:22\n")
+        found = self.scan_json()["findings"]
+        self.assertEqual([(one["name"], one["port"]) for one in found],
+                         [("a.service.consul", 9090), ("a.service.consul", None),
+                          ("a.service.consul", 22)])
+        self.assertIn("not at this port", self.scan()[0][2])
+
+    def test_loopback_counts_with_the_port_of_a_service_only(self):
+        self.write("a", b"127.0.0.1\n127.0.0.1:25\n127.0.0.1:6379\n")
+        self.assertEqual([one["line"] for one in self.scan_json()["findings"]], [3])
+
+    def test_no_link_is_followed_out_of_the_tree_and_no_file_read_twice(self):
+        outside = os.path.join(self.directory, "outside")
+        os.mkdir(outside)
+        with open(os.path.join(outside, "secret"), "wb") as file:
+            file.write(b"10.0.0.5\n")
+        path = self.write("real", b"10.0.0.5\n")
+        os.symlink(outside, os.path.join(self.tree, "directory"))
+        os.symlink(os.path.join(outside, "secret"), os.path.join(self.tree, "file"))
+        os.link(path, os.path.join(self.tree, "again"))
+        result = self.scan_json(self.tree, self.tree)
+        self.assertEqual((result["found"], result["files"]), (1, 1))
+        # What was asked for by its name is looked at, link or not.
+        result = self.scan_json(os.path.join(self.tree, "directory"))
+        self.assertEqual(result["found"], 1)
+
+    def test_what_is_no_text_is_skipped_and_what_is_no_file_not_opened(self):
+        self.write("binary", b"\x7fELF\0 10.0.0.5\n")
+        os.mkfifo(os.path.join(self.tree, "pipe"))
+        result = self.scan_json()
+        self.assertEqual((result["found"], result["files"], result["binary"]), (0, 0, 1))
+
+    def test_of_a_large_file_the_beginning_is_read_and_that_is_told(self):
+        path = self.write("large", b"10.0.0.5\n" + b"#" * (16 << 20) + b"\n10.0.0.5\n")
+        lines, _, errors = self.scan()
+        self.assertEqual(len(lines), 1)
+        self.assertIn(f"{path} is larger than 16 MiB", errors)
+        self.assertEqual(self.scan_json()["cut"], 1)
+
+    def test_what_cannot_be_read_is_told_and_counted(self):
+        self.write("good", b"10.0.0.5\n")
+        lines, _, errors = self.scan(self.tree, "/nonexistent/path")
+        self.assertEqual(len(lines), 1)
+        self.assertIn("Cannot read /nonexistent/path: No such file", errors)
+        self.assertIn("1 file or directory could not be read", errors)
+
+    def test_definitions_of_our_own_are_left_out(self):
+        self.write("nss-sd/local.d/orders.json", b'{"address": "10.0.0.5"}\n')
+        self.write("app", b"10.0.0.5\n")
+        lines, _, _ = self.scan(self.tree, f"--config-directory={self.tree}/nss-sd")
+        self.assertEqual(len(lines), 1)
+
+    def test_a_name_of_a_file_plays_no_tricks(self):
+        self.write("a\x1b[2J\nb", b"10.0.0.5\n")
+        lines, _, _ = self.scan()
+        self.assertEqual(len(lines), 1)
+        self.assertNotIn("\x1b", lines[0])
+
+    def test_without_a_path_or_without_scan_it_says_how(self):
+        for arguments, text in ((["--scan"], "needs a PATH"), (["/etc"], "--scan")):
+            done = self.run_sdctl("check", *arguments)
+            self.assertEqual(done[0], 1)
+            self.assertIn(text, done[2])
 
 
 class Output(SdctlTest):
