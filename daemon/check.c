@@ -46,8 +46,10 @@ static usec_t random_instant(struct check *check, usec_t duration)
 /* The last thing that is done: the check may be gone afterwards. */
 static void take_state(struct check *check, enum check_state state)
 {
+    bool first = !check->known;
+
     check->known = true;
-    if (state == check->rules.state)
+    if (state == check->rules.state && !first)
         return;
     check->rules.state = state;
     check->since = env_now(check->env);

@@ -33,9 +33,9 @@ struct check_facts {
 };
 
 /*
- * `settings` are copied. `changed` is called whenever the state is another, from the loop or from
- * inside check_pass(); it may free the check. Errors: -EINVAL (check_settings_mistake() says why),
- * -ENOMEM.
+ * `settings` are copied. `changed` is called whenever the state is another, and with the first result,
+ * whatever that is; from the loop or from inside check_pass(). It may free the check. Errors:
+ * -EINVAL (check_settings_mistake() says why), -ENOMEM.
  */
 int check_new(struct registry_env *env, const struct check_settings *settings,
               void (*changed)(void *userdata, struct check *check), void *userdata,

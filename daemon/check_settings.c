@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "daemon/endpoint.h"
 #include "daemon/net/http_target.h"
 #include "nss-sd/name.h"
 
@@ -223,6 +222,23 @@ bool check_settings_equal(const struct check_settings *a, const struct check_set
            a->successes_before_passing == b->successes_before_passing &&
            a->failures_before_warning == b->failures_before_warning &&
            a->failures_before_critical == b->failures_before_critical && a->status == b->status;
+}
+
+int check_settings_address(const struct check_settings *settings, struct address *ret_address)
+{
+    char host[CHECK_SHOWN_SIZE] = "";
+    struct http_target target;
+    uint16_t port;
+
+    if (settings->kind == CHECK_TTL)
+        return -ENOENT;
+    if (settings->kind != CHECK_HTTP) {
+        check_target_split(settings->target, host, &port);
+    } else if (http_target_parse(settings->target, NULL, &target) == 0) {
+        snprintf(host, sizeof(host), "%.*s", (int)sizeof(host) - 1, target.host);
+        http_target_done(&target);
+    }
+    return address_from_string(host, ret_address) < 0 ? -ENOENT : 0;
 }
 
 /* ---- showing ---- */

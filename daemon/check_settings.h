@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "daemon/endpoint.h"
 #include "daemon/net/http.h"
 
 enum {
@@ -70,6 +71,9 @@ bool check_settings_equal(const struct check_settings *a, const struct check_set
 /* Of a target "HOST:PORT": 0 or -EINVAL. The host without brackets. */
 int check_target_split(const char *target, char ret_host[static CHECK_SHOWN_SIZE],
                        uint16_t *ret_port);
+
+/* Where it connects to, if the target says so by an address: 0; -ENOENT: by a name, or nowhere. */
+int check_settings_address(const struct check_settings *settings, struct address *ret_address);
 
 /* "http http://10.0.0.1:8080/readyz", "tcp 10.0.0.1:80", "ttl": for people; cut where too long. */
 void check_settings_show(const struct check_settings *settings,

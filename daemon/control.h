@@ -17,6 +17,8 @@
 struct control_reply;
 void control_reply_answer(struct control_reply *reply, json_t *answer);
 
+struct local_check_list;
+
 struct control_registration {
     const char *name; /* folded, relative to the local registry's domain or below it */
     const char *id;   /* "" : made from name, address and port */
@@ -29,6 +31,7 @@ struct control_registration {
     unsigned weight; /* 1..65535 */
     const char *zone;
     usec_t ttl; /* USEC_INFINITY: stays */
+    struct local_check_list *checks; /* NULL: none */
 };
 
 /* What a method answers with in many replies; `userdata` is freed by free(). */

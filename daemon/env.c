@@ -8,6 +8,7 @@
 #include <systemd/sd-event.h>
 #include <utlist.h>
 
+#include "daemon/clock.h"
 #include "daemon/log.h"
 #include "daemon/path_watch.h"
 
@@ -37,7 +38,7 @@ static struct real_env *real(struct registry_env *env)
 
 /* ---- clocks, randomness ---- */
 
-static usec_t clock_now(struct registry_env *env, clockid_t clock)
+static usec_t read_clock(struct registry_env *env, clockid_t clock)
 {
     uint64_t now = 0;
 
@@ -47,12 +48,12 @@ static usec_t clock_now(struct registry_env *env, clockid_t clock)
 
 static usec_t now(struct registry_env *env)
 {
-    return clock_now(env, CLOCK_BOOTTIME);
+    return read_clock(env, CLOCK_BOOTTIME);
 }
 
 static usec_t now_realtime(struct registry_env *env)
 {
-    return clock_now(env, CLOCK_REALTIME);
+    return read_clock(env, CLOCK_REALTIME);
 }
 
 static uint64_t random_number(struct registry_env *env)
@@ -238,6 +239,17 @@ static void log_line(struct registry_env *env, int level, const char *service, c
     log_write(level, &context, "%s", text);
 }
 
+static void message_line(struct registry_env *env, enum message message, const char *service,
+                         const char *text)
+{
+    struct log_context context = {
+        .registry = env->registry ? env->registry->config->name : NULL,
+        .service = service,
+    };
+
+    message_log(message, &context, clock_now(real(env)->services.event), "%s", text);
+}
+
 static const struct registry_env_ops real_ops = {
     .now = now,
     .now_realtime = now_realtime,
@@ -260,6 +272,7 @@ static const struct registry_env_ops real_ops = {
     .path_unwatch = watch_end,
     .report = report,
     .log = log_line,
+    .message = message_line,
 };
 
 int env_new(const struct env_services *services, struct registry *registry,

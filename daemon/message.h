@@ -21,6 +21,8 @@ enum message {
     MESSAGE_SNAPSHOT_LOADED,  /* last-known-good was read from disk */
     MESSAGE_SNAPSHOT_REFUSED, /* last-known-good is of no use and was set aside */
     MESSAGE_SNAPSHOT_FAILED,  /* it cannot be written */
+    MESSAGE_CHECK_CRITICAL,   /* an instance's health check says that it must not be used */
+    MESSAGE_CHECK_PASSING,    /* and that it may be (again) */
     MESSAGE_COUNT,
 };
 

@@ -10,6 +10,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "daemon/registry/local/checks.h"
 #include "daemon/registry/local/definition.h"
 #include "daemon/registry/local/files.h"
 #include "daemon/registry/local/index.h"
@@ -27,6 +28,7 @@ struct registry_local {
     struct local_index *index;
     struct local_files *files;
     struct local_registrations *registrations;
+    struct local_checks *checks;
     struct wanted *wanted, *waiting;
     struct env_timer tell; /* answers those that wait */
     bool synced;           /* all files were looked at once */
@@ -89,10 +91,40 @@ static void ids_clash(void *userdata, const char *service, const char *id, const
             *loser ? loser : "the registrations", *winner ? winner : "another registration");
 }
 
+static bool judge(void *userdata, const char *service, const char *id, bool registered,
+                  struct local_check_list *list, enum endpoint_health *ret_health)
+{
+    struct registry_local *self = userdata;
+
+    return local_checks_judge(self->checks, service, id, registered, list, ret_health);
+}
+
+static void judged(void *userdata, const char *service)
+{
+    local_checks_judged(((struct registry_local *)userdata)->checks, service);
+}
+
 static void settle(struct registry_local *self, const char *service)
 {
-    local_index_settle(self->index, service,
-                       &(struct local_index_hooks){service_changed, ids_clash, self});
+    local_index_settle(
+        self->index, service,
+        &(struct local_index_hooks){judge, judged, service_changed, ids_clash, self});
+}
+
+static void health_changed(void *userdata, const char *service)
+{
+    struct registry_local *self = userdata;
+
+    local_index_touch(self->index, service);
+    settle(self, service);
+}
+
+static void instance_expelled(void *userdata, const char *service, const char *id)
+{
+    struct registry_local *self = userdata;
+
+    local_registrations_remove(self->registrations, service, id);
+    settle(self, service);
 }
 
 static void files_loaded(void *userdata)
@@ -103,6 +135,7 @@ static void files_loaded(void *userdata)
     if (self->synced)
         return;
     self->synced = true;
+    local_checks_settled(self->checks);
     env_report(self->base.env, &(struct registry_report){.kind = REPORT_UP});
     env_report(self->base.env, &(struct registry_report){.kind = REPORT_SYNCED});
     tell_fired(&self->tell);
@@ -206,6 +239,7 @@ static void drop(struct registry *registry, const char *key)
 static void kick(struct registry *registry)
 {
     local_files_reread(local(registry)->files);
+    local_checks_hurry(local(registry)->checks);
 }
 
 /* ---- registrations ---- */
@@ -258,10 +292,13 @@ static int check(const struct registry_config *config,
                  const struct control_registration *registration)
 {
     bool target = registration->target && *registration->target;
+    struct address refused;
 
     for (size_t i = 0; i < registration->address_count; i++)
         if (registry_address_refusal(config, true, &registration->addresses[i]))
             return -EINVAL;
+    if (local_check_list_refusal(registration->checks, config, &refused))
+        return -EINVAL;
     if (target == (registration->address_count > 0))
         return -EINVAL;
     if (registration->weight < 1 || registration->weight > 65535 || registration->ttl == 0)
@@ -291,7 +328,8 @@ int registry_local_register(struct registry *registry,
         return -ENOMEM;
     if (local_index_find(self->index, NULL, service, id))
         return -EROFS;
-    r = local_registrations_set(self->registrations, service, set, registration->ttl);
+    r = local_registrations_set(self->registrations, service, set, registration->checks,
+                                registration->ttl);
     if (r < 0)
         return r;
     settle(self, service);
@@ -316,6 +354,62 @@ int registry_local_deregister(struct registry *registry, const char *name, const
         return (int)removed;
     return id ? (local_index_find(self->index, NULL, service, id) ? -EROFS : -ENOENT)
               : (local_index_endpoints(self->index, service) ? -EROFS : -ENOENT);
+}
+
+/* The instance that "SERVICE/ID" names; the name may end in a domain. */
+static bool find_below(struct registry_local *self, const char *text,
+                       char service[static NAME_SIZE], const char **ret_id)
+{
+    const char *slash = strchr(text, '/');
+    char name[NAME_SIZE];
+
+    if (!slash || slash == text || (size_t)(slash - text) >= sizeof(name))
+        return false;
+    snprintf(name, sizeof(name), "%.*s", (int)(slash - text), text);
+    *ret_id = slash + 1;
+    return service_of(&self->base, name, service) == 0 &&
+           (local_index_find(self->index, NULL, service, *ret_id) ||
+            local_index_find(self->index, LOCAL_REGISTERED, service, *ret_id));
+}
+
+/* What a word is about: `ret_check` NULL: all of the instance. 0, -ENOENT or -ENOTUNIQ. */
+static int find_subject(struct registry_local *self, const char *text,
+                        char service[static NAME_SIZE], const char **ret_id, const char **ret_check)
+{
+    const char *found;
+    size_t count;
+
+    *ret_check = NULL;
+    if (find_below(self, text, service, ret_id))
+        return 0;
+    *ret_id = text;
+    count = local_index_find_id(self->index, text, &found);
+    if (count == 0) {
+        *ret_check = text;
+        count = local_checks_find(self->checks, text, &found, ret_id);
+    }
+    if (count != 1)
+        return count == 0 ? -ENOENT : -ENOTUNIQ;
+    snprintf(service, NAME_SIZE, "%s", found);
+    return 0;
+}
+
+int registry_local_pass(struct registry *registry, const char *id, enum check_state state,
+                        const char *note)
+{
+    struct registry_local *self = local(registry);
+    char service[NAME_SIZE];
+    const char *instance, *check_id;
+    bool renewed;
+    int r = find_subject(self, id, service, &instance, &check_id);
+
+    if (r < 0)
+        return r;
+    renewed = local_registrations_renew(self->registrations, service, instance);
+    r = local_checks_pass(self->checks, service, instance, check_id, state, note);
+    if (r == 0 && !(renewed && state == CHECK_PASSING))
+        return -EINVAL;
+    return r;
 }
 
 /* ---- configuration ---- */
@@ -387,6 +481,7 @@ static void stop(struct registry *registry)
         wanted_free(self, wanted);
     env_timer_off(registry->env, &self->tell);
     self->files = local_files_free(self->files);
+    self->checks = local_checks_free(self->checks);
     self->registrations = local_registrations_free(self->registrations);
     self->index = local_index_free(self->index);
 }
@@ -400,6 +495,10 @@ static int start(struct registry *registry)
     self->tell = (struct env_timer){.fire = tell_fired, .owner = self};
     self->index = local_index_new();
     if (self->index)
+        r = local_checks_new(registry->env,
+                             &(struct local_checks_hooks){health_changed, instance_expelled, self},
+                             &self->checks);
+    if (r == 0)
         r = local_registrations_new(registry->env, self->index, longest, registration_expired, self,
                                     &self->registrations);
     if (r == 0)
@@ -429,6 +528,12 @@ static void describe(const struct registry *registry, json_t *object)
                         json_integer((json_int_t)local_index_instances(self->index)));
     json_object_set_new(object, "Registered",
                         json_integer((json_int_t)local_registrations_count(self->registrations)));
+    local_checks_describe(self->checks, object);
+}
+
+static json_t *checks_of(const struct registry *registry, const char *key, const char *endpoint)
+{
+    return local_checks_of(((const struct registry_local *)registry)->checks, key, endpoint);
 }
 
 static const char *const default_domains[] = {"sd.internal", NULL};
@@ -450,6 +555,7 @@ const struct registry_type registry_type_local = {
     .drop = drop,
     .kick = kick,
     .reverse = reverse,
+    .checks = checks_of,
     .describe = describe,
     .stop = stop,
 };

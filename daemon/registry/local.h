@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "daemon/check_settings.h"
 #include "daemon/control.h"
 #include "daemon/registry/registry.h"
 
@@ -26,6 +27,15 @@ struct local_settings {
  */
 int registry_local_register(struct registry *registry,
                             const struct control_registration *registration, char **ret_id);
+
+/*
+ * A word about an instance, and a sign of its life: in force for its ttl checks for their ttl, and
+ * its registration's ttl begins anew. `id`: of an instance (or "SERVICE/ID"), all ttl checks of
+ * which it is for; or of one check. How many checks it reached. -ENOENT: there is no such instance
+ * or check; -ENOTUNIQ: several services have one; -EINVAL: nothing of it waits for a word.
+ */
+int registry_local_pass(struct registry *registry, const char *id, enum check_state state,
+                        const char *note);
 
 /*
  * Takes away one registered instance, or all of the name (`id` NULL or ""), and returns how many.

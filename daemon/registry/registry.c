@@ -58,6 +58,18 @@ void env_log(struct registry_env *env, int level, const char *service, const cha
     env->ops->log(env, level, service, text);
 }
 
+void env_message(struct registry_env *env, enum message message, const char *service,
+                 const char *format, ...)
+{
+    char text[1024];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    env->ops->message(env, message, service, text);
+}
+
 usec_t env_jitter(struct registry_env *env, usec_t base, unsigned percent)
 {
     usec_t span = base / 100 * percent;

@@ -25,6 +25,7 @@
 #include "daemon/base.h"
 #include "daemon/config_item.h"
 #include "daemon/endpoint.h"
+#include "daemon/message.h"
 #include "daemon/net/dns.h"
 #include "daemon/net/grpc.h"
 #include "daemon/net/http.h"
@@ -208,6 +209,12 @@ struct registry_type {
     int (*reverse)(const struct registry *registry, const struct address *address,
                    char ret_name[static NAME_SIZE]);
 
+    /*
+     * Pure: what the checks of this registry's own know of an instance (`endpoint` is its name): an array of
+     * Check objects of io.nss-sd.Control, or NULL: it has none. May be NULL.
+     */
+    json_t *(*checks)(const struct registry *registry, const char *key, const char *endpoint);
+
     /* Adds the type's own facts to `object` for `sdctl status`; names as in the man pages; no secrets. */
     void (*describe)(const struct registry *registry, json_t *object);
 
@@ -277,6 +284,9 @@ struct registry_env_ops {
 
     /* A log line of this registry; `service` (a key) may be NULL. Levels as in log.h. */
     void (*log)(struct registry_env *env, int level, const char *service, const char *text);
+    /* One with a MESSAGE_ID, at its own level and within its limit. */
+    void (*message)(struct registry_env *env, enum message message, const char *service,
+                    const char *text);
 };
 
 struct registry_env {
@@ -326,6 +336,9 @@ static inline void env_report(struct registry_env *env, const struct registry_re
 }
 void env_log(struct registry_env *env, int level, const char *service, const char *format, ...)
     _printf_(4, 5);
+
+void env_message(struct registry_env *env, enum message message, const char *service,
+                 const char *format, ...) _printf_(4, 5);
 
 /* A duration of `base` with +-`percent` of jitter. */
 usec_t env_jitter(struct registry_env *env, usec_t base, unsigned percent);

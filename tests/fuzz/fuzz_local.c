@@ -35,9 +35,10 @@ static void check_instance(const struct local_instance *instance)
 
 static void check_writing(const struct local_instance *instance)
 {
-    json_t *object = json_pack(
-        "{s:o}", "service",
-        local_definition_to_json(instance->service, &instance->endpoint->endpoints[0]));
+    json_t *object = json_pack("{s:o}", "service",
+                               local_definition_to_json(instance->service,
+                                                        &instance->endpoint->endpoints[0],
+                                                        instance->checks));
     char *text = json_dumps(object, 0), *error = NULL;
     struct local_definition *again;
 
@@ -46,6 +47,7 @@ static void check_writing(const struct local_instance *instance)
     require(again->count == 1 && again->warning_count == 0);
     require(streq(again->instances[0].service, instance->service));
     require(endpoint_set_equal(again->instances[0].endpoint, instance->endpoint));
+    require(local_check_list_equal(again->instances[0].checks, instance->checks));
     local_definition_free(again);
     json_decref(object);
     free(text);

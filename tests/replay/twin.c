@@ -344,6 +344,14 @@ static void log_line(struct registry_env *env, int level, const char *service, c
     DL_APPEND(twin->lines, line);
 }
 
+/* A story sees messages as lines of a level of their own. */
+static void message_line(struct registry_env *env, enum message message, const char *service,
+                         const char *text)
+{
+    UNIT_HOLDS_MSG(service, "a message about no service: %s", text);
+    log_line(env, TWIN_MESSAGE + (int)message, service, text);
+}
+
 static const char *find_line(const struct twin *twin, int level, const char *part,
                              unsigned *ret_count)
 {
@@ -424,6 +432,7 @@ static const struct registry_env_ops twin_ops = {
     .path_unwatch = path_unwatch,
     .report = twin_report_record,
     .log = log_line,
+    .message = message_line,
 };
 
 /* ---- configuration ---- */

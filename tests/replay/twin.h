@@ -203,6 +203,8 @@ unsigned twin_path_watches(const struct twin *twin);
 
 /* ---- log lines ---- */
 
+/* A message (daemon/message.h) is a line of the level TWIN_MESSAGE + its number. */
+enum { TWIN_MESSAGE = 100 };
 /* How many lines of this level contain `part`. */
 unsigned twin_log_count(const struct twin *twin, int level, const char *part);
 /* There is such a line; the newest. */

@@ -43,7 +43,13 @@ class Catalog(unittest.TestCase):
                 self.assertLessEqual(len(line.replace("@NSS_SD_REGISTRY@", "consul")), LINE_MAX, line)
 
     def test_no_field_is_used_that_no_message_has(self):
-        self.assertEqual(set(re.findall(r"@(\w+)@", CATALOG.read_text())), {"NSS_SD_REGISTRY"})
+        self.assertEqual(set(re.findall(r"@(\w+)@", CATALOG.read_text())),
+                         {"NSS_SD_REGISTRY", "NSS_SD_SERVICE"})
+        services = {message_id for message_id, text in self.entries if "@NSS_SD_SERVICE@" in text}
+        # registry_env's messages are about a service each: its twin fails a test whose message is not
+        checks = re.findall(r'\[MESSAGE_CHECK_\w+\] = \{"(\w*)"',
+                            (SOURCE / "daemon/message.c").read_text())
+        self.assertEqual(services, set(checks))
 
     def test_the_journals_tool_reads_it(self):
         self.assertIsNotNone(shutil.which("journalctl"), "no journalctl: see tests/packages.txt")

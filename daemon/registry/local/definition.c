@@ -1,23 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Service definitions (definition.h): a walk over a jansson document with a table of keys a level.
- * The path of the object at hand is kept, so that a mistake can say where it is.
+ * Service definitions (definition.h): a walk over a jansson document with a table of keys a level
+ * (parser.h).
  */
 #include "daemon/registry/local/definition.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "nss-sd/name.h"
 
-enum { PATH_SIZE = 128, WORD_SIZE = 64 };
-
-struct parser {
+/* What a definition grows in; parser.userdata. */
+struct builder {
     size_t name_max;
     struct local_definition *definition;
-    struct endpoint_builder *builder;
-    char path[PATH_SIZE]; /* "services[2]" */
-    char *error;
+    struct endpoint_builder *endpoints;
 };
 
 /* What the keys of one service said. Strings borrow from the document. */
@@ -26,255 +22,31 @@ struct service {
     struct address tagged4, tagged6, addresses[ENDPOINT_ADDRESSES_MAX];
     size_t address_count;
     uint16_t port, tagged_port;
-    uint32_t weight;
-    json_t *tags;
+    uint32_t weight, warning_weight;
+    json_t *tags, *check, *checks;
+    const char *check_key, *checks_key; /* as they are spelled */
 };
 
-/* A key: its name folded (lower case, no '_'), and what reads its value. */
-struct key {
-    const char *name;
-    int (*read)(struct parser *parser, const char *key, json_t *value, void *into);
-};
-
-/* ---- mistakes ---- */
-
-_printf_(3, 4) static int mistake(struct parser *parser, const char *key, const char *format, ...)
+static struct builder *builder_of(const struct parser *parser)
 {
-    char reason[256];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(reason, sizeof(reason), format, arguments);
-    va_end(arguments);
-    free(parser->error);
-    if (asprintf(&parser->error, "%s%s%s: %s", parser->path, *parser->path && *key ? "." : "", key,
-                 reason) < 0) {
-        parser->error = NULL;
-        return -ENOMEM;
-    }
-    return -EBADMSG;
+    return parser->userdata;
 }
 
-static void warn_unknown(struct parser *parser, const char *key)
+static int check_bool(struct parser *parser, const char *key, json_t *value, void *into)
 {
-    struct local_definition *definition = parser->definition;
-    char *text;
+    bool ignored;
 
-    if (definition->warning_count++ >= LOCAL_WARNINGS_MAX)
-        return;
-    if (asprintf(&text, "%s%s%.*s: unknown key, ignored", parser->path, *parser->path ? "." : "",
-                 WORD_SIZE, key) >= 0)
-        definition->warnings[definition->warning_count - 1] = text;
-    else
-        definition->warning_count--;
-}
-
-/* ---- objects by tables ---- */
-
-static void fold_key(const char *key, char ret_folded[static WORD_SIZE])
-{
-    size_t length = 0;
-
-    for (; *key && length + 1 < WORD_SIZE; key++)
-        if (*key != '_')
-            ret_folded[length++] = name_fold_byte(*key);
-    ret_folded[length] = '\0';
-}
-
-/* A bit a key of the table: the same key in two spellings is a mistake. */
-static int read_object(struct parser *parser, const struct key *table, const char *name,
-                       json_t *object, void *into)
-{
-    uint64_t seen = 0;
-    const char *key;
-    json_t *value;
-    int r;
-
-    if (!json_is_object(object))
-        return mistake(parser, name, "must be an object");
-    json_object_foreach (object, key, value) {
-        char folded[WORD_SIZE];
-        size_t i = 0;
-
-        fold_key(key, folded);
-        while (table[i].name && !streq(table[i].name, folded))
-            i++;
-        if (!table[i].name) {
-            warn_unknown(parser, key);
-            continue;
-        }
-        if (seen & UINT64_C(1) << i)
-            return mistake(parser, key, "is given twice");
-        seen |= UINT64_C(1) << i;
-        if (!table[i].read || json_is_null(value))
-            continue;
-        r = table[i].read(parser, key, value, into);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-/* An object inside the one at hand, with its path. */
-static int read_inner(struct parser *parser, const struct key *table, const char *key,
-                      json_t *object, void *into)
-{
-    char saved[PATH_SIZE];
-    size_t length = strlen(parser->path);
-    int r;
-
-    if (!json_is_object(object))
-        return mistake(parser, key, "must be an object");
-    memcpy(saved, parser->path, sizeof(saved));
-    snprintf(parser->path + length, sizeof(parser->path) - length, "%s%s", length > 0 ? "." : "",
-             key);
-    r = read_object(parser, table, key, object, into);
-    memcpy(parser->path, saved, sizeof(saved));
-    return r;
-}
-
-/* ---- values ---- */
-
-static int get_string(struct parser *parser, const char *key, json_t *value, const char **ret)
-{
-    const char *text = json_string_value(value);
-
-    if (!text)
-        return mistake(parser, key, "must be a string");
-    if (strlen(text) >= ENDPOINT_STRING_MAX)
-        return mistake(parser, key, "is longer than %d bytes", ENDPOINT_STRING_MAX - 1);
-    *ret = text;
-    return 0;
-}
-
-static int get_number(struct parser *parser, const char *key, json_t *value, unsigned minimum,
-                      unsigned maximum, unsigned *ret)
-{
-    json_int_t number = json_integer_value(value);
-
-    if (!json_is_integer(value) || number < minimum || number > maximum)
-        return mistake(parser, key, "must be a number from %u to %u", minimum, maximum);
-    *ret = (unsigned)number;
-    return 0;
+    (void)into;
+    return parser_bool(parser, key, value, &ignored);
 }
 
 static int get_port(struct parser *parser, const char *key, json_t *value, uint16_t *ret_port)
 {
     unsigned port = 0;
-    int r = get_number(parser, key, value, 0, 65535, &port);
+    int r = parser_number(parser, key, value, 0, 65535, &port);
 
     if (r == 0)
         *ret_port = (uint16_t)port;
-    return r;
-}
-
-static int check_string(struct parser *parser, const char *key, json_t *value, void *into)
-{
-    const char *text;
-
-    (void)into;
-    return get_string(parser, key, value, &text);
-}
-
-static int check_bool(struct parser *parser, const char *key, json_t *value, void *into)
-{
-    (void)into;
-    return json_is_boolean(value) ? 0 : mistake(parser, key, "must be true or false");
-}
-
-static int check_count(struct parser *parser, const char *key, json_t *value, void *into)
-{
-    unsigned number;
-
-    (void)into;
-    return get_number(parser, key, value, 0, INT32_MAX, &number);
-}
-
-/* A Go duration, "1m30s" or "500ms", as far as its letters go. */
-static int check_duration(struct parser *parser, const char *key, json_t *value, void *into)
-{
-    const char *text = "";
-    int r = get_string(parser, key, value, &text);
-
-    (void)into;
-    if (r < 0)
-        return r;
-    if (strspn(text, "0123456789.") == 0 || strspn(text, "0123456789.hmsun") != strlen(text) ||
-        !strchr("hms", text[strlen(text) - 1]))
-        return mistake(parser, key, "must be a duration such as \"10s\"");
-    return 0;
-}
-
-static int check_array(struct parser *parser, const char *key, json_t *value, void *into)
-{
-    (void)into;
-    return json_is_array(value) ? 0 : mistake(parser, key, "must be a list");
-}
-
-static int check_object(struct parser *parser, const char *key, json_t *value, void *into)
-{
-    (void)into;
-    return json_is_object(value) ? 0 : mistake(parser, key, "must be an object");
-}
-
-/* ---- checks: looked at, not run ---- */
-
-static const struct key check_keys[] = {
-    {"id", check_string},
-    {"checkid", check_string},
-    {"name", check_string},
-    {"notes", check_string},
-    {"status", check_string},
-    {"serviceid", check_string},
-    {"http", check_string},
-    {"method", check_string},
-    {"header", check_object},
-    {"body", check_string},
-    {"disableredirects", check_bool},
-    {"tcp", check_string},
-    {"tcpusetls", check_bool},
-    {"udp", check_string},
-    {"h2ping", check_string},
-    {"h2pingusetls", check_bool},
-    {"grpc", check_string},
-    {"grpcusetls", check_bool},
-    {"tlsservername", check_string},
-    {"tlsskipverify", check_bool},
-    {"ttl", check_duration},
-    {"interval", check_duration},
-    {"timeout", check_duration},
-    {"deregistercriticalserviceafter", check_duration},
-    {"successbeforepassing", check_count},
-    {"failuresbeforewarning", check_count},
-    {"failuresbeforecritical", check_count},
-    {"outputmaxsize", check_count},
-    {"args", check_array},
-    {"shell", check_string},
-    {"dockercontainerid", check_string},
-    {"osservice", check_string},
-    {"aliasnode", check_string},
-    {"aliasservice", check_string},
-    {NULL},
-};
-
-static int read_check(struct parser *parser, const char *key, json_t *value, void *into)
-{
-    return read_inner(parser, check_keys, key, value, into);
-}
-
-static int read_checks(struct parser *parser, const char *key, json_t *value, void *into)
-{
-    char element[WORD_SIZE];
-    size_t i;
-    json_t *check;
-    int r = check_array(parser, key, value, into);
-
-    json_array_foreach (value, i, check) {
-        if (r < 0)
-            break;
-        snprintf(element, sizeof(element), "%.*s[%zu]", 32, key, i);
-        r = read_inner(parser, check_keys, element, check, into);
-    }
     return r;
 }
 
@@ -282,22 +54,22 @@ static int read_checks(struct parser *parser, const char *key, json_t *value, vo
 
 static int read_name(struct parser *parser, const char *key, json_t *value, void *into)
 {
-    return get_string(parser, key, value, &((struct service *)into)->name);
+    return parser_string(parser, key, value, &((struct service *)into)->name);
 }
 
 static int read_id(struct parser *parser, const char *key, json_t *value, void *into)
 {
     struct service *service = into;
-    int r = get_string(parser, key, value, &service->id);
+    int r = parser_string(parser, key, value, &service->id);
 
     if (r == 0 && *service->id && !local_id_ok(service->id))
-        return mistake(parser, key, "must be at most %d printable bytes", LOCAL_ID_MAX);
+        return parser_mistake(parser, key, "must be at most %d printable bytes", LOCAL_ID_MAX);
     return r;
 }
 
 static int read_address(struct parser *parser, const char *key, json_t *value, void *into)
 {
-    return get_string(parser, key, value, &((struct service *)into)->address);
+    return parser_string(parser, key, value, &((struct service *)into)->address);
 }
 
 static int read_port(struct parser *parser, const char *key, json_t *value, void *into)
@@ -312,13 +84,13 @@ static int read_addresses(struct parser *parser, const char *key, json_t *value,
     json_t *item;
 
     if (!json_is_array(value) || json_array_size(value) > ENDPOINT_ADDRESSES_MAX)
-        return mistake(parser, key, "must be a list of at most %d addresses",
-                       ENDPOINT_ADDRESSES_MAX);
+        return parser_mistake(parser, key, "must be a list of at most %d addresses",
+                              ENDPOINT_ADDRESSES_MAX);
     json_array_foreach (value, i, item) {
         const char *text = json_string_value(item);
 
         if (!text || address_from_string(text, &service->addresses[service->address_count++]) < 0)
-            return mistake(parser, key, "item %zu is no IP address", i);
+            return parser_mistake(parser, key, "item %zu is no IP address", i);
     }
     return 0;
 }
@@ -330,9 +102,10 @@ static int read_tags(struct parser *parser, const char *key, json_t *value, void
     json_t *tag;
 
     if (!json_is_array(value) || json_array_size(value) > ENDPOINT_TAGS_MAX)
-        return mistake(parser, key, "must be a list of at most %d strings", ENDPOINT_TAGS_MAX);
+        return parser_mistake(parser, key, "must be a list of at most %d strings",
+                              ENDPOINT_TAGS_MAX);
     json_array_foreach (value, i, tag) {
-        int r = get_string(parser, key, tag, &text);
+        int r = parser_string(parser, key, tag, &text);
 
         if (r < 0)
             return r;
@@ -347,9 +120,9 @@ static int read_meta(struct parser *parser, const char *key, json_t *value, void
     json_t *item;
 
     if (!json_is_object(value))
-        return mistake(parser, key, "must be an object");
+        return parser_mistake(parser, key, "must be an object");
     json_object_foreach (value, name, item) {
-        int r = get_string(parser, key, item, &text);
+        int r = parser_string(parser, key, item, &text);
 
         if (r < 0)
             return r;
@@ -362,44 +135,46 @@ static int read_meta(struct parser *parser, const char *key, json_t *value, void
 static int read_passing(struct parser *parser, const char *key, json_t *value, void *into)
 {
     unsigned weight = 0;
-    int r = get_number(parser, key, value, 1, 65535, &weight);
+    int r = parser_number(parser, key, value, 1, 65535, &weight);
 
     if (r == 0)
         ((struct service *)into)->weight = weight;
     return r;
 }
 
-static int check_warning(struct parser *parser, const char *key, json_t *value, void *into)
+static int read_warning(struct parser *parser, const char *key, json_t *value, void *into)
 {
-    unsigned weight;
+    unsigned weight = 0;
+    int r = parser_number(parser, key, value, 0, 65535, &weight);
 
-    (void)into;
-    return get_number(parser, key, value, 0, 65535, &weight);
+    if (r == 0)
+        ((struct service *)into)->warning_weight = weight;
+    return r;
 }
 
 static int read_weights(struct parser *parser, const char *key, json_t *value, void *into)
 {
-    static const struct key keys[] = {
-        {"passing", read_passing}, {"warning", check_warning}, {NULL}};
+    static const struct parser_key keys[] = {
+        {"passing", read_passing}, {"warning", read_warning}, {NULL}};
 
-    return read_inner(parser, keys, key, value, into);
+    return parser_inner(parser, keys, key, -1, value, into);
 }
 
 static int read_zone(struct parser *parser, const char *key, json_t *value, void *into)
 {
-    return get_string(parser, key, value, &((struct service *)into)->zone);
+    return parser_string(parser, key, value, &((struct service *)into)->zone);
 }
 
 static int read_region(struct parser *parser, const char *key, json_t *value, void *into)
 {
-    return get_string(parser, key, value, &((struct service *)into)->region);
+    return parser_string(parser, key, value, &((struct service *)into)->region);
 }
 
 static int read_locality(struct parser *parser, const char *key, json_t *value, void *into)
 {
-    static const struct key keys[] = {{"region", read_region}, {"zone", read_zone}, {NULL}};
+    static const struct parser_key keys[] = {{"region", read_region}, {"zone", read_zone}, {NULL}};
 
-    return read_inner(parser, keys, key, value, into);
+    return parser_inner(parser, keys, key, -1, value, into);
 }
 
 /* One of tagged_addresses: "ADDRESS", or {"address": "ADDRESS", "port": 80}. */
@@ -410,7 +185,7 @@ struct tagged {
 
 static int read_tagged_address(struct parser *parser, const char *key, json_t *value, void *into)
 {
-    return get_string(parser, key, value, &((struct tagged *)into)->address);
+    return parser_string(parser, key, value, &((struct tagged *)into)->address);
 }
 
 static int read_tagged_port(struct parser *parser, const char *key, json_t *value, void *into)
@@ -421,17 +196,18 @@ static int read_tagged_port(struct parser *parser, const char *key, json_t *valu
 static int read_tagged(struct parser *parser, const char *key, json_t *value, int family,
                        struct service *service)
 {
-    static const struct key keys[] = {
+    static const struct parser_key keys[] = {
         {"address", read_tagged_address}, {"port", read_tagged_port}, {NULL}};
     struct tagged tagged = {.address = json_string_value(value)};
     struct address address;
-    int r = tagged.address ? 0 : read_inner(parser, keys, key, value, &tagged);
+    int r = tagged.address ? 0 : parser_inner(parser, keys, key, -1, value, &tagged);
 
     if (r < 0)
         return r;
     if (!tagged.address || address_from_string(tagged.address, &address) < 0 ||
         address.family != family)
-        return mistake(parser, key, "must be an IPv%c address", family == AF_INET ? '4' : '6');
+        return parser_mistake(parser, key, "must be an IPv%c address",
+                              family == AF_INET ? '4' : '6');
     *(family == AF_INET ? &service->tagged4 : &service->tagged6) = address;
     if (service->tagged_port == 0)
         service->tagged_port = tagged.port;
@@ -450,16 +226,38 @@ static int read_lan6(struct parser *parser, const char *key, json_t *value, void
 
 static int read_tagged_addresses(struct parser *parser, const char *key, json_t *value, void *into)
 {
-    static const struct key keys[] = {
+    static const struct parser_key keys[] = {
         {"lanipv4", read_lan4}, {"lanipv6", read_lan6}, {"lan", NULL},     {"wan", NULL},
         {"wanipv4", NULL},      {"wanipv6", NULL},      {"virtual", NULL}, {NULL},
     };
 
-    return read_inner(parser, keys, key, value, into);
+    return parser_inner(parser, keys, key, -1, value, into);
+}
+
+static int read_check(struct parser *parser, const char *key, json_t *value, void *into)
+{
+    struct service *service = into;
+
+    if (!json_is_object(value))
+        return parser_mistake(parser, key, "must be an object");
+    service->check = value;
+    service->check_key = key;
+    return 0;
+}
+
+static int read_checks(struct parser *parser, const char *key, json_t *value, void *into)
+{
+    struct service *service = into;
+
+    if (!json_is_array(value))
+        return parser_mistake(parser, key, "must be a list");
+    service->checks = value;
+    service->checks_key = key;
+    return 0;
 }
 
 /* Without a function: known in Consul, without a meaning here. */
-static const struct key service_keys[] = {
+static const struct parser_key service_keys[] = {
     {"name", read_name},
     {"id", read_id},
     {"address", read_address},
@@ -521,9 +319,10 @@ static int collect_addresses(struct parser *parser, struct service *service,
             if (!same->family)
                 list[count++] = address;
         } else if (name_fold(service->address, SIZE_MAX, ret_target, NULL) == 0) {
-            return mistake(parser, "address", "is neither an IP address nor a host name");
+            return parser_mistake(parser, "address", "is neither an IP address nor a host name");
         } else if (service->address_count > 0) {
-            return mistake(parser, "addresses", "cannot stand beside a host name in `address`");
+            return parser_mistake(parser, "addresses",
+                                  "cannot stand beside a host name in `address`");
         } else if (tagged) {
             ret_target[0] = '\0';
         }
@@ -531,9 +330,9 @@ static int collect_addresses(struct parser *parser, struct service *service,
     for (size_t i = 0; i < service->address_count; i++)
         list[count++] = service->addresses[i];
     if (count == 0 && !*ret_target)
-        return mistake(parser, "address", "is missing");
+        return parser_mistake(parser, "address", "is missing");
     if (count > ENDPOINT_ADDRESSES_MAX)
-        return mistake(parser, "addresses", "are more than %d", ENDPOINT_ADDRESSES_MAX);
+        return parser_mistake(parser, "addresses", "are more than %d", ENDPOINT_ADDRESSES_MAX);
     memcpy(service->addresses, list, count * sizeof(list[0]));
     service->address_count = count;
     return 0;
@@ -560,19 +359,21 @@ static void build_endpoint(struct endpoint_builder *builder, const struct servic
 
 static int add_service(struct parser *parser, struct service *service)
 {
-    struct local_instance *instance = &parser->definition->instances[parser->definition->count];
+    struct local_definition *definition = builder_of(parser)->definition;
+    struct local_instance *instance = &definition->instances[definition->count];
     char name[NAME_SIZE], target[NAME_SIZE], first[INET6_ADDRSTRLEN], id[LOCAL_ID_MAX + 1];
     size_t length;
     bool rooted;
     int r;
 
     if (!service->name)
-        return mistake(parser, "name", "is missing");
+        return parser_mistake(parser, "name", "is missing");
     length = name_fold(service->name, SIZE_MAX, name, &rooted);
     if (length == 0 || rooted)
-        return mistake(parser, "name", "is not a host name");
-    if (length > parser->name_max)
-        return mistake(parser, "name", "is longer than %zu bytes", parser->name_max);
+        return parser_mistake(parser, "name", "is not a host name");
+    if (length > builder_of(parser)->name_max)
+        return parser_mistake(parser, "name", "is longer than %zu bytes",
+                              builder_of(parser)->name_max);
     r = collect_addresses(parser, service, target);
     if (r < 0)
         return r;
@@ -582,19 +383,23 @@ static int add_service(struct parser *parser, struct service *service)
         local_id_make(name, service->address_count > 0 ? first : target, service->port, id);
     else
         strcpy(id, service->id); /* local_id_ok() */
-    build_endpoint(parser->builder, service, id, target);
-    r = endpoint_builder_finish(parser->builder, &instance->endpoint);
+    build_endpoint(builder_of(parser)->endpoints, service, id, target);
+    r = endpoint_builder_finish(builder_of(parser)->endpoints, &instance->endpoint);
     if (r < 0)
-        return r == -ENOMEM ? r : mistake(parser, "tags", "are too large");
+        return r == -ENOMEM ? r : parser_mistake(parser, "tags", "are too large");
     instance->service = strdup(name);
-    parser->definition->count++;
-    return instance->service ? 0 : -ENOMEM;
+    definition->count++;
+    if (!instance->service)
+        return -ENOMEM;
+    return local_check_list_parse(parser, id, service->check_key ?: "", service->check,
+                                  service->checks_key ?: "", service->checks,
+                                  service->warning_weight, &instance->checks);
 }
 
 static int read_one(struct parser *parser, json_t *object)
 {
-    struct service service = {.weight = 1};
-    int r = read_object(parser, service_keys, "", object, &service);
+    struct service service = {.weight = 1, .warning_weight = 1};
+    int r = parser_object(parser, service_keys, "", object, &service);
 
     return r < 0 ? r : add_service(parser, &service);
 }
@@ -603,11 +408,11 @@ static int read_one(struct parser *parser, json_t *object)
 
 static int instances_grow(struct parser *parser, size_t more)
 {
-    struct local_definition *definition = parser->definition;
+    struct local_definition *definition = builder_of(parser)->definition;
     struct local_instance *instances;
 
     if (more > LOCAL_INSTANCES_MAX - definition->count)
-        return mistake(parser, "services", "more than %d instances", LOCAL_INSTANCES_MAX);
+        return parser_mistake(parser, "services", "more than %d instances", LOCAL_INSTANCES_MAX);
     instances = reallocarray(definition->instances, definition->count + more, sizeof(*instances));
     if (!instances)
         return -ENOMEM;
@@ -633,9 +438,12 @@ static int read_services(struct parser *parser, const char *key, json_t *value, 
 {
     size_t i;
     json_t *object;
-    int r = check_array(parser, key, value, into);
+    int r = 0;
 
-    if (r == 0 && json_array_size(value) > 0)
+    (void)into;
+    if (!json_is_array(value))
+        return parser_mistake(parser, key, "must be a list");
+    if (json_array_size(value) > 0)
         r = instances_grow(parser, json_array_size(value));
     json_array_foreach (value, i, object) {
         if (r < 0)
@@ -647,59 +455,91 @@ static int read_services(struct parser *parser, const char *key, json_t *value, 
     return r;
 }
 
-static const struct key document_keys[] = {
+static const struct parser_key document_keys[] = {
     {"service", read_service},
     {"services", read_services},
     {NULL},
 };
 
-static int read_document(struct parser *parser, const char *data, size_t size)
+static int read_document(struct parser *parser, json_t *document)
+{
+    int r = parser_object(parser, document_keys, "the document", document, NULL);
+
+    if (r == 0 && json_object_size(document) == 0)
+        r = parser_mistake(parser, "the document", "has neither `service` nor `services`");
+    return r;
+}
+
+/* A document that is none is a mistake too. */
+static int load_document(struct parser *parser, json_t **ret_document)
 {
     json_error_t where;
-    json_t *document = json_loadb(data, size, JSON_REJECT_DUPLICATES, &where);
     char *near;
-    int r;
 
-    if (!document) {
-        /* Not what stands near it: that may be a secret. */
-        near = strstr(where.text, " near ");
-        if (near)
-            *near = '\0';
-        if (json_error_code(&where) == json_error_out_of_memory ||
-            asprintf(&parser->error, "%d:%d: %s", where.line, where.column, where.text) < 0)
-            return -ENOMEM;
-        return -EBADMSG;
+    *ret_document = json_loadb(parser->text, parser->size, JSON_REJECT_DUPLICATES, &where);
+    if (*ret_document)
+        return 0;
+    /* Not what stands near it: that may be a secret. */
+    near = strstr(where.text, " near ");
+    if (near)
+        *near = '\0';
+    if (json_error_code(&where) == json_error_out_of_memory ||
+        asprintf(&parser->error, "%d:%d: %s", where.line, where.column, where.text) < 0) {
+        parser->error = NULL;
+        return -ENOMEM;
     }
-    r = read_object(parser, document_keys, "the document", document, NULL);
-    if (r == 0 && json_object_size(document) == 0)
-        r = mistake(parser, "the document", "has neither `service` nor `services`");
-    json_decref(document);
+    return -EBADMSG;
+}
+
+/* The warnings, or the error, become the caller's. */
+static int parse(struct parser *parser, json_t *document, size_t name_max,
+                 struct local_definition **ret_definition, char **ret_error)
+{
+    struct builder builder = {
+        .name_max = name_max,
+        .definition = calloc(1, sizeof(struct local_definition)),
+        .endpoints = endpoint_builder_new(),
+    };
+    int r = -ENOMEM;
+
+    parser->userdata = &builder;
+    if (builder.definition && builder.endpoints)
+        r = read_document(parser, document);
+    endpoint_builder_free(builder.endpoints);
+    if (r == 0) {
+        memcpy(builder.definition->warnings, parser->warnings, sizeof(parser->warnings));
+        builder.definition->warning_count = parser->warning_count;
+        *ret_definition = builder.definition;
+        return 0;
+    }
+    local_definition_free(builder.definition);
+    if (r == -EBADMSG) {
+        *ret_error = parser->error;
+        parser->error = NULL;
+    }
+    parser_done(parser);
     return r;
+}
+
+int local_definition_from_json(json_t *document, size_t name_max,
+                               struct local_definition **ret_definition, char **ret_error)
+{
+    return parse(&(struct parser){0}, document, name_max, ret_definition, ret_error);
 }
 
 int local_definition_parse(const char *data, size_t size, size_t name_max,
                            struct local_definition **ret_definition, char **ret_error)
 {
-    struct parser parser = {
-        .name_max = name_max,
-        .definition = calloc(1, sizeof(struct local_definition)),
-        .builder = endpoint_builder_new(),
-    };
-    int r = -ENOMEM;
+    struct parser parser = {.text = data, .size = size};
+    json_t *document = NULL;
+    int r = load_document(&parser, &document);
 
-    if (parser.definition && parser.builder)
-        r = read_document(&parser, data, size);
-    endpoint_builder_free(parser.builder);
-    if (r < 0) {
-        local_definition_free(parser.definition);
-        if (r == -EBADMSG)
-            *ret_error = parser.error;
-        else
-            free(parser.error);
-        return r;
-    }
-    *ret_definition = parser.definition;
-    return 0;
+    if (r == 0)
+        r = parse(&parser, document, name_max, ret_definition, ret_error);
+    else if (r == -EBADMSG)
+        *ret_error = parser.error;
+    json_decref(document);
+    return r;
 }
 
 struct local_definition *local_definition_free(struct local_definition *definition)
@@ -709,6 +549,7 @@ struct local_definition *local_definition_free(struct local_definition *definiti
     for (size_t i = 0; i < definition->count; i++) {
         free(definition->instances[i].service);
         endpoint_set_unref(definition->instances[i].endpoint);
+        local_check_list_unref(definition->instances[i].checks);
     }
     for (size_t i = 0; i < LOCAL_WARNINGS_MAX; i++)
         free(definition->warnings[i]);
@@ -740,7 +581,8 @@ static json_t *tags_to_json(const struct endpoint *endpoint)
     return array;
 }
 
-json_t *local_definition_to_json(const char *service, const struct endpoint *endpoint)
+json_t *local_definition_to_json(const char *service, const struct endpoint *endpoint,
+                                 const struct local_check_list *checks)
 {
     json_t *object = json_pack("{s:s, s:s, s:i, s:{s:i}, s:o}", "name", service, "id",
                                endpoint->name, "port",
@@ -756,6 +598,11 @@ json_t *local_definition_to_json(const char *service, const struct endpoint *end
         r = json_object_set_new(
             object, "locality",
             json_pack("{s:s, s:s}", "zone", endpoint->zone, "region", endpoint->region));
+    if (r == 0 && checks)
+        r = json_object_set_new(object, "checks", local_check_list_to_json(checks));
+    if (r == 0 && checks)
+        r = json_object_set_new(json_object_get(object, "weights"), "warning",
+                                json_integer(checks->warning_weight));
     if (r < 0) {
         json_decref(object);
         return NULL;

@@ -102,6 +102,47 @@ int local_file_read(const char *path, size_t maximum, struct stat *ret_stat, cha
     return 0;
 }
 
+static int write_text(const char *path, const char *text)
+{
+    _cleanup_(closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    size_t size = strlen(text);
+
+    if (fd < 0 || fchmod(fd, 0600) < 0)
+        return -errno;
+    while (size > 0) {
+        ssize_t n = write(fd, text, size);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : -EIO;
+        text += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+int local_file_write(const char *path, const json_t *document)
+{
+    char *text = json_dumps(document, JSON_INDENT(1));
+    _cleanup_(freep) char *temporary = NULL;
+    int r;
+
+    if (!text || asprintf(&temporary, "%s.new", path) < 0) {
+        temporary = NULL;
+        free(text);
+        return -ENOMEM;
+    }
+    r = write_text(temporary, text);
+    explicit_bzero(text, strlen(text));
+    free(text);
+    if (r == 0 && rename(temporary, path) < 0)
+        r = -errno;
+    if (r < 0)
+        unlink(temporary);
+    return r;
+}
+
 static struct stamp stamp_of(const struct stat *st)
 {
     return (struct stamp){st->st_dev, st->st_ino, st->st_size, st->st_mtim, st->st_ctim};
@@ -204,7 +245,7 @@ static void file_take(struct local_files *files, struct local_file *file,
     for (i = 0; i < definition->count; i++) {
         const struct local_instance *instance = &definition->instances[i];
         int r = local_index_add(files->index, file->name, instance->service, instance->endpoint,
-                                &entries[file->count]);
+                                instance->checks, &entries[file->count]);
 
         note_shortage(files, r);
         if (r < 0)
@@ -216,23 +257,38 @@ static void file_take(struct local_files *files, struct local_file *file,
                 file->path, definition->count - i);
 }
 
+/* Why this instance may not be: an address of its own, or one that its checks connect to. */
+static const char *instance_refusal(const struct registry_config *config,
+                                    const struct local_instance *instance,
+                                    struct address *ret_address)
+{
+    const struct endpoint *endpoint = &instance->endpoint->endpoints[0];
+
+    for (size_t i = 0; i < endpoint->address_count; i++) {
+        const char *refusal = registry_address_refusal(config, true, &endpoint->addresses[i]);
+
+        *ret_address = endpoint->addresses[i];
+        if (refusal)
+            return refusal;
+    }
+    return local_check_list_refusal(instance->checks, config, ret_address);
+}
+
 /* What no program may be sent to is a mistake of the file. NULL, or which. */
 static char *refused_address(const struct local_files *files,
                              const struct local_definition *definition)
 {
+    char text[INET6_ADDRSTRLEN], *error;
+    struct address address;
+
     for (size_t i = 0; i < definition->count; i++) {
-        const struct endpoint *endpoint = &definition->instances[i].endpoint->endpoints[0];
+        const char *refusal = instance_refusal(files->env->registry->config,
+                                               &definition->instances[i], &address);
 
-        for (size_t j = 0; j < endpoint->address_count; j++) {
-            const char *reason = registry_address_refusal(files->env->registry->config, true,
-                                                          &endpoint->addresses[j]);
-            char text[INET6_ADDRSTRLEN], *error;
-
-            if (!reason)
-                continue;
-            address_to_string(&endpoint->addresses[j], text);
-            return asprintf(&error, "services[%zu]: %s: %s", i, text, reason) < 0 ? NULL : error;
-        }
+        if (!refusal)
+            continue;
+        address_to_string(&address, text);
+        return asprintf(&error, "services[%zu]: %s: %s", i, text, refusal) < 0 ? NULL : error;
     }
     return NULL;
 }

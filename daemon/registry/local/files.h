@@ -4,10 +4,10 @@
  *
  * A directory hides files of the same name in those after it; a link to /dev/null only hides. A
  * file that cannot be read or understood is logged once, and its last good content stays in force;
- * a file that is gone takes its services along. Where memory or descriptors run out, all stays as it
- * is, and the files are looked at again two seconds later. Changes are seen through path watches (or, without
- * inotify, every two seconds). Loading goes a few files at a time, so that thousands do not hold up
- * the loop, and what it found is told when all were looked at.
+ * a file that is gone takes its services along. Where memory or descriptors run out, all stays as
+ * it is, and the files are looked at again two seconds later. Changes are seen through path watches
+ * (or, without inotify, every two seconds). Loading goes a few files at a time, so that thousands
+ * do not hold up the loop, and what it found is told when all were looked at.
  */
 #pragma once
 
@@ -45,3 +45,9 @@ void local_files_describe(const struct local_files *files, json_t *object);
  */
 int local_file_read(const char *path, size_t maximum, struct stat *ret_stat, char **ret_data,
                     size_t *ret_size);
+/*
+ * Writes `document` to a file that only the daemon may read, whole or not at all: beside it first,
+ * and renamed. Without fsync, which may take seconds: a crash of the machine may cost the last few
+ * of them.
+ */
+int local_file_write(const char *path, const json_t *document);

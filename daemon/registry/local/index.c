@@ -12,6 +12,7 @@ struct local_entry {
     const char *source;
     uint64_t sequence;
     struct endpoint_set *endpoint;
+    struct local_check_list *checks;
     struct local_entry *prev, *next;
 };
 
@@ -170,7 +171,8 @@ static struct local_service *service_get(struct local_index *index, const char *
 }
 
 int local_index_add(struct local_index *index, const char *source, const char *service,
-                    struct endpoint_set *endpoint, struct local_entry **ret_entry)
+                    struct endpoint_set *endpoint, struct local_check_list *checks,
+                    struct local_entry **ret_entry)
 {
     struct local_entry *entry;
 
@@ -187,6 +189,7 @@ int local_index_add(struct local_index *index, const char *source, const char *s
     entry->source = source;
     entry->sequence = index->sequence++;
     entry->endpoint = endpoint_set_ref(endpoint);
+    entry->checks = local_check_list_ref(checks);
     DL_APPEND(entry->service->entries, entry);
     entry->service->count++;
     index->instances++;
@@ -202,6 +205,7 @@ void local_index_remove(struct local_index *index, struct local_entry *entry)
     entry->service->count--;
     index->instances--;
     endpoint_set_unref(entry->endpoint);
+    local_check_list_unref(entry->checks);
     free(entry);
 }
 
@@ -220,6 +224,23 @@ struct local_entry *local_index_find(struct local_index *index, const char *sour
     return NULL;
 }
 
+size_t local_index_find_id(const struct local_index *index, const char *id,
+                           const char **ret_service)
+{
+    const struct local_service *service;
+    const struct local_entry *entry;
+    size_t found = 0;
+
+    for (service = index->services; service; service = service->hh.next)
+        DL_FOREACH (service->entries, entry)
+            if (streq(local_entry_endpoint(entry)->name, id)) {
+                *ret_service = service->name;
+                found++;
+                break;
+            }
+    return found;
+}
+
 const char *local_entry_service(const struct local_entry *entry)
 {
     return entry->service->name;
@@ -228,6 +249,19 @@ const char *local_entry_service(const struct local_entry *entry)
 const struct endpoint *local_entry_endpoint(const struct local_entry *entry)
 {
     return &entry->endpoint->endpoints[0];
+}
+
+struct local_check_list *local_entry_checks(const struct local_entry *entry)
+{
+    return entry->checks;
+}
+
+void local_index_touch(struct local_index *index, const char *service)
+{
+    struct local_service *known = service_find(index, service);
+
+    if (known)
+        service_touch(index, known);
 }
 
 /* ---- settling ---- */
@@ -246,6 +280,22 @@ static int entry_order(const void *left, const void *right)
     if (order == 0)
         order = a->sequence < b->sequence ? -1 : 1;
     return order;
+}
+
+/* Unless its checks take it out. */
+static void build_entry(struct endpoint_builder *builder, const struct local_service *service,
+                        const struct local_entry *entry, const struct local_index_hooks *hooks)
+{
+    const struct endpoint *endpoint = local_entry_endpoint(entry);
+    enum endpoint_health health = endpoint->health;
+
+    if (!hooks->judge(hooks->userdata, service->name, endpoint->name, !*entry->source,
+                      entry->checks, &health))
+        return;
+    endpoint_builder_copy(builder, endpoint);
+    endpoint_builder_health(builder, health);
+    if (health == HEALTH_WARNING && entry->checks)
+        endpoint_builder_weight(builder, entry->checks->warning_weight);
 }
 
 /* The endpoints of a service's instances, one an id. */
@@ -270,8 +320,9 @@ static int service_build(struct local_service *service, const struct local_index
             continue;
         }
         last = list[i];
-        endpoint_builder_copy(builder, local_entry_endpoint(last));
+        build_entry(builder, service, last, hooks);
     }
+    hooks->judged(hooks->userdata, service->name);
     return endpoint_builder_finish(builder, ret_set);
 }
 
@@ -283,6 +334,8 @@ static void service_settle(struct local_index *index, struct local_service *serv
     /* Out of memory: what was known stays. */
     if (service->count > 0 && service_build(service, hooks, &after) < 0)
         return;
+    if (service->count == 0)
+        hooks->judged(hooks->userdata, service->name);
     if (endpoint_set_equal(before, after)) {
         endpoint_set_unref(after);
     } else {

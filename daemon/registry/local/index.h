@@ -12,6 +12,7 @@
 
 #include "daemon/base.h"
 #include "daemon/endpoint.h"
+#include "daemon/registry/local/check_list.h"
 #include "nss-sd/name.h"
 
 struct local_index;
@@ -22,21 +23,34 @@ struct local_index *local_index_new(void);
 struct local_index *local_index_free(struct local_index *index);
 
 /*
- * Adds an instance: `endpoint` is a set of one, of which it takes a reference. `source` must live
- * as long as the instance; the empty one sorts last. Errors: -ENOSPC (LOCAL_INSTANCES_MAX),
- * -ENOMEM.
+ * Adds an instance: `endpoint` is a set of one; of it and of `checks` (may be NULL) it takes a
+ * reference. `source` must live as long as the instance; the empty one sorts last. Errors: -ENOSPC
+ * (LOCAL_INSTANCES_MAX), -ENOMEM.
  */
 int local_index_add(struct local_index *index, const char *source, const char *service,
-                    struct endpoint_set *endpoint, struct local_entry **ret_entry);
+                    struct endpoint_set *endpoint, struct local_check_list *checks,
+                    struct local_entry **ret_entry);
 void local_index_remove(struct local_index *index, struct local_entry *entry);
 
 /* The instance of this id that comes from `source`, or from a file if `source` is NULL; or NULL. */
 struct local_entry *local_index_find(struct local_index *index, const char *source,
                                      const char *service, const char *id);
+/* The instances of this id in all services: how many services have one, and the name of one of
+ * them. */
+size_t local_index_find_id(const struct local_index *index, const char *id,
+                           const char **ret_service);
 const char *local_entry_service(const struct local_entry *entry);
 const struct endpoint *local_entry_endpoint(const struct local_entry *entry);
+struct local_check_list *local_entry_checks(const struct local_entry *entry); /* NULL: none */
 
 struct local_index_hooks {
+    /*
+     * How is the instance? Asked of each that is not left out by a clash, and then, once, `judged`:
+     * who was not asked about is no more. False: it is not to be handed out, nor shown.
+     */
+    bool (*judge)(void *userdata, const char *service, const char *id, bool registered,
+                  struct local_check_list *checks, enum endpoint_health *ret_health);
+    void (*judged)(void *userdata, const char *service);
     /* The endpoints of this service are others now; NULL: it has no instance any more. */
     void (*changed)(void *userdata, const char *service, struct endpoint_set *before,
                     struct endpoint_set *after);
@@ -45,6 +59,9 @@ struct local_index_hooks {
                   const char *loser);
     void *userdata;
 };
+
+/* The health of an instance of this service is another: it is to be rebuilt. */
+void local_index_touch(struct local_index *index, const char *service);
 
 /*
  * Rebuilds what was touched since it was settled last: one service, or (NULL) all. The hooks may

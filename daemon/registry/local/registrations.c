@@ -2,7 +2,6 @@
 /* Dynamic registrations of a local registry (registrations.h). */
 #include "daemon/registry/local/registrations.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <syslog.h>
@@ -46,7 +45,8 @@ static json_t *document(const struct local_registrations *registrations)
         if (one->ttl != USEC_INFINITY)
             continue;
         service = local_definition_to_json(local_entry_service(one->entry),
-                                           local_entry_endpoint(one->entry));
+                                           local_entry_endpoint(one->entry),
+                                           local_entry_checks(one->entry));
         if (!service || json_array_append_new(services, service) < 0) {
             json_decref(services);
             return NULL;
@@ -55,41 +55,12 @@ static json_t *document(const struct local_registrations *registrations)
     return json_pack("{s:o}", "services", services);
 }
 
-static int write_text(const char *path, const char *text, size_t size)
-{
-    _cleanup_(closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-    if (fd < 0)
-        return -errno;
-    while (size > 0) {
-        ssize_t n = write(fd, text, size);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -errno : -EIO;
-        text += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
-/* Without fsync, which may take seconds: a crash of the machine may cost the last few of them. */
 static int write_state(const struct local_registrations *registrations)
 {
-    _cleanup_(freep) char *temporary = NULL, *text = NULL;
     json_t *object = document(registrations);
-    int r;
+    int r = object ? local_file_write(registrations->path, object) : -ENOMEM;
 
-    text = object ? json_dumps(object, JSON_INDENT(1)) : NULL;
     json_decref(object);
-    if (!text || asprintf(&temporary, "%s.new", registrations->path) < 0)
-        return -ENOMEM;
-    r = write_text(temporary, text, strlen(text));
-    if (r == 0 && rename(temporary, registrations->path) < 0)
-        r = -errno;
-    if (r < 0)
-        unlink(temporary);
     return r;
 }
 
@@ -178,13 +149,15 @@ static struct registration *add(struct local_registrations *registrations, const
 }
 
 int local_registrations_set(struct local_registrations *registrations, const char *service,
-                            struct endpoint_set *endpoint, usec_t ttl)
+                            struct endpoint_set *endpoint, struct local_check_list *checks,
+                            usec_t ttl)
 {
     struct registry_env *env = registrations->env;
     const char *id = endpoint->endpoints[0].name;
     struct registration *one = find(registrations, service, id);
     struct local_entry *entry;
-    int r = local_index_add(registrations->index, LOCAL_REGISTERED, service, endpoint, &entry);
+    int r = local_index_add(registrations->index, LOCAL_REGISTERED, service, endpoint, checks,
+                            &entry);
 
     if (r < 0)
         return r;
@@ -209,6 +182,17 @@ int local_registrations_set(struct local_registrations *registrations, const cha
     if (r < 0)
         end(one);
     return r;
+}
+
+bool local_registrations_renew(struct local_registrations *registrations, const char *service,
+                               const char *id)
+{
+    struct registration *one = find(registrations, service, id);
+
+    if (!one || one->ttl == USEC_INFINITY)
+        return false;
+    env_timer_set(registrations->env, &one->timer, usec_add(env_now(registrations->env), one->ttl));
+    return true;
 }
 
 unsigned local_registrations_remove(struct local_registrations *registrations, const char *service,
@@ -273,7 +257,8 @@ static int load(struct local_registrations *registrations, size_t name_max)
     }
     for (size_t i = 0; r == 0 && i < definition->count; i++)
         r = local_registrations_set(registrations, definition->instances[i].service,
-                                    definition->instances[i].endpoint, USEC_INFINITY);
+                                    definition->instances[i].endpoint,
+                                    definition->instances[i].checks, USEC_INFINITY);
     local_definition_free(definition);
     env_timer_off(registrations->env, &registrations->save);
     registrations->unsaved = false;

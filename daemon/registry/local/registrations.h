@@ -5,7 +5,8 @@
  *
  * One with a time to live goes when it is not registered anew in time. One without stays: it is
  * written to a file of the state directory shortly after each change (and at the end), in the shape
- * of a definition file, and read back at the start. Without a state directory nothing is kept.
+ * of a definition file, and read back at the start. Without a state directory nothing is kept. Only
+ * the daemon may read the file: headers of checks are in it.
  */
 #pragma once
 
@@ -26,9 +27,14 @@ int local_registrations_new(struct registry_env *env, struct local_index *index,
 /* Writes what is not written yet. */
 struct local_registrations *local_registrations_free(struct local_registrations *registrations);
 
-/* Adds or replaces the instance of this name (a set of one). `ttl`: USEC_INFINITY: it stays. */
+/* Adds or replaces the instance of this name (a set of one; `checks` may be NULL). `ttl`:
+ * USEC_INFINITY: it stays. */
 int local_registrations_set(struct local_registrations *registrations, const char *service,
-                            struct endpoint_set *endpoint, usec_t ttl);
+                            struct endpoint_set *endpoint, struct local_check_list *checks,
+                            usec_t ttl);
+/* A sign of life: its time to live begins anew. False: there is none of this id that has one. */
+bool local_registrations_renew(struct local_registrations *registrations, const char *service,
+                               const char *id);
 /* Takes away one instance, or (`id` NULL) all of the service; how many. */
 unsigned local_registrations_remove(struct local_registrations *registrations, const char *service,
                                     const char *id);
