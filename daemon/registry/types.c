@@ -7,6 +7,7 @@
 #include "daemon/registry/kubernetes/kubernetes.h"
 #include "daemon/registry/local.h"
 #include "daemon/registry/registry.h"
+#include "daemon/registry/xds/xds.h"
 
 const struct registry_type *const registry_types[] = {
     &registry_type_cloudmap,
@@ -15,5 +16,6 @@ const struct registry_type *const registry_types[] = {
     &registry_type_eureka,
     &registry_type_kubernetes,
     &registry_type_local,
+    &registry_type_xds,
     NULL,
 };

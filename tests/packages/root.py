@@ -26,7 +26,7 @@ PACKAGES = pathlib.Path(os.environ.get("NSS_SD_PACKAGES", "build/packages")).res
 SUITES = ("bookworm", "trixie")
 # What the roots hold beyond the minimum: an init, what asks, and what nss-sd depends on, so that
 # installing it needs no network. Part of the cache's name: another list makes other roots.
-CONTENT = ("autopkgtest curl dbus dpkg-dev iproute2 libc-ares2 libcurl4 libinih1 libjansson4 libnghttp2-14 libssl3 "
+CONTENT = ("autopkgtest curl dbus dpkg-dev iproute2 libc-ares2 libcurl4 libinih1 libjansson4 libnghttp2-14 libprotobuf-c1 libssl3 "
            "libyaml-0-2 procps python3 systemd systemd-sysv").split()
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CONTROLLERS = ("systemd", "unified", "memory", "cpu", "pids")

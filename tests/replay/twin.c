@@ -389,27 +389,6 @@ const char *twin_expect_log(struct twin *twin, int level, const char *part)
     return found;
 }
 
-/* ---- grpc ---- */
-
-static int twin_grpc(struct registry_env *env, const struct grpc_request *request,
-                     struct grpc_call **ret_call)
-{
-    (void)env, (void)request, (void)ret_call;
-    return -EOPNOTSUPP;
-}
-
-static int twin_grpc_send(struct registry_env *env, struct grpc_call *call, const void *message,
-                          size_t size)
-{
-    (void)env, (void)call, (void)message, (void)size;
-    return -EOPNOTSUPP;
-}
-
-static void twin_grpc_end(struct registry_env *env, struct grpc_call *call)
-{
-    (void)env, (void)call;
-}
-
 static const struct registry_env_ops twin_ops = {
     .now = now,
     .now_realtime = now_realtime,
@@ -421,9 +400,9 @@ static const struct registry_env_ops twin_ops = {
     .http_cancel = twin_http_cancel,
     .dns_start = twin_dns_start,
     .dns_cancel = twin_dns_cancel,
-    .grpc_open = twin_grpc,
+    .grpc_open = twin_grpc_open,
     .grpc_send = twin_grpc_send,
-    .grpc_cancel = twin_grpc_end,
+    .grpc_cancel = twin_grpc_cancel,
     .tcp_start = twin_tcp_start,
     .tcp_cancel = twin_tcp_cancel,
     .spawn_start = twin_spawn_start,
@@ -610,6 +589,7 @@ struct twin *twin_free(struct twin *twin)
     twin_calls_free(twin);
     twin_tcp_free(twin, true);
     twin_spawns_free(twin);
+    twin_grpc_free(twin);
     twin_reports_free(twin);
     wanted_clear(twin);
     DL_FOREACH_SAFE (twin->lines, line, next_line)
@@ -667,6 +647,8 @@ void twin_check_released(struct twin *twin)
         twin_violated(twin, "%u HTTP calls are still open after stop", twin_http_open(twin));
     if (twin_tcp_open(twin) > 0)
         twin_violated(twin, "%u connections are still open after stop", twin_tcp_open(twin));
+    if (twin_grpc_count(twin) > 0)
+        twin_violated(twin, "%u gRPC calls are still open after stop", twin_grpc_count(twin));
     if (twin_dns_open(twin) > 0)
         twin_violated(twin, "%u DNS questions are still open after stop", twin_dns_open(twin));
     if (twin_path_watches(twin) > 0)

@@ -33,7 +33,7 @@
  * made is printed beside those that were.
  *
  * Everything that the twin returns belongs to it and lives until twin_free(), but for calls, which
- * are gone once answered, failed or cancelled. The grpc verbs return -EOPNOTSUPP.
+ * are gone once answered, failed, ended or cancelled.
  *
  * Several registries that the core runs live on one clock: each has a twin attached (the end of
  * this header), whose observer hears of calls and reports instead of keeping them.
@@ -181,6 +181,23 @@ void twin_expect_no_tcp(struct twin *twin);
 unsigned twin_tcp_open(const struct twin *twin);
 const struct tcp_request *twin_tcp_request(const struct tcp_call *call); /* a deep copy */
 void twin_tcp_end(struct tcp_call *call, enum tcp_outcome outcome, const char *text);
+
+/* ---- gRPC: streams ---- */
+
+/* The oldest open call whose URL and path contain these, and that was not returned before. */
+struct grpc_call *twin_expect_grpc(struct twin *twin, const char *url, const char *path);
+void twin_expect_no_grpc(struct twin *twin); /* no open call but those returned before */
+unsigned twin_grpc_count(const struct twin *twin); /* that are open */
+/* Has it ended (by the test, or cancelled)? */
+bool twin_grpc_gone(const struct twin *twin, const struct grpc_call *call);
+const struct grpc_request *twin_grpc_request(const struct grpc_call *call); /* a deep copy */
+const char *twin_grpc_metadata(const struct grpc_call *call, const char *name); /* or NULL */
+/* The next message that the registry sent, not taken before; NULL: none. */
+const void *twin_grpc_take(struct grpc_call *call, size_t *ret_size);
+/* The server says something; the registry may refuse it, which ends the call. */
+void twin_grpc_answer(struct grpc_call *call, const void *message, size_t size);
+/* The server ends it with a grpc_code. */
+void twin_grpc_end(struct grpc_call *call, int status, const char *text);
 
 /* ---- programs: likewise ---- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the parts of the twin share: twin.c (life, verbs, time), twin_report.c, twin_net.c,
- * twin_spawn.c, twin_tcp.c. */
+ * twin_grpc.c, twin_spawn.c, twin_tcp.c. */
 #pragma once
 
 #include "tests/replay/twin.h"
@@ -70,6 +70,7 @@ struct twin {
     struct dns_call *dns_calls;
     struct tcp_call *tcp_calls;
     struct check_gate gate;
+    struct grpc_call *grpc_calls;
     struct spawn_call *spawn_calls;
     int spawn_error;
     struct twin_report *reports;
@@ -119,6 +120,12 @@ int twin_spawn_start(struct registry_env *env, const struct spawn_request *reque
                      struct spawn_call **ret_call);
 void twin_spawn_cancel(struct registry_env *env, struct spawn_call *call);
 void twin_spawns_free(struct twin *twin);
+int twin_grpc_open(struct registry_env *env, const struct grpc_request *request,
+                   struct grpc_call **ret_call);
+int twin_grpc_send(struct registry_env *env, struct grpc_call *call, const void *message,
+                   size_t size);
+void twin_grpc_cancel(struct registry_env *env, struct grpc_call *call);
+void twin_grpc_free(struct twin *twin);
 
 static inline struct twin *twin_of(struct registry_env *env)
 {

@@ -166,6 +166,7 @@ START_TEST(each_registry_file_explains_every_key_of_its_type)
     check_registry("registries.d/dns.registry.example", "dns", 3);
     check_registry("registries.d/eureka.registry.example", "eureka", 1);
     check_registry("registries.d/kubernetes.registry.example", "kubernetes", 2);
+    check_registry("registries.d/xds.registry.example", "xds", 2);
 }
 END_TEST
 

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/registry/xds/merge.h"
+
+#include <stdio.h>
+
+enum { SHARE_SCALE = 1000 * 1000 };
+
+static int finish(struct endpoint_builder *builder, struct endpoint_set **ret_set)
+{
+    int r = endpoint_builder_finish(builder, ret_set);
+
+    endpoint_builder_free(builder);
+    return r;
+}
+
+/* ---- traffic split ---- */
+
+static bool is_ready(const struct endpoint *endpoint)
+{
+    return endpoint->health == HEALTH_PASSING || endpoint->health == HEALTH_WARNING;
+}
+
+static double sum_of(const struct endpoint_set *set)
+{
+    double ready = 0, all = 0;
+
+    for (uint32_t i = 0; i < set->count; i++) {
+        all += set->endpoints[i].weight;
+        ready += is_ready(&set->endpoints[i]) ? set->endpoints[i].weight : 0;
+    }
+    return ready > 0 ? ready : all > 0 ? all : 1;
+}
+
+static void add_part(struct endpoint_builder *builder, const struct xds_part *part, double total)
+{
+    double sum = sum_of(part->endpoints);
+
+    for (uint32_t i = 0; i < part->endpoints->count; i++) {
+        const struct endpoint *endpoint = &part->endpoints->endpoints[i];
+        double share = part->weight / total * endpoint->weight / sum * SHARE_SCALE;
+
+        endpoint_builder_copy(builder, endpoint);
+        endpoint_builder_weight(builder, share >= SHARE_SCALE ? SHARE_SCALE
+                                         : share < 1          ? 1
+                                                              : (uint32_t)share);
+    }
+}
+
+int xds_merge_weighted(const struct xds_part *parts, size_t count, struct endpoint_set **ret_set)
+{
+    struct endpoint_builder *builder = endpoint_builder_new();
+    double total = 0;
+
+    if (!builder)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        total += parts[i].weight;
+    for (size_t i = 0; i < count; i++)
+        add_part(builder, &parts[i], total > 0 ? total : 1);
+    return finish(builder, ret_set);
+}
+
+/* ---- ports ---- */
+
+static int compare(const struct endpoint *a, const struct endpoint *b)
+{
+    if (a->address_count > 0 && b->address_count > 0)
+        return address_compare(&a->addresses[0], &b->addresses[0]);
+    if (a->address_count != b->address_count)
+        return a->address_count > 0 ? 1 : -1;
+    return strcmp(a->target, b->target);
+}
+
+static int compare_pointers(const void *a, const void *b)
+{
+    const struct endpoint *const *one = a, *const *two = b;
+    int order = compare(*one, *two);
+
+    return order != 0 ? order : (int)(*one)->health - (int)(*two)->health;
+}
+
+/* `first` is the healthiest of the copies up to `end`. */
+static void add_group(struct endpoint_builder *builder, const struct endpoint **first,
+                      const struct endpoint **end)
+{
+    const struct endpoint *best = *first;
+    char name[ENDPOINT_STRING_MAX + INET6_ADDRSTRLEN];
+
+    if (end - first == 1) {
+        endpoint_builder_copy(builder, best);
+        return;
+    }
+    if (best->address_count > 0)
+        address_to_string(&best->addresses[0], name);
+    else
+        snprintf(name, sizeof(name), "%s", best->target);
+    endpoint_builder_begin(builder, name);
+    endpoint_builder_hostname(builder, best->hostname);
+    endpoint_builder_target(builder, best->target);
+    endpoint_builder_locality(builder, best->zone, best->region);
+    endpoint_builder_health(builder, best->health);
+    endpoint_builder_priority(builder, best->priority);
+    endpoint_builder_weight(builder, best->weight);
+    for (uint16_t i = 0; i < best->address_count; i++)
+        endpoint_builder_address(builder, &best->addresses[i]);
+    for (; first < end; first++)
+        for (uint16_t i = 0; i < (*first)->port_count; i++)
+            endpoint_builder_port(builder, (*first)->ports[i].name, (*first)->ports[i].protocol,
+                                  (*first)->ports[i].number);
+}
+
+int xds_merge_ports(const struct xds_part *parts, size_t count, struct endpoint_set **ret_set)
+{
+    struct endpoint_builder *builder;
+    const struct endpoint **list, **first, **end;
+    size_t total = 0, at = 0;
+
+    for (size_t i = 0; i < count; i++)
+        total += parts[i].endpoints->count;
+    list = calloc(total + 1, sizeof(*list));
+    builder = endpoint_builder_new();
+    if (!list || !builder) {
+        free(list);
+        endpoint_builder_free(builder);
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < count; i++)
+        for (uint32_t j = 0; j < parts[i].endpoints->count; j++)
+            list[at++] = &parts[i].endpoints->endpoints[j];
+    qsort(list, total, sizeof(*list), compare_pointers);
+    for (first = list; first < list + total; first = end) {
+        for (end = first + 1; end < list + total && compare(*first, *end) == 0;)
+            end++;
+        add_group(builder, first, end);
+    }
+    free(list);
+    return finish(builder, ret_set);
+}

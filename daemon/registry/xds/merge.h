@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Several sets of endpoints made one. Pure. */
+#pragma once
+
+#include "daemon/endpoint.h"
+
+struct xds_part {
+    struct endpoint_set *endpoints; /* a reference */
+    uint32_t weight;
+};
+
+/*
+ * Traffic split: each part has its weight, whatever the number of its endpoints. 0, -E2BIG,
+ * -ENOMEM.
+ */
+int xds_merge_weighted(const struct xds_part *parts, size_t count, struct endpoint_set **ret_set);
+
+/*
+ * Several ports of one host: what has the same address (or target) is one endpoint with the ports
+ * of all, as healthy as its healthiest port.
+ */
+int xds_merge_ports(const struct xds_part *parts, size_t count, struct endpoint_set **ret_set);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/registry/xds/names.h"
+
+static bool is_below(const char *name, size_t size, const char *domain)
+{
+    size_t tail = strlen(domain);
+
+    return size > tail + 1 && name[size - tail - 1] == '.' && streq(name + size - tail, domain);
+}
+
+size_t xds_names_candidates(const struct registry_config *config, const char *key,
+                            char ret_names[static XDS_CANDIDATES][NAME_SIZE])
+{
+    size_t size = strlen(key), longest = 0, count = 0;
+
+    for (char *const *domain = config->domains; domain && *domain; domain++)
+        if (is_below(key, size, *domain) && strlen(*domain) > longest)
+            longest = strlen(*domain);
+    if (size >= NAME_SIZE)
+        return 0;
+    if (longest > 0) {
+        memcpy(ret_names[count], key, size - longest - 1);
+        ret_names[count++][size - longest - 1] = '\0';
+    }
+    memcpy(ret_names[count++], key, size + 1);
+    return count;
+}
+
+static bool host_ok(const char *host, char ret_host[static NAME_SIZE])
+{
+    size_t skip = strncmp(host, "*.", 2) == 0 ? 2 : 0;
+    char folded[NAME_SIZE];
+
+    if (strlen(host) >= NAME_SIZE || name_fold(host + skip, SIZE_MAX, folded, NULL) == 0 ||
+        !streq(folded, host + skip))
+        return false;
+    memcpy(ret_host, host, strlen(host) + 1);
+    return true;
+}
+
+bool xds_names_parse_outbound(const char *cluster, unsigned *ret_port,
+                              char ret_host[static NAME_SIZE])
+{
+    static const char prefix[] = "outbound|";
+    unsigned port = 0;
+
+    if (strncmp(cluster, prefix, sizeof(prefix) - 1) != 0)
+        return false;
+    cluster += sizeof(prefix) - 1;
+    if (*cluster == '|')
+        return false;
+    for (; *cluster >= '0' && *cluster <= '9' && port <= UINT16_MAX; cluster++)
+        port = port * 10 + (unsigned)(*cluster - '0');
+    if (port > UINT16_MAX || strncmp(cluster, "||", 2) != 0)
+        return false;
+    *ret_port = port;
+    return host_ok(cluster + 2, ret_host);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The names of an xDS registry. Pure.
+ *
+ * A key is the folded name that was asked for. It stands for what is called like the part before
+ * the domain ("cart" of cart.xds.internal), or like the whole ("cart.shop.svc.cluster.local" of a
+ * control plane that speaks of hosts): the former goes first.
+ */
+#pragma once
+
+#include "daemon/registry/registry.h"
+
+enum { XDS_CANDIDATES = 2 };
+
+/* What a key may be called by the control plane, best first; returns how many (1 or 2). */
+size_t xds_names_candidates(const struct registry_config *config, const char *key,
+                            char ret_names[static XDS_CANDIDATES][NAME_SIZE]);
+
+/*
+ * Istio: "outbound|PORT|SUBSET|HOST". True for an outbound cluster of no subset whose host is a
+ * folded name; a wildcard host "*.suffix" is one too.
+ */
+bool xds_names_parse_outbound(const char *cluster, unsigned *ret_port,
+                              char ret_host[static NAME_SIZE]);

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/registry/xds/services.h"
+
+#include <stdio.h>
+
+#include "daemon/registry/xds/merge.h"
+#include "daemon/registry/xds/names.h"
+
+/* ---- what a lookup looks at ---- */
+
+/* NULL: too many, or no memory. */
+static const struct xds_resource *need(struct xds_lookup *lookup, enum xds_kind kind,
+                                       const char *name)
+{
+    struct xds_resource *resource;
+    struct xds_dependency *dependency;
+
+    for (dependency = lookup->dependencies; dependency; dependency = dependency->sibling)
+        if (dependency->resource->kind == kind && streq(dependency->resource->name, name))
+            return dependency->resource;
+    resource = xds_resources_get(&lookup->protocol->resources, kind, name);
+    dependency = resource ? calloc(1, sizeof(*dependency)) : NULL;
+    if (!dependency) {
+        if (resource)
+            xds_resources_release(&lookup->protocol->resources, resource, true);
+        lookup->no_memory = true;
+        return NULL;
+    }
+    if (!xds_resource_is_wanted(resource))
+        xds_protocol_touch(lookup->protocol, kind);
+    xds_depend(dependency, resource, lookup->owner);
+    dependency->sibling = lookup->dependencies;
+    lookup->dependencies = dependency;
+    return resource;
+}
+
+/* What a resource that is not held means. */
+static struct xds_found not_held(const struct xds_resource *resource)
+{
+    if (!resource)
+        return (struct xds_found){.outcome = XDS_FAILED, .error = "too many resources"};
+    if (resource->known == XDS_ABSENT)
+        return (struct xds_found){.outcome = XDS_NONE};
+    return (struct xds_found){.outcome = resource->error ? XDS_FAILED : XDS_PENDING,
+                              .error = resource->error};
+}
+
+static bool is_held(const struct xds_resource *resource)
+{
+    return resource && resource->known == XDS_HELD;
+}
+
+static struct xds_found data(struct endpoint_set *set, const char *error)
+{
+    return (struct xds_found){
+        .outcome = XDS_DATA, .endpoints = endpoint_set_ref(set), .error = error};
+}
+
+/* It exists, and has no endpoint. */
+static struct xds_found none_of_its_own(void)
+{
+    struct endpoint_builder *builder = endpoint_builder_new();
+    struct xds_found found = {.outcome = XDS_FAILED, .error = "no memory"};
+
+    if (builder && endpoint_builder_finish(builder, &found.endpoints) == 0) {
+        found.outcome = XDS_DATA;
+        found.error = NULL;
+    }
+    endpoint_builder_free(builder);
+    return found;
+}
+
+/* ---- endpoints, clusters ---- */
+
+static struct xds_found find_assignment(struct xds_lookup *lookup, const char *name)
+{
+    const struct xds_resource *resource = need(lookup, XDS_ENDPOINTS, name);
+    const struct xds_assignment *assignment;
+    struct xds_found found;
+
+    if (!is_held(resource))
+        return not_held(resource);
+    assignment = &resource->value->assignment;
+    found = data(assignment->endpoints, resource->error);
+    if (assignment->stale_after > 0)
+        found.stale_at = usec_add(resource->heard_at, assignment->stale_after);
+    return found;
+}
+
+static struct xds_found find_cluster(struct xds_lookup *lookup, const char *name)
+{
+    const struct xds_resource *resource = need(lookup, XDS_CLUSTER, name);
+    const struct xds_cluster *cluster;
+    struct xds_found found;
+
+    if (!is_held(resource))
+        return not_held(resource);
+    cluster = &resource->value->cluster;
+    switch (cluster->type) {
+    case XDS_CLUSTER_INLINE:
+        return data(cluster->assignment.endpoints, resource->error);
+    case XDS_CLUSTER_OTHER:
+        return none_of_its_own();
+    case XDS_CLUSTER_EDS:
+        break;
+    }
+    found = find_assignment(lookup, cluster->service_name);
+    if (found.outcome == XDS_NONE) /* the cluster exists */
+        found = none_of_its_own();
+    if (found.outcome == XDS_DATA && !found.error)
+        found.error = resource->error;
+    return found;
+}
+
+/* ---- several of them ---- */
+
+struct parts {
+    struct xds_part items[XDS_ROUTED_MAX];
+    size_t count;
+    bool pending;
+    const char *error;
+    usec_t stale_at;
+};
+
+static void parts_done(struct parts *parts)
+{
+    for (size_t i = 0; i < parts->count; i++)
+        endpoint_set_unref(parts->items[i].endpoints);
+}
+
+static void parts_add(struct parts *parts, const struct xds_found *found, uint32_t weight)
+{
+    parts->pending |= found->outcome == XDS_PENDING;
+    if (found->error)
+        parts->error = found->error;
+    if (found->outcome != XDS_DATA)
+        return;
+    if (found->stale_at > 0 && (parts->stale_at == 0 || found->stale_at < parts->stale_at))
+        parts->stale_at = found->stale_at;
+    parts->items[parts->count++] = (struct xds_part){found->endpoints, weight};
+}
+
+/* Waits for all of them: half of a split is no answer. */
+static int parts_join(struct parts *parts,
+                      int (*merge)(const struct xds_part *, size_t, struct endpoint_set **),
+                      struct xds_found *ret_found)
+{
+    int r = 0;
+
+    *ret_found = (struct xds_found){
+        .outcome = parts->pending ? XDS_PENDING : parts->error ? XDS_FAILED : XDS_DATA,
+        .error = parts->error,
+        .stale_at = parts->stale_at,
+    };
+    if (!parts->pending && parts->count > 0) {
+        ret_found->outcome = XDS_DATA;
+        if (parts->count == 1)
+            ret_found->endpoints = endpoint_set_ref(parts->items[0].endpoints);
+        else
+            r = merge(parts->items, parts->count, &ret_found->endpoints);
+    } else if (ret_found->outcome == XDS_DATA) {
+        *ret_found = none_of_its_own();
+    }
+    parts_done(parts);
+    return r;
+}
+
+/* ---- listeners ---- */
+
+static int find_listener(struct xds_lookup *lookup, const char *name, struct xds_found *ret_found)
+{
+    const struct xds_resource *resource = need(lookup, XDS_LISTENER, name);
+    const struct xds_route_host *host;
+    struct parts parts = {0};
+
+    if (is_held(resource) && resource->value->route.route_name)
+        resource = need(lookup, XDS_ROUTE, resource->value->route.route_name);
+    if (!is_held(resource)) {
+        *ret_found = not_held(resource);
+        return 0;
+    }
+    host = xds_route_find(&resource->value->route, name);
+    if (!host) {
+        *ret_found = (struct xds_found){.outcome = XDS_NONE};
+        return 0;
+    }
+    parts.error = resource->error;
+    for (size_t i = 0; i < host->count; i++) {
+        struct xds_found found = find_cluster(lookup, host->clusters[i].cluster);
+
+        parts_add(&parts, &found, host->clusters[i].weight);
+    }
+    return parts_join(&parts, xds_merge_weighted, ret_found);
+}
+
+/* ---- hosts of Istio ---- */
+
+/* The virtual addresses, where no cluster tells of endpoints. */
+static int find_virtual(const struct xds_lookup *lookup, const struct xds_host *host,
+                        struct xds_found *ret_found)
+{
+    struct endpoint_builder *builder = endpoint_builder_new();
+    int r;
+
+    if (!builder)
+        return -ENOMEM;
+    for (size_t i = 0; i < host->address_count; i++) {
+        const struct address *address = &host->addresses[i];
+        char text[INET6_ADDRSTRLEN];
+
+        if (xds_istio_is_invented(address) ||
+            registry_address_refusal(lookup->config, false, address))
+            continue;
+        address_to_string(address, text);
+        endpoint_builder_begin(builder, text);
+        endpoint_builder_address(builder, address);
+        endpoint_builder_health(builder, HEALTH_PASSING);
+        endpoint_builder_weight(builder, 1);
+    }
+    r = endpoint_builder_finish(builder, &ret_found->endpoints);
+    endpoint_builder_free(builder);
+    ret_found->outcome = XDS_DATA;
+    return r;
+}
+
+/* A port's endpoints. Headless hosts have clusters of another type, and assignments all the same. */
+static struct xds_found find_port(struct xds_lookup *lookup, const char *cluster, bool *ret_own)
+{
+    const struct xds_resource *resource = need(lookup, XDS_CLUSTER, cluster);
+    struct xds_found found;
+
+    if (!is_held(resource) || resource->value->cluster.type != XDS_CLUSTER_OTHER) {
+        *ret_own = true;
+        return find_cluster(lookup, cluster);
+    }
+    found = find_assignment(lookup, cluster);
+    if (found.outcome == XDS_NONE)
+        found = none_of_its_own();
+    *ret_own |= found.outcome != XDS_DATA || found.endpoints->count > 0;
+    return found;
+}
+
+static int find_host(struct xds_lookup *lookup, const struct xds_host *host,
+                     struct xds_found *ret_found)
+{
+    char cluster[NAME_SIZE + 32];
+    struct parts parts = {0};
+    bool own = false; /* some cluster tells of endpoints, or that there are none */
+
+    for (size_t i = 0; i < host->port_count; i++) {
+        struct xds_found found;
+
+        snprintf(cluster, sizeof(cluster), "outbound|%u||%.253s", host->ports[i], host->name);
+        found = find_port(lookup, cluster, &own);
+        parts_add(&parts, &found, 1);
+    }
+    if (own)
+        return parts_join(&parts, xds_merge_ports, ret_found);
+    parts_done(&parts);
+    *ret_found = (struct xds_found){.outcome = XDS_PENDING};
+    return find_virtual(lookup, host, ret_found);
+}
+
+/* ---- a key ---- */
+
+static int find_candidate(struct xds_lookup *lookup, const char *name, struct xds_found *ret_found)
+{
+    const struct xds_host *host;
+
+    *ret_found = (struct xds_found){.outcome = XDS_PENDING};
+    if (lookup->hosts) {
+        host = xds_hosts_find(lookup->hosts, name);
+        if (host)
+            return find_host(lookup, host, ret_found);
+        ret_found->outcome = lookup->hosts_whole ? XDS_NONE : XDS_PENDING;
+        return 0;
+    }
+    switch ((enum xds_names)xds_settings_of(lookup->config)->names) {
+    case XDS_NAMES_ENDPOINTS:
+        *ret_found = find_assignment(lookup, name);
+        return 0;
+    case XDS_NAMES_LISTENER:
+        return find_listener(lookup, name, ret_found);
+    case XDS_NAMES_CLUSTER:
+        break;
+    }
+    *ret_found = find_cluster(lookup, name);
+    return 0;
+}
+
+static unsigned rank(const struct xds_found *found)
+{
+    switch (found->outcome) {
+    case XDS_DATA:
+        return found->endpoints->count > 0 ? 0 : 1;
+    case XDS_PENDING:
+        return 2;
+    case XDS_FAILED:
+        return 3;
+    case XDS_NONE:
+        break;
+    }
+    return 4;
+}
+
+int xds_services_find(struct xds_lookup *lookup, const char *key, struct xds_found *ret_found)
+{
+    char names[XDS_CANDIDATES][NAME_SIZE];
+    size_t count = xds_names_candidates(lookup->config, key, names);
+    int r = 0;
+
+    *ret_found = (struct xds_found){.outcome = XDS_NONE};
+    for (size_t i = 0; i < count && r == 0; i++) {
+        struct xds_found found;
+
+        r = find_candidate(lookup, names[i], &found);
+        if (r < 0 || rank(&found) >= rank(ret_found)) {
+            endpoint_set_unref(found.endpoints);
+            continue;
+        }
+        endpoint_set_unref(ret_found->endpoints);
+        *ret_found = found;
+    }
+    if (r == 0 && lookup->no_memory)
+        r = -ENOMEM;
+    return r;
+}
+
+struct endpoint_set *xds_services_stale(const struct endpoint_set *set)
+{
+    struct endpoint_builder *builder = endpoint_builder_new();
+    struct endpoint_set *made = NULL;
+
+    for (uint32_t i = 0; builder && i < set->count; i++) {
+        endpoint_builder_copy(builder, &set->endpoints[i]);
+        endpoint_builder_health(builder, HEALTH_CRITICAL);
+    }
+    if (builder)
+        endpoint_builder_finish(builder, &made);
+    endpoint_builder_free(builder);
+    return made;
+}
