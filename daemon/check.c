@@ -141,9 +141,12 @@ static void fired(struct env_timer *timer)
 
 void check_hurry(struct check *check)
 {
+    usec_t soon = random_instant(check, USEC_PER_SEC);
+
     if (check->settings->kind == CHECK_TTL || check->run || check->waiter.waiting)
         return;
-    set_due(check, random_instant(check, USEC_PER_SEC));
+    if (soon < check->due)
+        set_due(check, soon);
 }
 
 /* ---- words ---- */

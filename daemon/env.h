@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The world as a registry (or a part of the daemon that is tested like one) sees it in the daemon:
+ * The world as a registry sees it in the daemon, or a part of the daemon that is tested as one is:
  * struct registry_env over sd_event, the HTTP, gRPC and DNS clients, programs, inotify and the
  * kernel's random numbers. Its scripted twin is tests/replay/twin.h.
  *

@@ -23,6 +23,9 @@ enum message {
     MESSAGE_SNAPSHOT_FAILED,  /* it cannot be written */
     MESSAGE_CHECK_CRITICAL,   /* an instance's health check says that it must not be used */
     MESSAGE_CHECK_PASSING,    /* and that it may be (again) */
+    MESSAGE_VETOED,           /* an instance fails a check of our own (Check=) */
+    MESSAGE_VETO_LIFTED,      /* and passes again */
+    MESSAGE_VETO_IGNORED,     /* all of a service fail theirs: none is left out */
     MESSAGE_COUNT,
 };
 

@@ -174,7 +174,8 @@ void twin_dns_reply_services(struct dns_call *call, usec_t ttl, const char *serv
 /* Any outcome but DNS_DATA. */
 void twin_dns_fail(struct dns_call *call, enum dns_outcome outcome, usec_t ttl, const char *text);
 
-/* ---- TCP connections: likewise; one that is not answered fails after its time-out ---- */
+/* ---- TCP connections: likewise; one that is not answered fails after its time-out. `host` NULL:
+ * any ---- */
 
 struct tcp_call *twin_expect_tcp(struct twin *twin, const char *host, uint16_t port);
 void twin_expect_no_tcp(struct twin *twin);
