@@ -53,6 +53,35 @@ static void print_zone(const json_t *status)
     print_line("Zone", text);
 }
 
+/* "2 of 12 instances of 3 services fail; of 1 service all fail, and none is left out" */
+static void print_vetoes(const json_t *vetoes)
+{
+    json_int_t endpoints = member_number(vetoes, "endpoints"),
+               services = member_number(vetoes, "services"),
+               failing = member_number(vetoes, "failing"),
+               lost = member_number(vetoes, "failing_services");
+    char text[512], count[32] = "";
+    int length;
+
+    if (endpoints <= 0) {
+        print_line("Checks", "");
+        return;
+    }
+    if (failing > 0)
+        snprintf(count, sizeof(count), "%lld of ", (long long)failing);
+    length = snprintf(text, sizeof(text), "%s%lld instance%s of %lld service%s %s", count,
+                      (long long)endpoints, endpoints == 1 ? "" : "s", (long long)services,
+                      services == 1 ? "" : "s",
+                      failing > 0 ? failing == 1 ? "fails" : "fail" : "by policy, all pass");
+    if (lost > 0)
+        length += snprintf(text + length, sizeof(text) - (size_t)length,
+                           "; of %lld service%s all fail, and none is left out", (long long)lost,
+                           lost == 1 ? "" : "s");
+    if (json_is_true(json_object_get(vetoes, "full")))
+        snprintf(text + length, sizeof(text) - (size_t)length, "; there may be no more of them");
+    print_line("Checks", text);
+}
+
 static void print_daemon(const json_t *status)
 {
     char text[SPAN_SIZE], span[SPAN_SIZE];
@@ -68,6 +97,7 @@ static void print_daemon(const json_t *status)
              (long long)member_number(status, "lookups"),
              (long long)member_number(status, "connections"));
     print_line("Lookups", text);
+    print_vetoes(json_object_get(status, "vetoes"));
     print_snapshot(json_object_get(status, "snapshot"));
     print_line("Log level", member_text(status, "log_level"));
 }

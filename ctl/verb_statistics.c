@@ -54,6 +54,13 @@ static const struct line snapshot_lines[] = {
     {NULL, NULL},
 };
 
+static const struct line veto_lines[] = {
+    {"vetoed", "instances that began to fail"},
+    {"lifted", "and passed again"},
+    {"refused", "not checked (too many)"},
+    {NULL, NULL},
+};
+
 static void print_counter(const char *label, json_int_t count)
 {
     printf("%32s: %lld\n", label, (long long)count);
@@ -157,6 +164,7 @@ static void print_statistics(const struct options *options, const json_t *statis
     print_section("Refresh socket", json_object_get(statistics, "refresh"), refresh_lines);
     print_section("View", json_object_get(statistics, "view"), view_lines);
     print_section("Snapshot", json_object_get(statistics, "snapshot"), snapshot_lines);
+    print_section("Checks by policy", json_object_get(statistics, "vetoes"), veto_lines);
     printf("%sControl socket%s\n", style_begin(STYLE_HEADING), style_end(STYLE_HEADING));
     print_counter("calls", member_number(statistics, "control_calls"));
     putchar('\n');

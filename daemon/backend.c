@@ -47,6 +47,7 @@ static struct describe describe_of(const struct backend *backend)
         .chase = backend->parts.chase,
         .registries = backend->parts.registries,
         .hooks = backend->parts.hooks,
+        .veto = backend->parts.veto,
         .now = backend_now(backend),
     };
 }
@@ -164,7 +165,7 @@ static json_t *backend_status(void *userdata)
     char view[4096];
 
     snprintf(view, sizeof(view), "%s/" NSS_SD_VIEW_FILE, parts->runtime_directory);
-    return json_pack("{s:s, s:i, s:I, s:s, s:I, s:I, s:o, s:o, s:o, s:s, s:o, s:o}", "version",
+    return json_pack("{s:s, s:i, s:I, s:s, s:I, s:I, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "version",
                      PACKAGE_VERSION, "pid", (int)getpid(), "uptime_usec",
                      (json_int_t)(describe.now - parts->started_at), "view", view, "lookups",
                      (json_int_t)lookup_server_counters(parts->lookup_server)->requests,
@@ -172,8 +173,8 @@ static json_t *backend_status(void *userdata)
                      "zone", text_or_null(host_zone_name(parts->host_zone)), "region",
                      text_or_null(host_zone_region(parts->host_zone)), "zone_from",
                      text_or_null(host_zone_origin(parts->host_zone)), "log_level",
-                     log_level_to_string(log_get_level()), "snapshot",
-                     describe_snapshot(parts->snapshot, describe.now), "registries",
+                     log_level_to_string(log_get_level()), "vetoes", describe_vetoes(parts->veto),
+                     "snapshot", describe_snapshot(parts->snapshot, describe.now), "registries",
                      describe_registries(&describe));
 }
 
@@ -366,6 +367,7 @@ static struct statistics_parts statistics_of(const struct backend *backend)
         .publisher = parts->publisher,
         .snapshot = parts->snapshot,
         .store = parts->store,
+        .veto = parts->veto,
         .registries = parts->registries,
     };
 }

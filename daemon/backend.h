@@ -15,6 +15,7 @@
 #include "daemon/registries.h"
 #include "daemon/resolver.h"
 #include "daemon/snapshot.h"
+#include "daemon/veto.h"
 
 struct sd_event;
 struct backend;
@@ -33,6 +34,7 @@ struct backend_parts {
     struct publisher *publisher;
     struct ranker *ranker;
     struct snapshot *snapshot;
+    struct veto *veto;
     const char *runtime_directory;
     usec_t started_at;
     int (*reload)(void *userdata, struct config_messages *messages);

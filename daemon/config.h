@@ -45,11 +45,15 @@ struct config_policy {
     char **match; /* globs of folded FQDNs */
     /* For each value, the place in the order (from 1) of the file that set it; 0: it is not set. */
     unsigned has_answers, has_max_stale, has_empty_protection, has_private, has_allow_warning,
-        has_terminating, has_min_ttl, has_max_ttl, has_negative_ttl;
+        has_terminating, has_min_ttl, has_max_ttl, has_negative_ttl, has_check, has_check_interval,
+        has_check_timeout, has_check_failures, has_check_successes;
     unsigned answers;
     usec_t max_stale, empty_protection, min_ttl, max_ttl, negative_ttl;
     bool is_private, allow_warning;
     unsigned terminating; /* 0 last-resort, 1 never */
+    char *check; /* veto_spec.h */
+    usec_t check_interval, check_timeout;
+    unsigned check_failures, check_successes;
 };
 
 struct config {

@@ -3,6 +3,7 @@
  * Policies: one file services.d/NAME.policy, and what all of them together say about one name.
  */
 #include "daemon/config_load.h"
+#include "daemon/veto_spec.h"
 
 #include <fnmatch.h>
 
@@ -28,6 +29,12 @@ const struct config_item config_policy_items[] = {
     {"MinTTLSec", config_parse_duration, POLICY(min_ttl), 0, CONFIG_DAY},
     {"MaxTTLSec", config_parse_duration, POLICY(max_ttl), USEC_PER_SEC, CONFIG_DAY},
     {"NegativeTTLSec", config_parse_duration, POLICY(negative_ttl), 0, 60 * CONFIG_MINUTE},
+    {"Check", config_parse_string, POLICY(check)},
+    {"CheckIntervalSec", config_parse_duration, POLICY(check_interval), USEC_PER_SEC, CONFIG_DAY},
+    {"CheckTimeoutSec", config_parse_duration, POLICY(check_timeout), 100 * USEC_PER_MSEC,
+     60 * USEC_PER_SEC},
+    {"CheckFailures", config_parse_unsigned, POLICY(check_failures), 1, 100},
+    {"CheckSuccesses", config_parse_unsigned, POLICY(check_successes), 1, 100},
     {NULL},
 };
 
@@ -45,6 +52,11 @@ static const struct {
     {"MinTTLSec", POLICY(has_min_ttl)},
     {"MaxTTLSec", POLICY(has_max_ttl)},
     {"NegativeTTLSec", POLICY(has_negative_ttl)},
+    {"Check", POLICY(has_check)},
+    {"CheckIntervalSec", POLICY(has_check_interval)},
+    {"CheckTimeoutSec", POLICY(has_check_timeout)},
+    {"CheckFailures", POLICY(has_check_failures)},
+    {"CheckSuccesses", POLICY(has_check_successes)},
 };
 
 /* Folds a glob in place, as names are folded. False: no name can match it. */
@@ -82,7 +94,19 @@ static int parse_globs(const struct config_item *item, const struct config_value
 void config_policy_done(struct config_policy *policy)
 {
     config_strings_free(policy->match);
+    free(policy->check);
     free(policy->file);
+}
+
+static void verify_check(const struct config_loader *loader, const struct config_table *table,
+                         const struct config_policy *policy)
+{
+    const struct config_origin *origin = config_table_origin(table, "Check");
+    struct veto_spec spec;
+    const char *mistake;
+
+    if (policy->check && veto_spec_parse(policy->check, &spec, &mistake) < 0)
+        config_complain(loader->messages, origin->file, origin->line, "Check= %s", mistake);
 }
 
 static void finish_policy(const struct config_loader *loader, const struct config_table *tables,
@@ -95,6 +119,7 @@ static void finish_policy(const struct config_loader *loader, const struct confi
             config_table_origin(&tables[1], policy_flags[i].key)->file ? place : 0;
     if (policy->has_min_ttl && policy->has_max_ttl)
         config_check_ttls(loader, &tables[1], policy->min_ttl, policy->max_ttl);
+    verify_check(loader, &tables[1], policy);
     if (!policy->match)
         config_complain(loader->messages, policy->file, 0,
                         "Name= in [Match] is missing: the policy is for no name");
@@ -178,5 +203,10 @@ void config_policy_for(const struct config *config, const char *name,
         INHERIT(ret_policy, policy, has_min_ttl, min_ttl);
         INHERIT(ret_policy, policy, has_max_ttl, max_ttl);
         INHERIT(ret_policy, policy, has_negative_ttl, negative_ttl);
+        INHERIT(ret_policy, policy, has_check, check);
+        INHERIT(ret_policy, policy, has_check_interval, check_interval);
+        INHERIT(ret_policy, policy, has_check_timeout, check_timeout);
+        INHERIT(ret_policy, policy, has_check_failures, check_failures);
+        INHERIT(ret_policy, policy, has_check_successes, check_successes);
     }
 }

@@ -3,6 +3,8 @@
 
 #include <arpa/inet.h>
 
+#include "daemon/span.h"
+
 enum { ENDPOINTS_TOLD = 1000 }; /* in one Answer */
 
 /* ---- small values ---- */
@@ -68,19 +70,39 @@ static json_t *describe_addresses(const struct endpoint *endpoint)
     return array;
 }
 
-static json_t *describe_endpoint(const struct endpoint *endpoint, enum policy_verdict verdict)
+/* The verdict, and where it rests on a check of our own, what that says. */
+static json_t *describe_reason(const struct describe *describe, const char *name,
+                               const struct service_facts *facts, const struct endpoint *endpoint,
+                               enum policy_verdict verdict)
+{
+    const char *reason = policy_reason(verdict, endpoint);
+    struct veto_facts veto;
+    char span[SPAN_SIZE];
+
+    if ((verdict != VERDICT_VETOED && verdict != VERDICT_USED_VETOED) ||
+        !veto_look(describe->veto, name, facts->registry, facts->key, endpoint, &veto))
+        return text_or_null(reason);
+    span_to_string(veto.lasting, span);
+    if (verdict == VERDICT_VETOED)
+        return json_sprintf("vetoed: %s, for %s", veto.text, span);
+    return json_sprintf("%s (%s, for %s)", reason, veto.text, span);
+}
+
+/* `reason` is taken over. */
+static json_t *describe_endpoint(const struct endpoint *endpoint, enum policy_verdict verdict,
+                                 json_t *reason)
 {
     json_t *tags = json_array();
 
     for (size_t i = 0; i < endpoint->tag_count; i++)
         json_array_append_new(tags, json_string(endpoint->tags[i]));
-    return json_pack(
-        "{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:i, s:o, s:b, s:o}", "name", endpoint->name,
-        "node", text_or_null(endpoint->node), "addresses", describe_addresses(endpoint), "target",
-        text_or_null(endpoint->target), "ports", describe_ports(endpoint), "tags", tags, "health",
-        endpoint_health_to_string(endpoint->health), "weight", (json_int_t)endpoint->weight,
-        "priority", (int)endpoint->priority, "zone", text_or_null(endpoint->zone), "used",
-        policy_uses(verdict), "reason", text_or_null(policy_reason(verdict, endpoint)));
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:i, s:o, s:b, s:o}", "name",
+                     endpoint->name, "node", text_or_null(endpoint->node), "addresses",
+                     describe_addresses(endpoint), "target", text_or_null(endpoint->target),
+                     "ports", describe_ports(endpoint), "tags", tags, "health",
+                     endpoint_health_to_string(endpoint->health), "weight",
+                     (json_int_t)endpoint->weight, "priority", (int)endpoint->priority, "zone",
+                     text_or_null(endpoint->zone), "used", policy_uses(verdict), "reason", reason);
 }
 
 /* At most ENDPOINTS_TOLD: a reply of tens of thousands would hold the loop up for seconds. */
@@ -103,7 +125,10 @@ static json_t *describe_endpoints(const struct describe *describe, const char *n
                                        &policy.rules, facts->flags & REPORT_ALL_ANSWERS},
                  judgements, &summary);
     for (uint32_t i = 0; i < count; i++)
-        json_array_append_new(array, describe_endpoint(&set->endpoints[i], judgements[i].verdict));
+        json_array_append_new(
+            array, describe_endpoint(&set->endpoints[i], judgements[i].verdict,
+                                     describe_reason(describe, name, facts, &set->endpoints[i],
+                                                     judgements[i].verdict)));
     free(judgements);
     return array;
 }
@@ -298,6 +323,16 @@ json_t *describe_snapshot(const struct snapshot *snapshot, usec_t now)
                      facts.directory, "files", (int)facts.files, "size", (json_int_t)facts.size,
                      "written_usec", age(facts.written_at, now), "error", text_or_null(facts.error),
                      "error_for_usec", age(facts.error_since, now));
+}
+
+json_t *describe_vetoes(const struct veto *veto)
+{
+    struct veto_summary summary;
+
+    veto_summarize(veto, &summary);
+    return json_pack("{s:i, s:i, s:i, s:i, s:b}", "services", (int)summary.services, "endpoints",
+                     (int)summary.endpoints, "failing", (int)summary.failing, "failing_services",
+                     (int)summary.failing_services, "full", summary.full);
 }
 
 json_t *describe_registries(const struct describe *describe)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What the daemon knows, as the JSON objects of io.nss-sd.Control (Answer, Registry, Service,
- * Snapshot).
+ * Snapshot, Vetoes).
  * Reads the core and changes nothing.
  */
 #pragma once
@@ -11,12 +11,14 @@
 #include "daemon/registries.h"
 #include "daemon/resolver.h"
 #include "daemon/snapshot.h"
+#include "daemon/veto.h"
 
 struct describe {
     struct store *store;
     struct chase *chase;
     struct registries *registries;
-    const struct resolver_hooks *hooks;
+    const struct resolver_hooks *hooks; /* judging by them changes nothing */
+    struct veto *veto;
     usec_t now;
 };
 
@@ -25,6 +27,9 @@ json_t *describe_answer(const struct describe *describe, const void *payload, si
 
 /* A Snapshot. */
 json_t *describe_snapshot(const struct snapshot *snapshot, usec_t now);
+
+/* A Vetoes. */
+json_t *describe_vetoes(const struct veto *veto);
 
 /* Array of Registry. */
 json_t *describe_registries(const struct describe *describe);

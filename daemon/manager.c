@@ -38,6 +38,7 @@
 #include "daemon/snapshot.h"
 #include "daemon/sockets.h"
 #include "daemon/store.h"
+#include "daemon/veto.h"
 
 #define GAI_CONF       "/etc/gai.conf"
 #define RESOLV_CONF    "/etc/resolv.conf"
@@ -63,10 +64,12 @@ struct manager {
     struct registry_env *env; /* of what the daemon itself asks of the world */
     struct host_zone *host_zone;
     struct cloud_zone *cloud_zone; /* NULL: the cloud is not asked */
+    struct veto *veto;
     struct registries *registries;
     struct store *store;
     struct chase *chase;
     struct resolver_hooks resolver_hooks;
+    struct resolver_hooks showing_hooks; /* the same for who judges to show it */
     struct resolver *resolver;
     struct ranker *ranker;
     struct publisher *publisher;
@@ -161,6 +164,7 @@ static void hook_publish(void *userdata, const char *name, const struct evaluati
 {
     struct manager *manager = userdata;
 
+    veto_evaluated(manager->veto, name);
     publisher_publish(manager->publisher, name, evaluation, interest_at, now);
 }
 
@@ -168,6 +172,7 @@ static void hook_withdraw(void *userdata, const char *name)
 {
     struct manager *manager = userdata;
 
+    veto_withdraw(manager->veto, name);
     publisher_withdraw(manager->publisher, name);
 }
 
@@ -415,6 +420,46 @@ static void apply_zone(struct manager *manager)
     }
 }
 
+/* ---- checks of our own ---- */
+
+static bool veto_rules_of(void *userdata, const char *name, struct veto_rules *ret_rules)
+{
+    return rules_veto(((struct manager *)userdata)->config, name, ret_rules);
+}
+
+static void veto_changed(void *userdata, unsigned registry, const char *key)
+{
+    struct manager *manager = userdata;
+    struct service *service = store_find(manager->store, registry, key);
+
+    if (service)
+        watch_list_notify(service_watchers(service));
+}
+
+static const char *registry_name(void *userdata, unsigned registry)
+{
+    struct registry_facts facts;
+
+    registries_facts(((struct manager *)userdata)->registries, registry, &facts);
+    return facts.name;
+}
+
+static bool hook_vetoed(void *userdata, const char *name, unsigned registry, const char *key,
+                        const struct endpoint *endpoint)
+{
+    return veto_judge(((struct manager *)userdata)->veto, name, registry, key, endpoint);
+}
+
+/* For those who judge to show it: no check is made for their sake. */
+static bool hook_vetoed_now(void *userdata, const char *name, unsigned registry, const char *key,
+                            const struct endpoint *endpoint)
+{
+    struct veto_facts facts;
+
+    return veto_look(((struct manager *)userdata)->veto, name, registry, key, endpoint, &facts) &&
+           facts.failing;
+}
+
 /* ---- view ---- */
 
 static void publish_header(struct manager *manager)
@@ -492,6 +537,7 @@ static int manager_reload(void *userdata, struct config_messages *messages)
         return r;
     }
     manager->config = config;
+    veto_reload(manager->veto);
     apply_upstream(manager);
     apply_zone(manager);
     snapshot_configure(manager->snapshot, config->resolve.persist, config->resolve.max_stale);
@@ -525,6 +571,7 @@ static void try_again(struct manager *manager)
     chase_kick(manager->chase, manager_now(manager));
     if (manager->cloud_zone)
         cloud_zone_kick(manager->cloud_zone);
+    veto_hurry(manager->veto);
     registries_kick(manager->registries);
     manager_wake(manager);
 }
@@ -819,6 +866,7 @@ static int make_core(struct manager *manager)
     };
     struct publisher_hooks publisher_hooks = {hook_view_policy, hook_reverse, hook_carried,
                                               hook_rank, manager};
+    struct veto_hooks veto_hooks = {veto_rules_of, veto_changed, registry_name, manager};
     struct chase_rules chase_rules = rules_chase(&manager->config->resolve);
     struct resolver_rules resolver_rules = rules_resolver(&manager->config->resolve);
     int r = ranker_new(manager->event, GAI_CONF, ranks_changed, manager, &manager->ranker);
@@ -832,6 +880,7 @@ static int make_core(struct manager *manager)
         .refusal = hook_refusal,
         .policy = hook_policy,
         .host = hook_host,
+        .vetoed = hook_vetoed,
         .publish = hook_publish,
         .withdraw = hook_withdraw,
         .rank = hook_rank,
@@ -839,13 +888,16 @@ static int make_core(struct manager *manager)
         .random = manager_random,
         .userdata = manager,
     };
+    manager->showing_hooks = manager->resolver_hooks;
+    manager->showing_hooks.vetoed = hook_vetoed_now;
     manager->publisher = publisher_new(manager->runtime_directory, &publisher_hooks);
     manager->store = store_new(&store_hooks);
     manager->chase = chase_new(&chase_hooks, &chase_rules);
     manager->registries = registries_new(&registries_hooks);
     manager->host_zone = host_zone_new(zone_changed, manager);
+    manager->veto = veto_new(manager->env, &veto_hooks);
     if (!manager->publisher || !manager->store || !manager->chase || !manager->registries ||
-        !manager->host_zone)
+        !manager->host_zone || !manager->veto)
         return -ENOMEM;
     manager->bulletin = bulletin_new(manager->registries, manager->store);
     if (!manager->bulletin)
@@ -887,12 +939,13 @@ static int make_servers(struct manager *manager)
         .registries = manager->registries,
         .host_zone = manager->host_zone,
         .resolver = manager->resolver,
-        .hooks = &manager->resolver_hooks,
+        .hooks = &manager->showing_hooks,
         .lookup_server = manager->lookup_server,
         .interest = manager->interest,
         .publisher = manager->publisher,
         .ranker = manager->ranker,
         .snapshot = manager->snapshot,
+        .veto = manager->veto,
         .runtime_directory = manager->runtime_directory,
         .started_at = manager->started_at,
         .reload = manager_reload,
@@ -995,6 +1048,7 @@ struct manager *manager_free(struct manager *manager)
     chase_free(manager->chase);
     store_free(manager->store);
     bulletin_free(manager->bulletin);
+    veto_free(manager->veto);
     cloud_zone_free(manager->cloud_zone);
     host_zone_free(manager->host_zone);
     env_free(manager->env);

@@ -62,6 +62,22 @@ void rules_policy(const struct config *config, const char *name, struct resolver
     };
 }
 
+bool rules_veto(const struct config *config, const char *name, struct veto_rules *ret_rules)
+{
+    struct config_policy policy;
+    const char *mistake;
+
+    config_policy_for(config, name, &policy);
+    *ret_rules = (struct veto_rules){
+        .interval = policy.has_check_interval ? policy.check_interval : VETO_INTERVAL,
+        .timeout = policy.has_check_timeout ? policy.check_timeout : VETO_TIMEOUT,
+        .failures = policy.has_check_failures ? policy.check_failures : VETO_FAILURES,
+        .successes = policy.has_check_successes ? policy.check_successes : VETO_SUCCESSES,
+    };
+    return policy.has_check && veto_spec_parse(policy.check, &ret_rules->spec, &mistake) >= 0 &&
+           !ret_rules->spec.none;
+}
+
 bool rules_view(const struct config *config, const char *name, unsigned *ret_limit)
 {
     struct config_policy policy;

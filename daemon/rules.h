@@ -10,6 +10,7 @@
 #include "daemon/gather.h"
 #include "daemon/lookup_server.h"
 #include "daemon/resolver.h"
+#include "daemon/veto.h"
 
 struct freshness_rules rules_freshness(const struct config_resolve *global,
                                        const struct registry_config *own);
@@ -21,5 +22,7 @@ struct lookup_limits rules_lookup_limits(const struct config_resolve *global);
 /* Of one name, by the services.d files that match it. */
 void rules_policy(const struct config *config, const char *name,
                   struct resolver_policy *ret_policy);
+/* The check of a name's instances; false: none. */
+bool rules_veto(const struct config *config, const char *name, struct veto_rules *ret_rules);
 /* How many addresses the view gives at most; false: the name is private, so not in the view. */
 bool rules_view(const struct config *config, const char *name, unsigned *ret_limit);

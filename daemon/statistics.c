@@ -54,6 +54,12 @@ static json_t *snapshot_to_json(const struct snapshot_counters *counters)
                      "refused", (json_int_t)counters->refused);
 }
 
+static json_t *vetoes_to_json(const struct veto_counters *counters)
+{
+    return json_pack("{s:I, s:I, s:I}", "vetoed", (json_int_t)counters->vetoed, "lifted",
+                     (json_int_t)counters->lifted, "refused", (json_int_t)counters->refused);
+}
+
 static json_t *words_to_json(const char *const *words, const uint64_t *counts, size_t count)
 {
     json_t *object = json_object();
@@ -114,13 +120,14 @@ json_t *statistics_to_json(const struct statistics_parts *parts, usec_t since, u
 {
     const struct resolver_counters *resolver = resolver_counters(parts->resolver);
 
-    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "since_usec", (json_int_t)since,
-                     "lookups", lookups_to_json(resolver), "socket",
+    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "since_usec",
+                     (json_int_t)since, "lookups", lookups_to_json(resolver), "socket",
                      socket_to_json(lookup_server_counters(parts->lookup_server)), "herds",
                      herds_to_json(resolver->herds), "refresh",
                      refresh_to_json(interest_counters(parts->interest)), "view",
                      view_to_json(publisher_counters(parts->publisher)), "snapshot",
-                     snapshot_to_json(snapshot_counters(parts->snapshot)), "registries",
+                     snapshot_to_json(snapshot_counters(parts->snapshot)), "vetoes",
+                     vetoes_to_json(veto_counters(parts->veto)), "registries",
                      registries_to_json(parts, now));
 }
 
@@ -131,6 +138,7 @@ void statistics_reset(const struct statistics_parts *parts)
     *interest_counters(parts->interest) = (struct interest_counters){0};
     *publisher_counters(parts->publisher) = (struct publisher_counters){0};
     *snapshot_counters(parts->snapshot) = (struct snapshot_counters){0};
+    *veto_counters(parts->veto) = (struct veto_counters){0};
     for (unsigned i = 0; i < REGISTRIES_MAX; i++)
         *store_counters(parts->store, i) = (struct store_counters){0};
 }

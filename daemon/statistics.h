@@ -13,6 +13,7 @@
 #include "daemon/registries.h"
 #include "daemon/resolver.h"
 #include "daemon/snapshot.h"
+#include "daemon/veto.h"
 
 struct statistics_parts {
     struct lookup_server *lookup_server;
@@ -21,6 +22,7 @@ struct statistics_parts {
     struct publisher *publisher;
     struct snapshot *snapshot;
     struct store *store;
+    struct veto *veto;
     const struct registries *registries;
 };
 

@@ -294,8 +294,7 @@ static bool focus_on(struct veto *veto, const char *name, unsigned registry, con
     if (!focus->valid || !streq(focus->name, name)) {
         *focus = (struct focus){.valid = true};
         snprintf(focus->name, sizeof(focus->name), "%s", name);
-        focus->wanted = veto->hooks.rules(veto->hooks.userdata, name, &focus->rules) &&
-                        !focus->rules.spec.none;
+        focus->wanted = veto->hooks.rules(veto->hooks.userdata, name, &focus->rules);
     }
     if (focus->wanted && (!focus->aimed || focus->registry != registry || !streq(focus->key, key)))
         aim(veto, registry, key);

@@ -26,6 +26,11 @@ enum {
     VETO_ADDRESSES_MAX = 4,    /* of one endpoint */
 };
 
+/* Where the policy says nothing else. */
+#define VETO_INTERVAL (10 * USEC_PER_SEC)
+#define VETO_TIMEOUT  (2 * USEC_PER_SEC)
+enum { VETO_FAILURES = 3, VETO_SUCCESSES = 1 };
+
 /* What the policy of a name asks for. */
 struct veto_rules {
     struct veto_spec spec;

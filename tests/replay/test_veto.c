@@ -42,7 +42,7 @@ static bool rules(void *userdata, const char *name, struct veto_rules *ret_rules
     (void)userdata;
     *ret_rules = (struct veto_rules){
         .interval = 10 * SEC, .timeout = 2 * SEC, .failures = 3, .successes = 1};
-    return text && veto_spec_parse(text, &ret_rules->spec, &mistake) == 0;
+    return text && veto_spec_parse(text, &ret_rules->spec, &mistake) == 0 && !ret_rules->spec.none;
 }
 
 static void changed(void *userdata, unsigned registry, const char *key)

@@ -9,7 +9,7 @@ import pytest
 
 import consul
 from conftest import missing
-from world import TOP, wait_until
+from world import TOP, instance, wait_until
 
 CONSUL = "[Registry]\nType=consul\nURL=http://127.0.0.1:{port}\nDomains={name}\n"
 AGENT_2 = {"ports": {"http": 9500, "dns": -1, "serf_lan": 9301, "serf_wan": 9302, "server": 9300,
@@ -129,12 +129,17 @@ def test_a_start_waits_for_no_cloud(bare_world):
     """Nobody answers at the address: the daemon serves, says so once, and asks again later."""
     world = on_machine(bare_world, "google")
     world.registry("local", "[Registry]\nType=local\n")
-    world.local("a", {"services": [{"name": "orders", "address": "192.0.2.1", "port": 80}]})
+    world.services("a", *(instance("orders", f"192.0.2.{number}", id=str(number), meta={"zone": zone})
+                          for number, zone in enumerate(["europe-west1-d", "elsewhere"] * 2, 1)))
     daemon = world.start_daemon()
-    assert world.addresses("orders.sd.internal") == ["192.0.2.1"]
+    everybody = [f"192.0.2.{number}" for number in range(1, 5)]
+    assert world.addresses("orders.sd.internal") == everybody
     daemon.wait_log("the zone of this host cannot be learned from Google Cloud")
+    assert world.addresses("orders.sd.internal") == everybody
+    # What is published already changes with the zone, at once.
     start_metadata(world, "google")
-    wait_for_place(world, "europe-west1-d", "europe-west1", "the metadata of Google Cloud")
+    world.wait_for("orders.sd.internal", ["192.0.2.1", "192.0.2.3"], 30)
+    assert place(world) == ("europe-west1-d", "europe-west1", "the metadata of Google Cloud")
 
 
 def test_a_consul_agent_tells_the_zone_above_the_cloud(bare_world, make_agent):

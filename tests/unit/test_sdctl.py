@@ -269,6 +269,7 @@ class Tables(SdctlTest):
                     View: /run/nss-sd/view
                     Zone: -
                  Lookups: 12, 3 connections now
+                  Checks: -
                 Snapshot: /var/lib/nss-sd/snapshot: 2 files of 3 KiB, written 4s ago
                Log level: info
 
@@ -291,6 +292,17 @@ class Tables(SdctlTest):
                 ({"zone": None, "region": "eu-1", "zone_from": "registry cloudmap"},
                  "Zone: unknown, region eu-1 (from registry cloudmap)\n")):
             status = {"parameters": dict(self.STATUS["parameters"], **change)}
+            self.assertIn(words, self.run_sdctl("status", replies=[status])[1])
+
+    def test_status_tells_of_checks_by_policy(self):
+        vetoes = {"services": 1, "endpoints": 3, "failing": 0, "failing_services": 0, "full": False}
+        for change, words in (
+                ({}, "Checks: 3 instances of 1 service by policy, all pass\n"),
+                ({"failing": 1}, "Checks: 1 of 3 instances of 1 service fails\n"),
+                ({"endpoints": 4096, "services": 2, "failing": 7, "failing_services": 1, "full": True},
+                 "Checks: 7 of 4096 instances of 2 services fail; of 1 service all fail, and none is "
+                 "left out; there may be no more of them\n")):
+            status = {"parameters": dict(self.STATUS["parameters"], vetoes=dict(vetoes, **change))}
             self.assertIn(words, self.run_sdctl("status", replies=[status])[1])
 
     def test_status_tells_a_disk_in_trouble(self):
