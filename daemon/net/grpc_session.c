@@ -361,12 +361,9 @@ void grpc_session_ping(struct grpc_session *session)
 
 void grpc_session_leave(struct grpc_session *session)
 {
-    if (session->dead)
-        return;
-    if (!session->closed)
+    if (!session->dead && !session->closed)
         nghttp2_submit_rst_stream(session->http2, NGHTTP2_FLAG_NONE, session->stream,
                                   NGHTTP2_CANCEL);
-    nghttp2_session_terminate_session(session->http2, NGHTTP2_NO_ERROR);
 }
 
 /* ---- messages ---- */

@@ -42,5 +42,5 @@ bool grpc_session_ended(const struct grpc_session *session, int *ret_status, con
 void grpc_session_fail(struct grpc_session *session, int status, const char *text);
 
 void grpc_session_ping(struct grpc_session *session);
-/* The last words, to be fetched and sent if they can be: the server need not go on. */
+/* The last word, to be fetched and sent if it can be: the server need not go on. */
 void grpc_session_leave(struct grpc_session *session);

@@ -23,7 +23,9 @@ enum { PEER_FRAME_MAX = 16384 + 64 };
 struct peer;
 struct peer_server {
     int listener;
-    unsigned port, connections;
+    unsigned port;
+    _Atomic unsigned begun, ended; /* connections */
+    _Atomic bool closing;
     SSL_CTX *tls; /* NULL: plain */
     void (*story)(struct peer *peer);
     pthread_t thread;
@@ -40,6 +42,7 @@ struct peer {
     uint8_t payload[PEER_FRAME_MAX];
     char head[8192]; /* of the request: "name: value" lines */
     nghttp2_hd_inflater *inflater;
+    uint64_t windows[2]; /* what the client takes: of the connection, of stream 1 */
 };
 
 static inline void peer_write(struct peer *peer, const void *data, size_t size)
@@ -215,6 +218,10 @@ static inline bool peer_next(struct peer *peer)
         return false;
     if (peer->type == NGHTTP2_HEADERS)
         peer_inflate(peer);
+    if (peer->type == NGHTTP2_WINDOW_UPDATE && peer->stream <= 1)
+        peer->windows[peer->stream] += (uint32_t)peer->payload[0] << 24 |
+                                       (uint32_t)peer->payload[1] << 16 |
+                                       (uint32_t)peer->payload[2] << 8 | peer->payload[3];
     return true;
 }
 
@@ -257,6 +264,8 @@ static inline void peer_run(struct peer_server *server, int fd)
 
     peer->server = server;
     peer->fd = fd;
+    peer->windows[0] = 65535;
+    peer->windows[1] = 1024 * 1024; /* as its SETTINGS say */
     nghttp2_hd_inflate_new(&peer->inflater);
     if (server->tls) {
         peer->ssl = SSL_new(server->tls);
@@ -277,8 +286,9 @@ static inline void *peer_accept(void *userdata)
     int fd;
 
     while ((fd = accept(server->listener, NULL, NULL)) >= 0) {
-        server->connections++;
+        server->begun++;
         peer_run(server, fd);
+        server->ended++;
     }
     return NULL;
 }
@@ -295,6 +305,13 @@ static inline void peer_server_start(struct peer_server *server)
     server->port = ntohs(sin.sin_port);
     ck_assert_int_eq(listen(server->listener, 16), 0);
     ck_assert_int_eq(pthread_create(&server->thread, NULL, peer_accept, server), 0);
+}
+
+/* Waits until the stories of all connections are over. */
+static inline void peer_server_settle(struct peer_server *server)
+{
+    while (server->ended < server->begun)
+        usleep(1000);
 }
 
 /* After the last client has closed its connections. */
