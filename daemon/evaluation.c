@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/evaluation.h"
 
+#include <math.h>
+
+#include "daemon/sample.h"
 #include "nss-sd/view.h"
 #include "nss-sd/wire.h"
 
@@ -31,28 +34,9 @@ void evaluation_done(struct evaluation *evaluation)
     evaluation->count = evaluation->capacity = 0;
 }
 
-/*
- * Duplicates are looked for only in services of a size where programs could notice them; beyond it
- * a draw among thousands is not harmed by one more.
- */
-static struct evaluation_item *find_item(struct evaluation *evaluation,
-                                         const struct address *address)
-{
-    for (size_t i = 0; evaluation->count <= 512 && i < evaluation->count; i++)
-        if (address_compare(&evaluation->items[i].address, address) == 0)
-            return &evaluation->items[i];
-    return NULL;
-}
-
 bool evaluation_add(struct evaluation *evaluation, const struct address *address, uint32_t weight,
                     uint16_t endpoint, uint8_t tier)
 {
-    struct evaluation_item *item = find_item(evaluation, address);
-
-    if (item) {
-        item->weight = item->weight > UINT32_MAX - weight ? UINT32_MAX : item->weight + weight;
-        return true;
-    }
     if (evaluation->count == EVALUATION_ADDRESSES_MAX)
         return false;
     if (evaluation->count == evaluation->capacity) {
@@ -66,6 +50,56 @@ bool evaluation_add(struct evaluation *evaluation, const struct address *address
     }
     evaluation->items[evaluation->count++] = (struct evaluation_item){
         .address = *address, .tier = tier, .endpoint = endpoint, .weight = weight};
+    return true;
+}
+
+/* By address, those of the best tier first, then in their order. */
+static int compare_items(const void *a, const void *b, void *userdata)
+{
+    const struct evaluation_item *items = userdata;
+    uint16_t left = *(const uint16_t *)a, right = *(const uint16_t *)b;
+    int difference = address_compare(&items[left].address, &items[right].address);
+
+    if (difference == 0)
+        difference = items[left].tier - items[right].tier;
+    return difference != 0 ? difference : left - right;
+}
+
+static uint32_t add_weights(uint32_t a, uint32_t b)
+{
+    return a > UINT32_MAX - b ? UINT32_MAX : a + b;
+}
+
+bool evaluation_merge(struct evaluation *evaluation)
+{
+    struct evaluation_item *items = evaluation->items;
+    uint16_t *order;
+    size_t kept = 0;
+
+    _Static_assert(EVALUATION_ADDRESSES_MAX <= UINT16_MAX, "numbers of items");
+    if (evaluation->count < 2)
+        return true;
+    order = malloc(evaluation->count * sizeof(*order));
+    if (!order)
+        return false;
+    for (size_t i = 0; i < evaluation->count; i++)
+        order[i] = (uint16_t)i;
+    qsort_r(order, evaluation->count, sizeof(*order), compare_items, items);
+    for (size_t i = 1, first = 0; i < evaluation->count; i++) {
+        struct evaluation_item *one = &items[order[first]], *more = &items[order[i]];
+
+        if (address_compare(&one->address, &more->address) == 0) {
+            one->weight = add_weights(one->weight, more->weight);
+            more->address.family = AF_UNSPEC; /* is to go */
+        } else {
+            first = i;
+        }
+    }
+    free(order);
+    for (size_t i = 0; i < evaluation->count; i++)
+        if (items[i].address.family != AF_UNSPEC)
+            items[kept++] = items[i];
+    evaluation->count = kept;
     return true;
 }
 
@@ -164,16 +198,6 @@ size_t evaluation_write_reverse(const char *name, const struct address *address,
     return head->size;
 }
 
-/* Weights as 16 bits, in proportion; a small one never becomes 0. */
-static uint16_t scale_weight(uint32_t weight, uint32_t largest)
-{
-    uint64_t scaled = weight;
-
-    if (largest > UINT16_MAX)
-        scaled = (uint64_t)weight * UINT16_MAX / largest;
-    return scaled == 0 && weight > 0 ? 1 : (uint16_t)scaled;
-}
-
 /* How many addresses of each family fit, dealt in proportion. */
 static void fit(size_t room, size_t *count4, size_t *count6)
 {
@@ -191,60 +215,111 @@ static void fit(size_t room, size_t *count4, size_t *count6)
     }
 }
 
-struct sampler {
-    uint64_t (*random)(void *userdata);
-    void *userdata;
-    size_t left, wanted; /* candidates still to come, places still free */
-};
-
-/* Selection sampling: every candidate is taken with equal probability, in order. */
-static bool take(struct sampler *sampler)
+/* Weights as 16 bits, in proportion; a small one never becomes 0. */
+static uint16_t scale_weight(double factor, double weight)
 {
-    bool taken = sampler->wanted == sampler->left ||
-                 (sampler->wanted > 0 &&
-                  sampler->random(sampler->userdata) % sampler->left < sampler->wanted);
+    double scaled = round(weight * factor);
 
-    sampler->left--;
-    sampler->wanted -= taken;
-    return taken;
+    if (scaled >= UINT16_MAX)
+        return UINT16_MAX;
+    return weight > 0 && scaled < 1 ? 1 : (uint16_t)scaled;
 }
 
-static void write_records(const struct evaluation *evaluation, int family, struct sampler sampler,
-                          uint32_t largest, char *place)
+/* No endpoint may weigh more than this: its own weight, and what the sample adds by its steps. */
+static double largest_weight(const struct evaluation *evaluation, const struct sample *sample,
+                             int family)
 {
-    for (size_t i = 0; i < evaluation->count; i++) {
-        const struct evaluation_item *item = &evaluation->items[i];
+    struct sample_group group = {0};
+    double largest = 0;
 
-        if (item->address.family != family || !take(&sampler))
-            continue;
-        if (family == AF_INET) {
-            struct answer_record4 record = {.weight = scale_weight(item->weight, largest),
-                                            .endpoint = item->endpoint,
-                                            .tier = item->tier};
+    while (sample_next_group(evaluation, family, &group))
+        if (group.weight > largest)
+            largest = group.weight;
+    return isfinite(sample->step) && !sample->whole ? largest + sample->step : largest;
+}
 
-            memcpy(record.address, item->address.bytes, sizeof(record.address));
-            memcpy(place, &record, sizeof(record));
-            place += sizeof(record);
-        } else {
-            struct answer_record6 record = {.weight = scale_weight(item->weight, largest),
-                                            .endpoint = item->endpoint,
-                                            .tier = item->tier};
+static double scale_factor(const struct evaluation *evaluation, const struct sample *four,
+                           const struct sample *six)
+{
+    double largest = fmax(largest_weight(evaluation, four, AF_INET),
+                          largest_weight(evaluation, six, AF_INET6));
 
-            memcpy(record.address, item->address.bytes, sizeof(record.address));
-            memcpy(place, &record, sizeof(record));
-            place += sizeof(record);
-        }
+    return (four->whole && six->whole && largest <= UINT16_MAX) || largest <= 0
+               ? 1
+               : UINT16_MAX / largest;
+}
+
+static char *write_record(const struct evaluation_item *item, uint16_t weight, char *place)
+{
+    size_t size;
+
+    if (item->address.family == AF_INET) {
+        struct answer_record4 record = {
+            .weight = weight, .endpoint = item->endpoint, .tier = item->tier};
+
+        memcpy(record.address, item->address.bytes, sizeof(record.address));
+        memcpy(place, &record, size = sizeof(record));
+    } else {
+        struct answer_record6 record = {
+            .weight = weight, .endpoint = item->endpoint, .tier = item->tier};
+
+        memcpy(record.address, item->address.bytes, sizeof(record.address));
+        memcpy(place, &record, size = sizeof(record));
     }
+    return place + size;
 }
 
-static uint32_t largest_weight(const struct evaluation *evaluation)
+/* Records of one endpoint: each says what the endpoint weighs, by all of them. */
+static char *write_group(const struct evaluation *evaluation, int family,
+                         const struct sample_group *group, struct sample *sample, double factor,
+                         char *place)
 {
-    uint32_t largest = 0;
+    uint16_t taken[ANSWER_SIZE_MAX / sizeof(struct answer_record4)];
+    double weight = 0, part;
+    size_t count = 0;
 
-    for (size_t i = 0; i < evaluation->count; i++)
-        if (evaluation->items[i].weight > largest)
-            largest = evaluation->items[i].weight;
-    return largest;
+    for (size_t i = group->begin; i < group->end; i++)
+        if (evaluation->items[i].address.family == family && sample_take(sample, group, &part)) {
+            taken[count++] = (uint16_t)i;
+            weight += part;
+        }
+    for (size_t i = 0; i < count; i++)
+        place = write_record(&evaluation->items[taken[i]], scale_weight(factor, weight), place);
+    return place;
+}
+
+/* Returns where the records end. */
+static char *write_records(const struct evaluation *evaluation, int family, struct sample *sample,
+                           double factor, char *place)
+{
+    struct sample_group group = {0};
+
+    while (sample_next_group(evaluation, family, &group))
+        place = write_group(evaluation, family, &group, sample, factor, place);
+    return place;
+}
+
+/* Fills the records and their counts in. Returns their bytes. */
+static size_t write_families(const struct evaluation *evaluation, size_t room, double random,
+                             struct answer_head *head)
+{
+    size_t count4 = evaluation_count(evaluation, AF_INET);
+    size_t count6 = evaluation_count(evaluation, AF_INET6);
+    char *records = (char *)head + ANSWER_RECORDS, *sixes, *end;
+    struct sample four, six;
+    double factor;
+
+    fit(room, &count4, &count6);
+    sample_init(evaluation, AF_INET, count4, random, &four);
+    sample_init(evaluation, AF_INET6, count6, random, &six);
+    factor = scale_factor(evaluation, &four, &six);
+    sixes = write_records(evaluation, AF_INET, &four, factor, records);
+    end = write_records(evaluation, AF_INET6, &six, factor, sixes);
+    head->count4 = (uint16_t)((size_t)(sixes - records) / sizeof(struct answer_record4));
+    head->count6 = (uint16_t)((size_t)(end - sixes) / sizeof(struct answer_record6));
+    if (!four.whole || !six.whole)
+        head->flags |= ANSWER_FLAG_PARTIAL;
+    return (size_t)(end - records);
 }
 
 size_t evaluation_write(const struct evaluation *evaluation, const char *name, unsigned limit,
@@ -252,31 +327,23 @@ size_t evaluation_write(const struct evaluation *evaluation, const char *name, u
                         void *buffer, size_t capacity)
 {
     struct answer_head *head = begin(buffer, name);
-    size_t all4 = evaluation_count(evaluation, AF_INET);
-    size_t all6 = evaluation_count(evaluation, AF_INET6);
-    size_t canonical = canonical_length(evaluation), count4 = all4, count6 = all6;
-    uint32_t largest = largest_weight(evaluation);
-    char *records = (char *)buffer + ANSWER_RECORDS;
+    size_t canonical = canonical_length(evaluation), room = capacity - ANSWER_RECORDS - canonical;
+    bool sampled = evaluation_body_size(evaluation) > capacity - ANSWER_RECORDS;
+    double offset = sampled ? (double)(random(userdata) >> 12) * 0x1p-52 : 0;
 
-    fit(capacity - ANSWER_RECORDS - canonical, &count4, &count6);
-    head->count4 = (uint16_t)count4;
-    head->count6 = (uint16_t)count6;
-    head->status4 = count4 > 0 ? ANSWER_FOUND : evaluation->status4;
-    head->status6 = count6 > 0 ? ANSWER_FOUND : evaluation->status6;
-    head->limit = evaluation->all_answers ? 0 : (uint16_t)limit;
     head->flags = (canonical > 0 ? ANSWER_FLAG_ALIAS : 0) |
-                  (count4 + count6 < all4 + all6 ? ANSWER_FLAG_PARTIAL : 0) |
+                  (evaluation->turns ? ANSWER_FLAG_TURNS : 0) |
                   (evaluation->stale ? ANSWER_FLAG_STALE : 0);
+    head->size = (uint32_t)(ANSWER_RECORDS + canonical +
+                            write_families(evaluation, room, offset, head));
+    head->status4 = head->count4 > 0 ? ANSWER_FOUND : evaluation->status4;
+    head->status6 = head->count6 > 0 ? ANSWER_FOUND : evaluation->status6;
+    head->limit = evaluation->all_answers ? 0 : (uint16_t)limit;
     head->canonical_length = (uint16_t)canonical;
     head->fresh_until = ticks_from_usec(
         evaluation->fresh_until == USEC_INFINITY ? now : evaluation->fresh_until);
     head->confirmed_at = ticks_from_usec(
         evaluation->confirmed_at == USEC_INFINITY ? now : evaluation->confirmed_at);
-    write_records(evaluation, AF_INET, (struct sampler){random, userdata, all4, count4}, largest,
-                  records);
-    write_records(evaluation, AF_INET6, (struct sampler){random, userdata, all6, count6}, largest,
-                  records + count4 * sizeof(struct answer_record4));
-    head->size = (uint32_t)(ANSWER_RECORDS + answer_body_size(count4, count6, canonical));
     if (canonical > 0)
         memcpy((char *)buffer + head->size - canonical, evaluation->canonical, canonical);
     return head->size;

@@ -29,6 +29,7 @@ struct evaluation {
     bool proven;            /* known before: had data at some time */
     bool answered;          /* its name was decided before: what is published is ours */
     bool all_answers;       /* headless: no limit */
+    bool turns;             /* Policy=round-robin */
     char *canonical;        /* final name of an alias; NULL for none */
     usec_t confirmed_at;    /* oldest confirmation of all that was used */
     usec_t fresh_until;     /* earliest end of validity; USEC_INFINITY: until lost */
@@ -46,10 +47,15 @@ struct evaluation {
 void evaluation_reset(struct evaluation *evaluation);
 void evaluation_done(struct evaluation *evaluation);
 
-/* Adds an address; one that is there already gets the weights' sum. False: out of memory or bounds.
- */
+/* Adds an address. Calls come in the order of endpoints. False: out of memory or bounds. */
 bool evaluation_add(struct evaluation *evaluation, const struct address *address, uint32_t weight,
                     uint16_t endpoint, uint8_t tier);
+/*
+ * After the last call of evaluation_add(): an address that came more than once is one, with the sum
+ * of the weights, in the best tier and the place of the first endpoint in it. False: out of memory,
+ * they stay.
+ */
+bool evaluation_merge(struct evaluation *evaluation);
 /* Out of memory: the name stays its own. */
 void evaluation_set_canonical(struct evaluation *evaluation, const char *canonical);
 /* Addresses of AF_INET or AF_INET6. */
@@ -64,8 +70,8 @@ bool evaluation_pending(const struct evaluation *evaluation, int family);
 
 /*
  * Writes the payload of `name` into `buffer` (4-byte aligned, `capacity` at least
- * ANSWER_SLOT_SIZE). More addresses than fit become an unbiased sample, flagged PARTIAL. Returns
- * the size.
+ * ANSWER_SLOT_SIZE). More addresses than fit become a sample (sample.h), flagged PARTIAL. `limit`:
+ * addresses a caller gets at most; 0: all. Returns the size.
  */
 size_t evaluation_write(const struct evaluation *evaluation, const char *name, unsigned limit,
                         usec_t now, uint64_t (*random)(void *userdata), void *userdata,

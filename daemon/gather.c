@@ -293,6 +293,8 @@ static void gather_endpoints(struct walk walk, const char *name, const struct po
                         &(struct gather_case){name, facts->registry, facts->key, set, selector,
                                               rules, facts->flags & REPORT_ALL_ANSWERS},
                         judgements, &summary);
+    if (walk.whole)
+        walk.evaluation->turns = rules->pick == POLICY_PICK_ROUND_ROBIN;
     *ret_outcome = outcome_of(used == 0 ? status_of_nothing(facts, selector, &summary)
                                         : ANSWER_NO_DATA);
     for (uint32_t i = 0; used > 0 && i < set->count; i++) {
@@ -439,6 +441,7 @@ void gather_name(const struct gather *gather, const char *name, struct evaluatio
     evaluation_reset(evaluation);
     if (hooks->owner(hooks->userdata, name, &owner))
         gather_owned(walk, name, &owner, &outcome);
+    evaluation_merge(evaluation);
     /* More than one thing to rest on: no one clock tells its validity. */
     evaluation->live &= evaluation->sources == 1;
     evaluation->pending4 = outcome.pending4;

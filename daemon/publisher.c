@@ -146,7 +146,8 @@ void publisher_publish(struct publisher *publisher, const char *name,
                        const struct evaluation *evaluation, usec_t interest_at, usec_t now)
 {
     uint32_t payload[ANSWER_SLOT_SIZE / sizeof(uint32_t)];
-    uint64_t seed = now / SAMPLE_TIME + 1;
+    /* Hosts that started together must not choose the same at the same time. */
+    uint64_t seed = publisher->opened_at + now / SAMPLE_TIME;
     enum publisher_action action = publisher_action(evaluation);
     unsigned limit;
     size_t size;

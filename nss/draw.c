@@ -19,6 +19,7 @@ enum {
 struct draw {
     const struct answer *answer;
     unsigned families;
+    uint32_t turn;  /* of the first endpoint, or DRAW_NO_TURN */
     uint16_t floor; /* leave out addresses of a better rank than this */
     uint64_t random;
     uint16_t *order;
@@ -144,17 +145,32 @@ static void draw_rotate(uint16_t *order, size_t begin, size_t middle, size_t end
     draw_reverse(order, begin, end);
 }
 
+/* A point on the line of all weights; where a turn decides, at the beginning of its endpoint. */
+static uint32_t draw_point(struct draw *draw, uint32_t total, uint32_t endpoints, bool even)
+{
+    uint32_t turn = draw->turn, line = total > 0 ? total : endpoints;
+
+    draw->turn = DRAW_NO_TURN;
+    if (turn == DRAW_NO_TURN || !even)
+        return draw_below(draw, line);
+    return turn % endpoints * (line / endpoints);
+}
+
 /* Draws one endpoint of those from `at` on, by weight, and moves it there. Returns its run. */
 static size_t draw_endpoint(struct draw *draw, size_t at)
 {
+    uint32_t first = draw_record(draw->answer, draw->order[at]).weight, differs = 0;
     uint32_t total = 0, endpoints = 0, point;
     size_t run, i;
 
     for (i = at; i < draw->count; i += draw_run(draw, i)) {
-        total += draw_record(draw->answer, draw->order[i]).weight;
+        uint32_t weight = draw_record(draw->answer, draw->order[i]).weight;
+
+        total += weight;
+        differs |= weight ^ first;
         endpoints++;
     }
-    point = draw_below(draw, total > 0 ? total : endpoints);
+    point = draw_point(draw, total, endpoints, differs == 0);
     for (i = at;; i += run) {
         uint32_t weight = total > 0 ? draw_record(draw->answer, draw->order[i]).weight : 1;
 
@@ -206,9 +222,9 @@ static void draw_arrange(struct draw *draw, size_t at, size_t wanted)
 }
 
 size_t draw_order(const struct answer *answer, unsigned families, size_t limit, uint64_t seed,
-                  uint16_t *ret_order)
+                  uint32_t turn, uint16_t *ret_order)
 {
-    struct draw draw = {answer, families, .random = seed, .order = ret_order};
+    struct draw draw = {answer, families, .turn = turn, .random = seed, .order = ret_order};
     size_t wanted = limit > 0 ? limit : SIZE_MAX;
 
     if (answer->head->count4 + answer->head->count6 == 1) { /* as often as not */

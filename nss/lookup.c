@@ -15,6 +15,7 @@
 #include "nss/draw.h"
 #include "nss/silence.h"
 #include "nss/transport.h"
+#include "nss/turn.h"
 #include "nss/view_slots.h"
 
 enum { LOOKUP_SLOT_RECORDS = (ANSWER_SLOT_SIZE - ANSWER_RECORDS) / sizeof(struct answer_record4) };
@@ -80,26 +81,41 @@ static unsigned lookup_families(enum wire_family family)
     return (family != WIRE_IPV6 ? DRAW_IPV4 : 0u) | (family != WIRE_IPV4 ? DRAW_IPV6 : 0u);
 }
 
+static bool lookup_pack_records(const struct lookup *lookup, struct pack_records *records,
+                                uint16_t *order)
+{
+    const struct lookup_target *target = lookup->target;
+
+    if (target->tuples)
+        return pack_tuples(target->buffer, records, target->tuples);
+    if (target->twice && records->count == 1)
+        order[records->count++] = order[0];
+    return pack_hostent(target->buffer, records,
+                        lookup->request.family == WIRE_IPV4 ? AF_INET : AF_INET6, target->host);
+}
+
 /* `order`: room for a number for every record, and for one more. */
 static bool lookup_pack_forward(const struct lookup *lookup, const struct answer *answer,
                                 uint16_t *order)
 {
     const struct answer_head *head = answer->head;
-    const struct lookup_target *target = lookup->target;
-    enum wire_family family = lookup->request.family;
     struct pack_records records = {.answer = answer, .order = order};
-    uint64_t seed = head->count4 + head->count6 > 1 ? draw_seed() : 0;
+    bool several = head->count4 + head->count6 > 1;
+    uint64_t seed = several ? draw_seed() : 0;
+    unsigned families = lookup_families(lookup->request.family);
+    uint32_t turn = DRAW_NO_TURN;
     size_t limit = head->limit;
+    bool packed;
 
     if (limit > 0 && lookup->view && lookup->view->elsewhere)
         limit = 1;
-    records.count = draw_order(answer, lookup_families(family), limit, seed, order);
-    if (target->tuples)
-        return pack_tuples(target->buffer, &records, target->tuples);
-    if (target->twice && records.count == 1)
-        order[records.count++] = order[0];
-    return pack_hostent(target->buffer, &records, family == WIRE_IPV4 ? AF_INET : AF_INET6,
-                        target->host);
+    if (several && head->flags & ANSWER_FLAG_TURNS)
+        turn = turn_take(answer, families, seed >> 48);
+    records.count = draw_order(answer, families, limit, seed, turn, order);
+    packed = lookup_pack_records(lookup, &records, order);
+    if (!packed && turn != DRAW_NO_TURN)
+        turn_give_back(answer, families, turn);
+    return packed;
 }
 
 static bool lookup_pack_reverse(const struct lookup *lookup, const struct answer *answer)

@@ -15,6 +15,7 @@
 #include "nss-sd/wire.h"
 #include "nss/clock.h"
 #include "nss/runtime.h"
+#include "nss/turn.h"
 
 enum {
     VIEW_RETRY_TICKS = VIEW_TICKS_PER_SECOND,
@@ -152,6 +153,7 @@ static struct view *view_attach(struct view *old, uint32_t now)
     struct stat status;
     struct view *view = NULL;
     int fd = view_open(&status);
+    uint32_t before;
     bool few;
 
     if (fd < 0)
@@ -166,7 +168,10 @@ static struct view *view_attach(struct view *old, uint32_t now)
         return old; /* what another thread published meanwhile */
     }
     atomic_fetch_add_explicit(&mapped, view->header.file_size, memory_order_relaxed);
-    few = atomic_fetch_add_explicit(&attached, 1, memory_order_relaxed) < VIEW_ATTACH_FEW;
+    before = atomic_fetch_add_explicit(&attached, 1, memory_order_relaxed);
+    few = before < VIEW_ATTACH_FEW;
+    if (before == 0)
+        turn_prepare();
     atomic_store(&next_attach, few ? now : now + VIEW_RETRY_SLOW_TICKS);
     return view;
 }

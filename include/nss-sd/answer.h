@@ -47,6 +47,7 @@ enum {
     ANSWER_FLAG_PARTIAL = 1u << 1, /* a weight-true sample of a larger service */
     ANSWER_FLAG_STALE = 1u << 2,   /* older than its validity when it was made */
     ANSWER_FLAG_REVERSE = 1u << 3, /* answers a reverse lookup */
+    ANSWER_FLAG_TURNS = 1u << 4,   /* endpoints of equal weight take turns within a process */
 };
 
 /* `clock` of an answer whose times are absolute. */

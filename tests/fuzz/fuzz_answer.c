@@ -130,7 +130,8 @@ static void check_answer(const struct answer *answer, const struct steering *ste
     struct pack_records records = {answer, order, 0};
 
     require(order && room);
-    records.count = draw_order(answer, families, steering->limit, seed, order);
+    records.count = draw_order(answer, families, steering->limit, seed, (uint32_t)(seed >> 32),
+                               order);
     check_draw(answer, &records, families, steering->limit);
     if (records.count > 0 && families == DRAW_IPV4)
         check_hostent(buffer, &records, AF_INET);

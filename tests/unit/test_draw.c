@@ -52,7 +52,7 @@ static uint16_t endpoint_at(const struct sample *sample, size_t i)
 
 static size_t draw(struct sample *sample, unsigned families, size_t limit, uint64_t seed)
 {
-    return draw_order(&sample->answer, families, limit, seed, sample->order);
+    return draw_order(&sample->answer, families, limit, seed, DRAW_NO_TURN, sample->order);
 }
 
 /*

@@ -99,6 +99,7 @@ START_TEST(the_same_address_twice_counts_once_with_both_weights)
 
     ck_assert(evaluation_add(&evaluation, &one, 3, 0, 0));
     ck_assert(evaluation_add(&evaluation, &one, 4, 1, 0));
+    ck_assert(evaluation_merge(&evaluation));
     ck_assert_uint_eq(evaluation.count, 1);
     ck_assert_uint_eq(evaluation.items[0].weight, 7);
     evaluation_done(&evaluation);
