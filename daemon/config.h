@@ -16,6 +16,7 @@
 
 #include "daemon/base.h"
 #include "daemon/config_item.h"
+#include "daemon/policy.h"
 #include "daemon/registry/registry.h"
 
 struct config_resolve {
@@ -28,7 +29,11 @@ struct config_resolve {
     usec_t stale_wait;           /* StaleWaitSec */
     usec_t lookup_timeout;       /* the daemon replies by then */
     usec_t idle;                 /* IdleSec: a service that nobody asks for is dropped */
-    unsigned answers;            /* addresses a lookup gets at most */
+    unsigned answers;            /* addresses a lookup gets at most; 0: all */
+    enum policy_pick pick;       /* Policy= */
+    enum policy_zone zone_policy;
+    unsigned min_zone_endpoints, min_zone_share; /* share: percent */
+    unsigned min_healthy_percent;                /* 0: off */
     char **upstream;             /* DNS servers for host names that no registry owns; NULL: the system's */
     bool persist;                /* last-known-good goes to the state directory */
     char *zone;                  /* zone of this host; NULL: detected */
@@ -46,8 +51,12 @@ struct config_policy {
     /* For each value, the place in the order (from 1) of the file that set it; 0: it is not set. */
     unsigned has_answers, has_max_stale, has_empty_protection, has_private, has_allow_warning,
         has_terminating, has_min_ttl, has_max_ttl, has_negative_ttl, has_check, has_check_interval,
-        has_check_timeout, has_check_failures, has_check_successes;
-    unsigned answers;
+        has_check_timeout, has_check_failures, has_check_successes, has_pick, has_zone_policy,
+        has_min_zone_endpoints, has_min_zone_share, has_min_healthy_percent;
+    unsigned answers; /* 0: all */
+    enum policy_pick pick;
+    enum policy_zone zone_policy;
+    unsigned min_zone_endpoints, min_zone_share, min_healthy_percent;
     usec_t max_stale, empty_protection, min_ttl, max_ttl, negative_ttl;
     bool is_private, allow_warning;
     unsigned terminating; /* 0 last-resort, 1 never */

@@ -321,6 +321,28 @@ int config_parse_unsigned(const struct config_item *item, const struct config_va
     return 0;
 }
 
+int config_parse_number_or_all(const struct config_item *item, const struct config_value *value,
+                               void *field)
+{
+    if (!streq(value->text, "all"))
+        return config_parse_unsigned(item, value, field);
+    *(unsigned *)field = 0;
+    return 0;
+}
+
+int config_parse_percent(const struct config_item *item, const struct config_value *value,
+                         void *field)
+{
+    const char *text = text_of(item, value), *end = text;
+    uint64_t number = 0;
+
+    if (text &&
+        (!take_number(&end, &number) || number > 100 || !(streq(end, "") || streq(end, "%"))))
+        return refuse(value, "takes a share from 0%% to 100%%, not '%s'", text);
+    *(unsigned *)field = (unsigned)number;
+    return 0;
+}
+
 int config_parse_duration(const struct config_item *item, const struct config_value *value,
                           void *field)
 {

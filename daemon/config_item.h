@@ -56,6 +56,8 @@ int config_parse_strings(const struct config_item *, const struct config_value *
 int config_parse_domains(const struct config_item *, const struct config_value *, void *);  /* char **, folded names, no trailing dot */
 int config_parse_bool(const struct config_item *, const struct config_value *, void *);     /* bool */
 int config_parse_unsigned(const struct config_item *, const struct config_value *, void *); /* unsigned */
+int config_parse_number_or_all(const struct config_item *, const struct config_value *, void *); /* unsigned; "all" is 0 */
+int config_parse_percent(const struct config_item *, const struct config_value *, void *);  /* unsigned: 0 to 100; "20" and "20%" */
 int config_parse_duration(const struct config_item *, const struct config_value *, void *); /* usec_t; "infinity" */
 int config_parse_word(const struct config_item *, const struct config_value *, void *);     /* unsigned: index into words */
 int config_parse_servers(const struct config_item *, const struct config_value *, void *); /* char **: DNS servers "IP[:PORT]", "[IP6]:PORT"; or one word, "system" */

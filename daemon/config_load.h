@@ -20,6 +20,10 @@ extern const struct config_item config_registry_items[];
 extern const struct config_item config_match_items[];
 extern const struct config_item config_policy_items[];
 
+/* What [Resolve] and [Policy] share: words in the order of their enums in policy.h. */
+extern const char *const config_pick_words[];
+extern const char *const config_zone_words[];
+
 struct config_loader {
     const char *const *roots; /* NULL-terminated, the highest-ranking first */
     struct config *config;

@@ -9,6 +9,19 @@
 
 #define POLICY(member) offsetof(struct config_policy, member)
 
+const char *const config_pick_words[] = {
+    [POLICY_PICK_RANDOM] = "random",
+    [POLICY_PICK_ROUND_ROBIN] = "round-robin",
+    [POLICY_PICK_FIRST] = "first",
+    [POLICY_PICK_HASH] = "hash",
+    NULL,
+};
+const char *const config_zone_words[] = {
+    [POLICY_ZONE_PREFER] = "prefer",
+    [POLICY_ZONE_STRICT] = "strict",
+    [POLICY_ZONE_OFF] = "off",
+    NULL,
+};
 static const char *const terminating_words[] = {"last-resort", "never", NULL};
 
 static int parse_globs(const struct config_item *item, const struct config_value *value,
@@ -20,7 +33,12 @@ const struct config_item config_match_items[] = {
 };
 
 const struct config_item config_policy_items[] = {
-    {"Answers", config_parse_unsigned, POLICY(answers), 1, 16},
+    {"Answers", config_parse_number_or_all, POLICY(answers), 1, 16},
+    {"Policy", config_parse_word, POLICY(pick), .words = config_pick_words},
+    {"ZonePolicy", config_parse_word, POLICY(zone_policy), .words = config_zone_words},
+    {"MinZoneEndpoints", config_parse_unsigned, POLICY(min_zone_endpoints), 1, 1000},
+    {"MinZoneShare", config_parse_percent, POLICY(min_zone_share)},
+    {"MinHealthyPercent", config_parse_percent, POLICY(min_healthy_percent)},
     {"MaxStaleSec", config_parse_duration, POLICY(max_stale), 0, 0},
     {"EmptyProtection", config_parse_duration, POLICY(empty_protection), 0, 0},
     {"Private", config_parse_bool, POLICY(is_private)},
@@ -44,6 +62,11 @@ static const struct {
     size_t flag;
 } policy_flags[] = {
     {"Answers", POLICY(has_answers)},
+    {"Policy", POLICY(has_pick)},
+    {"ZonePolicy", POLICY(has_zone_policy)},
+    {"MinZoneEndpoints", POLICY(has_min_zone_endpoints)},
+    {"MinZoneShare", POLICY(has_min_zone_share)},
+    {"MinHealthyPercent", POLICY(has_min_healthy_percent)},
     {"MaxStaleSec", POLICY(has_max_stale)},
     {"EmptyProtection", POLICY(has_empty_protection)},
     {"Private", POLICY(has_private)},
@@ -195,6 +218,11 @@ void config_policy_for(const struct config *config, const char *name,
         if (!policy_matches(policy, name))
             continue;
         INHERIT(ret_policy, policy, has_answers, answers);
+        INHERIT(ret_policy, policy, has_pick, pick);
+        INHERIT(ret_policy, policy, has_zone_policy, zone_policy);
+        INHERIT(ret_policy, policy, has_min_zone_endpoints, min_zone_endpoints);
+        INHERIT(ret_policy, policy, has_min_zone_share, min_zone_share);
+        INHERIT(ret_policy, policy, has_min_healthy_percent, min_healthy_percent);
         INHERIT(ret_policy, policy, has_max_stale, max_stale);
         INHERIT(ret_policy, policy, has_empty_protection, empty_protection);
         INHERIT(ret_policy, policy, has_private, is_private);

@@ -63,6 +63,7 @@ static bool is_scalar(const struct config_item *item)
 {
     return item->parse == config_parse_string || item->parse == config_parse_path ||
            item->parse == config_parse_bool || item->parse == config_parse_unsigned ||
+           item->parse == config_parse_number_or_all || item->parse == config_parse_percent ||
            item->parse == config_parse_duration || item->parse == config_parse_word;
 }
 

@@ -31,9 +31,9 @@ enum policy_pick {
     POLICY_PICK_HASH,        /* weighted rendezvous hashing: every host has its own order */
 };
 
-enum { POLICY_MIN_ZONE_ENDPOINTS = 2, POLICY_MIN_ZONE_SHARE = 20, POLICY_TIER_MAX = UINT8_MAX };
+/* The upper bit of a record's tier is for addresses without a route. */
+enum { POLICY_TIER_MAX = 0x7f };
 
-/* Zero-initialized but for the two limits above: the defaults, and warning counts as unhealthy. */
 struct policy_rules {
     bool allow_warning;           /* warning counts as ready */
     bool terminating_never;       /* else endpoints that are going are the last resort */

@@ -41,17 +41,32 @@ struct lookup_limits rules_lookup_limits(const struct config_resolve *global)
                                   global->max_new_names_uid};
 }
 
+/* What the policies of a name say, or else the global value. */
+#define POLICY_OR(policy, global, member)                                                          \
+    ((policy)->has_##member ? (policy)->member : (global)->member)
+
+static struct policy_rules rules_selection(const struct config_policy *policy,
+                                           const struct config_resolve *global)
+{
+    return (struct policy_rules){
+        .allow_warning = !policy->has_allow_warning || policy->allow_warning,
+        .terminating_never = policy->has_terminating && policy->terminating == 1,
+        .min_healthy_percent = POLICY_OR(policy, global, min_healthy_percent),
+        .zone = POLICY_OR(policy, global, zone_policy),
+        .min_zone_endpoints = POLICY_OR(policy, global, min_zone_endpoints),
+        .min_zone_share = POLICY_OR(policy, global, min_zone_share),
+        .pick = POLICY_OR(policy, global, pick),
+    };
+}
+
 void rules_policy(const struct config *config, const char *name, struct resolver_policy *ret_policy)
 {
     struct config_policy policy;
 
     config_policy_for(config, name, &policy);
     *ret_policy = (struct resolver_policy){
-        .rules = {.allow_warning = !policy.has_allow_warning || policy.allow_warning,
-                  .terminating_never = policy.has_terminating && policy.terminating == 1,
-                  .min_zone_endpoints = POLICY_MIN_ZONE_ENDPOINTS,
-                  .min_zone_share = POLICY_MIN_ZONE_SHARE},
-        .answers = policy.has_answers ? policy.answers : config->resolve.answers,
+        .rules = rules_selection(&policy, &config->resolve),
+        .answers = POLICY_OR(&policy, &config->resolve, answers),
         .wishes = {{
             [STORE_MIN_TTL] = {policy.has_min_ttl, policy.min_ttl},
             [STORE_MAX_TTL] = {policy.has_max_ttl, policy.max_ttl},
@@ -83,6 +98,6 @@ bool rules_view(const struct config *config, const char *name, unsigned *ret_lim
     struct config_policy policy;
 
     config_policy_for(config, name, &policy);
-    *ret_limit = policy.has_answers ? policy.answers : config->resolve.answers;
+    *ret_limit = POLICY_OR(&policy, &config->resolve, answers);
     return !(policy.has_private && policy.is_private);
 }

@@ -106,7 +106,8 @@ static void check_config(const struct config *config)
 {
     const struct config_resolve *resolve = &config->resolve;
 
-    require(resolve->answers >= 1 && resolve->answers <= 16);
+    require(resolve->answers <= 16 && resolve->min_healthy_percent <= 100);
+    require(resolve->min_zone_endpoints >= 1 && resolve->min_zone_share <= 100);
     require(resolve->ndots <= 15);
     require(resolve->min_ttl <= resolve->max_ttl);
     require(config_strings_count(resolve->search) <= VIEW_SEARCH_MAX);

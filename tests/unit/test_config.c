@@ -658,9 +658,10 @@ START_TEST(policies_apply_in_order_and_later_keys_win)
     put("services.d/10-all.policy",
         "[Match]\nName=*.CONSUL. db?.example\n[Policy]\nAnswers=1\nMaxStaleSec=1h\nPrivate=yes\n"
         "EmptyProtection=5min\nAllowWarning=no\nTerminating=never\nMinTTLSec=1s\nMaxTTLSec=2s\n"
-        "NegativeTTLSec=3s\n");
+        "NegativeTTLSec=3s\nPolicy=hash\nZonePolicy=strict\nMinZoneEndpoints=5\n"
+        "MinZoneShare=50%\nMinHealthyPercent=30\n");
     put("services.d/20-orders.policy",
-        "[Match]\nName=orders.service.consul\n[Policy]\nAnswers=4\nPrivate=no\n");
+        "[Match]\nName=orders.service.consul\n[Policy]\nAnswers=all\nPrivate=no\nPolicy=first\n");
     load_cleanly();
     ck_assert_uint_eq(config->policy_count, 2);
 
@@ -676,9 +677,18 @@ START_TEST(policies_apply_in_order_and_later_keys_win)
     ck_assert_uint_eq(policy.min_ttl, USEC_PER_SEC);
     ck_assert_uint_eq(policy.max_ttl, 2 * USEC_PER_SEC);
     ck_assert_uint_eq(policy.negative_ttl, 3 * USEC_PER_SEC);
+    ck_assert(policy.has_pick && policy.has_zone_policy && policy.has_min_zone_endpoints);
+    ck_assert(policy.has_min_zone_share && policy.has_min_healthy_percent);
+    ck_assert_int_eq(policy.pick, POLICY_PICK_HASH);
+    ck_assert_int_eq(policy.zone_policy, POLICY_ZONE_STRICT);
+    ck_assert_uint_eq(policy.min_zone_endpoints, 5);
+    ck_assert_uint_eq(policy.min_zone_share, 50);
+    ck_assert_uint_eq(policy.min_healthy_percent, 30);
 
     config_policy_for(config, "orders.service.consul", &policy);
-    ck_assert_uint_eq(policy.answers, 4);
+    ck_assert(policy.has_answers);
+    ck_assert_uint_eq(policy.answers, 0); /* all */
+    ck_assert_int_eq(policy.pick, POLICY_PICK_FIRST);
     ck_assert(policy.has_private && !policy.is_private);
     ck_assert_uint_eq(policy.terminating, 1);
 
@@ -699,6 +709,7 @@ START_TEST(a_policy_says_only_what_it_says)
     ck_assert(policy.has_max_stale && !policy.has_answers && !policy.has_private);
     ck_assert(!policy.has_empty_protection && !policy.has_allow_warning && !policy.has_terminating);
     ck_assert(!policy.has_min_ttl && !policy.has_max_ttl && !policy.has_negative_ttl);
+    ck_assert(!policy.has_pick && !policy.has_zone_policy && !policy.has_min_zone_share);
     ck_assert_uint_eq(policy.max_stale, 0);
 }
 END_TEST
@@ -715,6 +726,10 @@ START_TEST(mistakes_in_a_policy_are_told)
         {"[Match]\nName=a/b\n", 2, "patterns of names like *.service.consul, not 'a/b'"},
         {"[Match]\nName=*\n[Policy]\nTerminating=sometimes\n", 4, "one of: last-resort, never"},
         {"[Match]\nName=*\n[Policy]\nMaxTTLSec=2s\nMinTTLSec=3s\n", 5, "is above MaxTTLSec= (2s)"},
+        {"[Match]\nName=*\n[Policy]\nPolicy=least\n", 4, "random, round-robin, first, hash"},
+        {"[Match]\nName=*\n[Policy]\nMinZoneShare=101%\n", 4, "a share from 0% to 100%"},
+        {"[Match]\nName=*\n[Policy]\nMinZoneShare=1%%\n", 4, "a share from 0% to 100%"},
+        {"[Match]\nName=*\n[Policy]\nAnswers=none\n", 4, "a number from 1 to 16"},
         {"[Match]\nName=*\n[Policy]\nEmptyProtection=maybe\n", 4, "takes a duration"},
         {"[Policy]\nName=*\n[Match]\nName=*\n", 2, "belongs to section [Match]"},
     };
@@ -782,7 +797,8 @@ static Suite *make_suite(void)
         all_mistakes_are_told_at_once,
         a_key_set_twice_in_a_file_is_a_warning,
         lines_that_inih_would_cut_are_refused,
-        a_zone_is_one_word, the_longest_line_arrives_whole,
+        a_zone_is_one_word,
+        the_longest_line_arrives_whole,
         what_is_no_text_is_one_message,
         ten_thousand_lines_keep_count,
         too_large_a_file_is_refused,

@@ -4,6 +4,7 @@
 #include "nss-sd/wire.h"
 #include "tests/unit/unit.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static uint64_t counter(void *userdata)
@@ -11,7 +12,7 @@ static uint64_t counter(void *userdata)
     uint64_t *state = userdata;
 
     *state = *state * UINT64_C(6364136223846793005) + 1442695040888963407;
-    return *state >> 16;
+    return *state ^ *state << 32; /* the upper half is the better one */
 }
 
 static void add_many(struct evaluation *evaluation, unsigned count4, unsigned count6)
@@ -64,30 +65,138 @@ START_TEST(every_size_makes_a_valid_payload)
 }
 END_TEST
 
-START_TEST(a_sample_takes_every_address_equally_often)
+/* What a draw from the answer would give each endpoint, summed over many answers. */
+static void add_shares(const struct answer *answer, double *shares)
+{
+    double total = 0;
+
+    for (unsigned i = 0; i < answer->head->count4; i++)
+        total += answer->records4[i].weight;
+    for (unsigned i = 0; i < answer->head->count4; i++)
+        shares[answer->records4[i].endpoint] += answer->records4[i].weight / total;
+}
+
+START_TEST(a_sample_gives_everybody_the_share_of_its_weight)
 {
     enum { ADDRESSES = 200, ROUNDS = 3000 };
+    static const uint32_t largest[] = {1, 50, 100000};
+
+    for (size_t l = 0; l < ELEMENTS(largest); l++) {
+        struct evaluation evaluation = {0};
+        double shares[ADDRESSES] = {0}, total = 0;
+        uint64_t seed = 42;
+        struct answer answer;
+
+        evaluation_reset(&evaluation);
+        add_many(&evaluation, ADDRESSES, 0);
+        evaluation.items[ADDRESSES / 2].weight = largest[l];
+        for (unsigned i = 0; i < ADDRESSES; i++)
+            total += evaluation.items[i].weight;
+        for (unsigned round = 0; round < ROUNDS; round++) {
+            size_t size = evaluation_write(&evaluation, "orders.one", 8, 0, counter, &seed, buffer,
+                                           ANSWER_SLOT_SIZE);
+
+            ck_assert(answer_parse(buffer, size, &answer));
+            ck_assert(answer.head->flags & ANSWER_FLAG_PARTIAL);
+            ck_assert_uint_ge(answer.head->count4, 57);
+            add_shares(&answer, shares);
+        }
+        /* Who is in the sample has 1/58 of what it is drawn from, more or less: six standard
+         * deviations; and what 16 bits cannot tell. */
+        for (unsigned i = 0; i < ADDRESSES; i++) {
+            double share = evaluation.items[i].weight / total;
+            double room = 6 * sqrt(share / 57 / ROUNDS) + 1.0 / UINT16_MAX;
+
+            ck_assert_msg(fabs(shares[i] / ROUNDS - share) < room, "%u: %f of %f", i,
+                          shares[i] / ROUNDS, share);
+        }
+        evaluation_done(&evaluation);
+    }
+}
+END_TEST
+
+START_TEST(a_sample_takes_the_lowest_tiers_first)
+{
     struct evaluation evaluation = {0};
-    unsigned seen[ADDRESSES] = {0};
-    uint64_t seed = 42;
     struct answer answer;
-    double expected = 0;
+    uint64_t seed = 1;
+    size_t size;
 
     evaluation_reset(&evaluation);
-    add_many(&evaluation, ADDRESSES, 0);
-    for (unsigned round = 0; round < ROUNDS; round++) {
-        size_t size = evaluation_write(&evaluation, "orders.one", 8, 0, counter, &seed, buffer,
-                                       ANSWER_SLOT_SIZE);
+    add_many(&evaluation, 200, 0);
+    for (unsigned i = 0; i < 200; i++)
+        evaluation.items[i].tier = (uint8_t)(199 - i);
+    size = evaluation_write(&evaluation, "orders.one", 8, 0, counter, &seed, buffer,
+                            ANSWER_SLOT_SIZE);
+    ck_assert(answer_parse(buffer, size, &answer));
+    ck_assert_uint_eq(answer.head->count4, 58);
+    for (unsigned i = 0; i < 58; i++)
+        ck_assert_uint_eq(answer.records4[i].tier, 57 - i);
+    evaluation_done(&evaluation);
+}
+END_TEST
 
-        ck_assert(answer_parse(buffer, size, &answer));
-        for (unsigned i = 0; i < answer.head->count4; i++)
-            seen[answer.records4[i].address[3]]++;
-        expected += (double)answer.head->count4 / ADDRESSES;
+START_TEST(endpoints_of_two_families_are_sampled_with_both)
+{
+    struct evaluation evaluation = {0};
+    struct answer answer;
+    uint64_t seed = 7;
+    size_t size;
+
+    evaluation_reset(&evaluation);
+    for (unsigned i = 0; i < 300; i++) {
+        struct address four = {AF_INET, {10, 0, (uint8_t)(i >> 8), (uint8_t)i}};
+        struct address six = {AF_INET6, {0xfd, [14] = (uint8_t)(i >> 8), [15] = (uint8_t)i}};
+
+        ck_assert(evaluation_add(&evaluation, &four, 1 + i % 5, (uint16_t)i, 0));
+        ck_assert(evaluation_add(&evaluation, &six, 1 + i % 5, (uint16_t)i, 0));
     }
-    /* Six standard deviations of a binomial. */
-    for (unsigned i = 0; i < ADDRESSES; i++)
-        ck_assert_msg(seen[i] > expected - 160 && seen[i] < expected + 160, "%u: %u of %f", i,
-                      seen[i], expected);
+    evaluation.status4 = evaluation.status6 = ANSWER_FOUND;
+    size = evaluation_write(&evaluation, "orders.one", 8, 0, counter, &seed, buffer,
+                            ANSWER_SLOT_SIZE);
+    ck_assert(answer_parse(buffer, size, &answer));
+    ck_assert_uint_eq(answer.head->count4, answer.head->count6);
+    ck_assert_uint_ge(answer.head->count4, 18);
+    for (unsigned i = 0; i < answer.head->count4; i++) {
+        ck_assert_uint_eq(answer.records4[i].endpoint, answer.records6[i].endpoint);
+        ck_assert_uint_eq(answer.records4[i].weight, answer.records6[i].weight);
+    }
+    evaluation_done(&evaluation);
+}
+END_TEST
+
+START_TEST(duplicates_are_found_in_services_of_any_size)
+{
+    enum { DISTINCT = 5000 };
+    struct evaluation evaluation = {0};
+
+    for (unsigned i = 0; i < 3 * DISTINCT; i++) {
+        unsigned n = i * 7919 % DISTINCT;
+        struct address one = {AF_INET, {10, 0, (uint8_t)(n >> 8), (uint8_t)n}};
+
+        ck_assert(evaluation_add(&evaluation, &one, 2, (uint16_t)i, i < DISTINCT ? 1 : 0));
+    }
+    ck_assert(evaluation_merge(&evaluation));
+    ck_assert_uint_eq(evaluation.count, DISTINCT);
+    for (unsigned i = 0; i < DISTINCT; i++) {
+        ck_assert_uint_eq(evaluation.items[i].weight, 6);
+        /* In the better tier, so by its second endpoint. */
+        ck_assert_uint_eq(evaluation.items[i].tier, 0);
+        ck_assert_uint_eq(evaluation.items[i].endpoint, DISTINCT + i);
+    }
+    evaluation_done(&evaluation);
+}
+END_TEST
+
+START_TEST(weights_that_come_together_do_not_overflow)
+{
+    struct evaluation evaluation = {0};
+    struct address one = {AF_INET, {10, 0, 0, 1}};
+
+    ck_assert(evaluation_add(&evaluation, &one, UINT32_MAX, 0, 0));
+    ck_assert(evaluation_add(&evaluation, &one, 2, 1, 0));
+    ck_assert(evaluation_merge(&evaluation));
+    ck_assert_uint_eq(evaluation.items[0].weight, UINT32_MAX);
     evaluation_done(&evaluation);
 }
 END_TEST
@@ -173,10 +282,13 @@ static Suite *make_suite(void)
     Suite *suite = suite_create("evaluation");
 
     UNIT_CASE(suite, "payload", every_size_makes_a_valid_payload,
-              a_sample_takes_every_address_equally_often, status_and_reverse_payloads_are_valid,
-              weights_keep_their_proportion_in_sixteen_bits);
+              a_sample_gives_everybody_the_share_of_its_weight,
+              a_sample_takes_the_lowest_tiers_first,
+              endpoints_of_two_families_are_sampled_with_both,
+              status_and_reverse_payloads_are_valid, weights_keep_their_proportion_in_sixteen_bits);
     UNIT_CASE(suite, "gathered", the_same_address_twice_counts_once_with_both_weights,
-              both_families_make_one_verdict);
+              duplicates_are_found_in_services_of_any_size,
+              weights_that_come_together_do_not_overflow, both_families_make_one_verdict);
     return suite;
 }
 
