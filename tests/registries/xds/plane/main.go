@@ -16,9 +16,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	server "github.com/envoyproxy/go-control-plane/pkg/server/v3"
 	"google.golang.org/grpc"
@@ -157,10 +159,10 @@ func tlsConfig(protocol string) *tls.Config {
 func (p *plane) callbacks() server.Callbacks {
 	return server.CallbackFuncs{
 		StreamRequestFunc: func(_ int64, r *discovery.DiscoveryRequest) error {
-			return p.admit(r.GetNode().GetId(), r.GetTypeUrl(), r.GetResourceNames())
+			return p.admit(r.GetNode(), r.GetTypeUrl(), r.GetResourceNames())
 		},
 		StreamDeltaRequestFunc: func(_ int64, r *discovery.DeltaDiscoveryRequest) error {
-			return p.admit(r.GetNode().GetId(), r.GetTypeUrl(), r.GetResourceNamesSubscribe())
+			return p.admit(r.GetNode(), r.GetTypeUrl(), r.GetResourceNamesSubscribe())
 		},
 		FetchRequestFunc: func(_ context.Context, r *discovery.DiscoveryRequest) error {
 			p.seen.request("rest", r)
@@ -170,18 +172,19 @@ func (p *plane) callbacks() server.Callbacks {
 }
 
 // admit does what istiod does of its own: it refuses nodes, and knows an assignment of any cluster.
-func (p *plane) admit(id, typeURL string, names []string) error {
+func (p *plane) admit(node *core.Node, typeURL string, names []string) error {
 	if !*istio {
 		return nil
 	}
-	parts := strings.Split(id, "~")
-	if len(parts) != 4 || net.ParseIP(parts[1]) == nil {
-		return status.Errorf(codes.InvalidArgument, "invalid node id %q", id)
-	}
-	switch parts[0] {
-	case "sidecar", "router", "waypoint":
-	default:
-		return status.Errorf(codes.InvalidArgument, "unknown node type %q", parts[0])
+	// Only the first request of a stream need have it.
+	if node != nil {
+		parts := strings.Split(node.Id, "~")
+		if len(parts) != 4 || net.ParseIP(parts[1]) == nil {
+			return status.Errorf(codes.InvalidArgument, "invalid node id %q", node.Id)
+		}
+		if !slices.Contains([]string{"sidecar", "router", "waypoint"}, parts[0]) {
+			return status.Errorf(codes.InvalidArgument, "unknown node type %q", parts[0])
+		}
 	}
 	p.cache.makeUp(typeURL, names)
 	return nil
