@@ -180,6 +180,7 @@ static void report_found(struct xds_keys *keys, struct xds_key *key, const struc
 {
     bool stale = found->stale_at != 0 && found->stale_at <= env_now(env_of(keys));
 
+    key->pending = found->outcome == XDS_PENDING;
     if (found->outcome == XDS_DATA && stale) {
         report_stale(keys, key, found->endpoints);
         return;
@@ -343,7 +344,7 @@ void xds_keys_went_down(struct xds_keys *keys)
 void xds_keys_recheck(struct xds_keys *keys)
 {
     for (struct xds_key *key = keys->table; key; key = key->hh.next)
-        if (!key->confirmed)
+        if (!key->confirmed || key->pending)
             enqueue(keys, key);
 }
 

@@ -24,11 +24,16 @@ void xds_protocol_touch(struct xds_protocol *protocol, enum xds_kind kind)
     protocol->exchanges[kind].changed = true;
 }
 
+static void wait_until(struct xds_protocol *protocol, usec_t due)
+{
+    if (protocol->due == 0 || due < protocol->due)
+        protocol->due = due;
+}
+
 static void wait_for(struct xds_protocol *protocol, struct xds_resource *resource, usec_t due)
 {
     resource->due = due;
-    if (protocol->due == 0 || due < protocol->due)
-        protocol->due = due;
+    wait_until(protocol, due);
 }
 
 /* Of a kind that is taken whole, what is not there is absent as soon as the whole is known. */
@@ -163,11 +168,11 @@ static void forget_removed(struct xds_protocol *protocol, enum xds_kind kind)
         }
 }
 
-static bool is_due(struct xds_protocol *protocol, enum xds_kind kind)
+static bool is_due(struct xds_protocol *protocol, enum xds_kind kind, usec_t now)
 {
     struct xds_exchange *exchange = &protocol->exchanges[kind];
 
-    if (exchange->reply)
+    if (exchange->reply && now >= exchange->reply_at)
         return true;
     if (!exchange->started)
         return exchange->wildcard || wants_any(protocol, kind);
@@ -210,6 +215,8 @@ static int make_request(struct xds_protocol *protocol, enum xds_kind kind, usec_
             return 0;
         }
     }
+    if (request->error)
+        exchange->nacked_at = now;
     if (first) {
         exchange->started = true;
         exchange->asked_at = now;
@@ -247,7 +254,7 @@ int xds_protocol_next(struct xds_protocol *protocol, usec_t now, struct xds_requ
                 wait_for_whole(protocol, kind, now);
             sweep_unwanted(protocol, kind);
         }
-        if (!is_due(protocol, kind))
+        if (!is_due(protocol, kind, now))
             continue;
         r = make_request(protocol, kind, now, ret_request);
         if (r == 0)
@@ -397,6 +404,20 @@ static void sweep_missing(struct xds_protocol *protocol, const struct xds_respon
     }
 }
 
+/* Refusals are told in no hurry when they come one after another. */
+static void refuse(struct xds_protocol *protocol, struct xds_exchange *exchange, const char *reasons,
+                   usec_t now)
+{
+    exchange->reply_at = now;
+    if (exchange->nacked_at != 0 && now < usec_add(exchange->nacked_at, XDS_NACK_PAUSE)) {
+        exchange->reply_at = usec_add(exchange->nacked_at, XDS_NACK_PAUSE);
+        wait_until(protocol, exchange->reply_at);
+    }
+    exchange->nacks++;
+    exchange->nack_is_news = !exchange->nack || !streq(exchange->nack, reasons);
+    set_text(&exchange->nack, reasons);
+}
+
 void xds_protocol_finish(struct xds_protocol *protocol, struct xds_response *response, usec_t now)
 {
     struct xds_exchange *exchange = &protocol->exchanges[response->kind];
@@ -417,10 +438,9 @@ void xds_protocol_finish(struct xds_protocol *protocol, struct xds_response *res
     exchange->reply = response->nonce;
     response->nonce = NULL;
     set_text(&exchange->reply_nack, response->bad > 0 ? response->reasons : NULL);
-    if (response->bad > 0) {
-        exchange->nacks++;
-        set_text(&exchange->nack, response->reasons);
-    }
+    exchange->reply_at = 0;
+    if (response->bad > 0)
+        refuse(protocol, exchange, response->reasons, now);
     xds_response_done(response);
 }
 
@@ -445,13 +465,16 @@ void xds_protocol_expire(struct xds_protocol *protocol, usec_t now)
     if (protocol->due == 0 || now < protocol->due)
         return;
     protocol->due = 0;
-    for (unsigned kind = 0; kind < XDS_KINDS; kind++)
+    for (unsigned kind = 0; kind < XDS_KINDS; kind++) {
+        if (protocol->exchanges[kind].reply_at > now)
+            wait_until(protocol, protocol->exchanges[kind].reply_at);
         FOR_EACH(protocol, kind, resource) {
             if (resource->due != 0 && resource->due <= now)
                 expire(protocol, resource);
             else if (resource->due != 0)
                 wait_for(protocol, resource, resource->due);
         }
+    }
 }
 
 bool xds_protocol_is_silent(const struct xds_protocol *protocol, enum xds_kind kind, usec_t wait,
@@ -472,7 +495,7 @@ static void exchange_lost(struct xds_exchange *exchange)
 {
     exchange->started = exchange->answered = exchange->changed = false;
     exchange->replying = exchange->removing = false;
-    exchange->asked_at = exchange->whole_at = 0;
+    exchange->asked_at = exchange->whole_at = exchange->reply_at = 0;
     set_text(&exchange->nonce, NULL);
     replied(exchange);
 }

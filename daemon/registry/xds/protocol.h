@@ -20,6 +20,7 @@
 
 #define XDS_MISSING_TIME   (15 * USEC_PER_SEC) /* until what was asked for counts as absent */
 #define XDS_TRANSIENT_TIME (30 * USEC_PER_SEC) /* where the server says that this is a failure */
+#define XDS_NACK_PAUSE     (1 * USEC_PER_SEC)  /* from one refusal to the next, at least */
 #define XDS_COMPLETE_TIME  (1 * USEC_PER_SEC)  /* until a delta wildcard counts as told whole */
 
 struct xds_exchange {
@@ -33,10 +34,13 @@ struct xds_exchange {
     char *nonce;      /* SotW: of the last response on this stream */
     char *reply;      /* nonce of the response that is to be acknowledged, or NULL */
     char *reply_nack; /* what was wrong with it, or NULL */
+    usec_t reply_at;  /* not before: some servers repeat at once what is refused */
+    usec_t nacked_at; /* the last refusal */
     bool replying;    /* both are in the request that was made last, */
     bool removing;    /* and so are names of resources that are to be freed after it */
     uint64_t nacks;
     char *nack; /* the last one, for operators */
+    bool nack_is_news; /* the one before said something else */
 };
 
 struct xds_protocol {

@@ -40,7 +40,7 @@ static struct xds_found not_held(const struct xds_resource *resource)
     if (!resource)
         return (struct xds_found){.outcome = XDS_FAILED, .error = "too many resources"};
     if (resource->known == XDS_ABSENT)
-        return (struct xds_found){.outcome = XDS_NONE};
+        return (struct xds_found){.outcome = XDS_NONE, .removed = resource->heard_at > 0};
     return (struct xds_found){.outcome = resource->error ? XDS_FAILED : XDS_PENDING,
                               .error = resource->error};
 }
@@ -307,6 +307,7 @@ int xds_services_find(struct xds_lookup *lookup, const char *key, struct xds_fou
 {
     char names[XDS_CANDIDATES][NAME_SIZE];
     size_t count = xds_names_candidates(lookup->config, key, names);
+    bool removed = false;
     int r = 0;
 
     *ret_found = (struct xds_found){.outcome = XDS_NONE};
@@ -314,7 +315,10 @@ int xds_services_find(struct xds_lookup *lookup, const char *key, struct xds_fou
         struct xds_found found;
 
         r = find_candidate(lookup, names[i], &found);
-        if (r < 0 || rank(&found) >= rank(ret_found)) {
+        removed |= found.removed;
+        /* A removal does not wait until it is clear that no other can be meant. */
+        if (r < 0 || rank(&found) >= rank(ret_found) ||
+            (removed && found.outcome == XDS_PENDING)) {
             endpoint_set_unref(found.endpoints);
             continue;
         }

@@ -21,6 +21,7 @@ struct xds_found {
     struct endpoint_set *endpoints; /* DATA: a reference */
     const char *error; /* FAILED; DATA: why newer ones were refused, or NULL. Borrowed */
     usec_t stale_at;   /* DATA: the control plane's endpoint_stale_after ends; 0: never */
+    bool removed;              /* NONE: it was there, and the control plane removed it */
 };
 
 struct xds_lookup {

@@ -15,6 +15,7 @@
 #define SETTLE_TIME  (5 * USEC_PER_SEC) /* longer than it takes to be refused */
 #define SILENCE_TIME (1 * USEC_PER_SEC)
 #define AGAIN_TIME   (100 * USEC_PER_MSEC)
+#define BRIEF_TIME   (10 * USEC_PER_SEC) /* a stream that ends sooner was of little use */
 #define ISTIO_PING   (30 * USEC_PER_SEC) /* istiod takes one each 15 s */
 
 enum {
@@ -109,7 +110,7 @@ static void log_nack(const struct xds_stream *stream, enum xds_kind kind, uint64
 {
     const struct xds_exchange *exchange = &stream->xds->protocol.exchanges[kind];
 
-    if (exchange->nacks > nacks)
+    if (exchange->nacks > nacks && exchange->nack_is_news)
         env_log(env_of(stream), LOG_WARNING, NULL, "refused a %s of %s: %.400s",
                 xds_kind_to_string(kind), server_of(stream)->url, exchange->nack ?: "");
 }
@@ -238,6 +239,19 @@ static void failed(struct xds_stream *stream, int status, const char *text)
     xds_unreachable(stream->xds, failure_of(status), line);
 }
 
+/* At once the first time; but not again and again. */
+static void again(struct xds_stream *stream)
+{
+    usec_t now = env_now(env_of(stream));
+
+    if (now >= usec_add(stream->opened_at, BRIEF_TIME))
+        stream->brief = 0;
+    if (stream->brief++ == 0)
+        retry_at(stream, env_random(env_of(stream)) % AGAIN_TIME);
+    else
+        retry_at(stream, grpc_backoff(stream->brief - 1, env_random(env_of(stream))));
+}
+
 static void ended(struct xds_stream *stream, int status, const char *text)
 {
     bool worked = stream->settled;
@@ -253,7 +267,7 @@ static void ended(struct xds_stream *stream, int status, const char *text)
                 "%s ended the stream (%s%s%.200s); connecting again", server_of(stream)->url,
                 grpc_code_to_string(status), *text ? ": " : "", text);
         choose_server(stream, 0);
-        retry_at(stream, env_random(env_of(stream)) % AGAIN_TIME);
+        again(stream);
     } else {
         failed(stream, status, text);
     }
@@ -338,6 +352,7 @@ static void open_stream(struct xds_stream *stream)
 
     protocol->delta = variant == XDS_DELTA || (variant == XDS_AUTO && !server->sotw);
     protocol->transient = server->transient;
+    stream->opened_at = env_now(env_of(stream));
     xds_choose_wildcards(stream->xds);
     r = open_call(stream);
     if (r < 0) {

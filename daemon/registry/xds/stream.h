@@ -5,6 +5,7 @@
  * number of bytes.
  *
  * A stream that ends after it has answered is made again at once: servers end them now and then.
+ * Where they do it all the time, pauses grow between.
  * One that fails before leads to the next server; after all of them there is a pause that grows.
  */
 #pragma once
@@ -31,6 +32,8 @@ struct xds_stream {
     bool restarting;                /* ended by ourselves, to begin anew otherwise */
     size_t server, tried;           /* index of the current one; how many failed in a row */
     unsigned failures;              /* rounds in which all servers failed */
+    unsigned brief;                 /* streams in a row that answered, and ended soon */
+    usec_t opened_at;               /* the last stream */
     int status;                     /* of the last end; a grpc_code */
     struct xds_intake intake;
     struct xds_waiting *waiting, *last; /* the intake reads the first */
