@@ -90,11 +90,765 @@ START_TEST(a_cluster_is_found_by_its_name)
 }
 END_TEST
 
+/* The usual beginning: cart is known, all is acknowledged, its reports are passed over. */
+static void begin_with_cart(const char *const *settings, const char *path)
+{
+    start(settings);
+    connected(path);
+    twin_want(twin, "cart.xds.internal");
+    xds_server_request(twin, call);
+    SAY("cluster", "1", "c1", CLUSTER("cart", "eds"));
+    xds_server_request(twin, call);
+    xds_server_request(twin, call);
+    SAY("endpoints", "1", "e1", ASSIGNMENT("cart", "10.0.0.1:80"));
+    xds_server_request(twin, call);
+    asks("");
+    twin_skip_reports(twin);
+}
+
+static void begin(void)
+{
+    begin_with_cart(sotw, "StreamAggregatedResources");
+}
+
+START_TEST(a_response_of_endpoints_that_lacks_one_takes_nothing_away)
+{
+    begin();
+    twin_want(twin, "user.xds.internal");
+    asks("cluster [cart cart.xds.internal user user.xds.internal] v=1 n=c1");
+    SAY("cluster", "2", "c2", CLUSTER("cart", "eds"), CLUSTER("user", "eds"));
+    asks("cluster [cart cart.xds.internal user user.xds.internal] v=2 n=c2");
+    asks("endpoints [cart user] v=1 n=e1");
+    SAY("endpoints", "2", "e2", ASSIGNMENT("user", "10.0.0.9:80"));
+    asks("endpoints [cart user] v=2 n=e2");
+    twin_expect_data(twin, "user.xds.internal", "10.0.0.9:80");
+    twin_expect_no_report(twin);
+    twin_refresh(twin, "cart.xds.internal");
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.1:80");
+}
+END_TEST
+
+START_TEST(a_cluster_that_a_response_lacks_is_gone)
+{
+    begin();
+    SAY("cluster", "2", "c2");
+    twin_expect_report(twin, REPORT_ABSENT, "cart.xds.internal");
+    SAY("cluster", "3", "c3", CLUSTER("cart", "eds"));
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.1:80");
+    SAY("endpoints", "2", "e2", ASSIGNMENT("cart", "10.0.0.2:80"));
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.2:80");
+}
+END_TEST
+
+START_TEST(a_broken_resource_is_refused_and_the_good_ones_are_kept)
+{
+    begin();
+    twin_want(twin, "user.xds.internal");
+    SAY("cluster", "2", "c2", CLUSTER("cart", "eds"), CLUSTER("user", "eds"));
+    while (*xds_server_request(twin, call))
+        ;
+    SAY("endpoints", "2", "e2", ASSIGNMENT("cart", "10.0.0.3:80 10.0.0.4:80#2"),
+        ASSIGNMENT("user", "10.0.0.9:80"));
+    asks("endpoints [cart user] v=1 n=e2 error=cart: priority 2 without the one before it");
+    /* What was known of the other stays, and is not confirmed any more. */
+    ck_assert_ptr_nonnull(twin_find_report(twin, REPORT_DATA, "user.xds.internal"));
+    ck_assert_str_eq(twin_expect_report(twin, REPORT_FAILED, "cart.xds.internal")->text,
+                     "priority 2 without the one before it");
+    twin_expect_log(twin, LOG_WARNING, "cart: priority 2");
+    twin_refresh(twin, "cart.xds.internal");
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.1:80");
+    twin_expect_report(twin, REPORT_FAILED, "cart.xds.internal");
+    SAY("endpoints", "3", "e3", ASSIGNMENT("cart", "10.0.0.3:80"));
+    asks("endpoints [cart user] v=3 n=e3");
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.3:80");
+}
+END_TEST
+
+START_TEST(a_resource_that_comes_twice_is_refused)
+{
+    begin();
+    SAY("endpoints", "2", "e2", ASSIGNMENT("cart", "10.0.0.2:80"),
+        ASSIGNMENT("cart", "10.0.0.3:80"));
+    asks("endpoints [cart] v=1 n=e2 error=cart: named twice");
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.2:80");
+}
+END_TEST
+
+START_TEST(a_resource_that_nobody_asked_for_is_passed_over)
+{
+    begin();
+    SAY("endpoints", "2", "e2", ASSIGNMENT("other", "10.0.0.2:80"));
+    asks("endpoints [cart] v=2 n=e2");
+    twin_expect_no_report(twin);
+    ck_assert_uint_eq(xds_resources_count(&((struct xds *)twin_registry(twin))->protocol.resources,
+                                          XDS_ENDPOINTS, XDS_HELD),
+                      1);
+}
+END_TEST
+
+START_TEST(a_nonce_dies_with_its_stream_and_a_version_does_not)
+{
+    begin();
+    twin_grpc_end(call, GRPC_UNAVAILABLE, "went away");
+    twin_advance(twin, SEC / 10);
+    connected("StreamAggregatedResources");
+    asks("cluster [cart cart.xds.internal] v=1 node");
+    asks("endpoints [cart] v=1");
+    asks("");
+    /* Servers end streams now and then: that is nobody's loss. */
+    twin_expect_no_report(twin);
+}
+END_TEST
+
+START_TEST(a_name_that_does_not_come_is_absent_after_15_seconds)
+{
+    begin();
+    twin_want(twin, "nope.xds.internal");
+    twin_advance(twin, 14 * SEC);
+    twin_expect_no_report(twin);
+    twin_advance(twin, SEC);
+    twin_expect_report(twin, REPORT_ABSENT, "nope.xds.internal");
+    /* It stays asked for. */
+    SAY("cluster", "2", "c2", CLUSTER("cart", "eds"), CLUSTER("nope", "static 10.0.0.7:80"));
+    twin_expect_data(twin, "nope.xds.internal", "10.0.0.7:80");
+}
+END_TEST
+
+START_TEST(a_control_plane_that_never_answers_tells_no_absence)
+{
+    start(sotw);
+    connected("StreamAggregatedResources");
+    twin_want(twin, "cart.xds.internal");
+    twin_advance(twin, SEC);
+    connected("StreamAggregatedResources"); /* asked for everything instead */
+    asks("cluster [] node");
+    twin_advance(twin, 60 * SEC);
+    ck_assert_ptr_nonnull(twin_find_report(twin, REPORT_FAILED, "cart.xds.internal"));
+    ck_assert_ptr_null(twin_find_report(twin, REPORT_ABSENT, "cart.xds.internal"));
+}
+END_TEST
+
+START_TEST(a_list_of_some_that_stays_unanswered_becomes_one_of_all)
+{
+    /* go-control-plane's snapshot cache in ADS mode (T20). */
+    start(sotw);
+    connected("StreamAggregatedResources");
+    twin_want(twin, "cart.xds.internal");
+    asks("cluster [cart cart.xds.internal] node");
+    twin_advance(twin, SEC);
+    connected("StreamAggregatedResources");
+    asks("cluster [] node");
+    SAY("cluster", "1", "c1", CLUSTER("cart", "eds"), CLUSTER("user", "eds:users"));
+    asks("cluster [] v=1 n=c1");
+    asks("endpoints [cart]");
+    twin_advance(twin, SEC);
+    connected("StreamAggregatedResources");
+    asks("cluster [] v=1 node");
+    asks("endpoints [cart]");
+    SAY("cluster", "1", "c1", CLUSTER("cart", "eds"), CLUSTER("user", "eds:users"));
+    asks("cluster [] v=1 n=c1");
+    asks("endpoints [cart users]");
+    SAY("endpoints", "1", "e1", ASSIGNMENT("cart", "10.0.0.1:80"),
+        ASSIGNMENT("users", "10.0.0.2:80"));
+    ck_assert_ptr_nonnull(twin_find_report(twin, REPORT_DATA, "cart.xds.internal"));
+    /* And what all do not have is absent at once. */
+    twin_skip_reports(twin);
+    twin_want(twin, "nope.xds.internal");
+    twin_expect_report(twin, REPORT_ABSENT, "nope.xds.internal");
+}
+END_TEST
+
+START_TEST(resources_in_wrappers_are_unwrapped)
+{
+    struct xds_server_resource resource;
+
+    begin();
+    resource = ASSIGNMENT("cart", "10.0.0.2:80");
+    xds_server_answer(twin, call, false,
+                      &(struct xds_server_says){.kind = "endpoints",
+                                                .version = "2",
+                                                .nonce = "e2",
+                                                .resources = &resource,
+                                                .count = 1,
+                                                .wrapped = true});
+    asks("endpoints [cart] v=2 n=e2");
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.2:80");
+}
+END_TEST
+
+static void say_error(const char *kind, const char *error)
+{
+    bool delta = strstr(twin_grpc_request(call)->path, "Delta") != NULL;
+
+    xds_server_answer(
+        twin, call, delta,
+        &(struct xds_server_says){.kind = kind, .version = "9", .nonce = "x", .errors = error});
+}
+
+START_TEST(a_resource_error_says_whether_it_is_absent_or_refused)
+{
+    begin();
+    say_error("endpoints", "cart=7");
+    ck_assert_str_eq(twin_expect_report(twin, REPORT_FAILED, "cart.xds.internal")->text,
+                     "the server refuses it: PERMISSION_DENIED: of the server");
+    twin_want(twin, "nope.xds.internal");
+    SAY("cluster", "2", "c2", CLUSTER("cart", "eds"));
+    say_error("cluster", "nope=5");
+    SAY("cluster", "2", "c2", CLUSTER("cart", "eds"));
+    say_error("cluster", "nope.xds.internal=5");
+    ck_assert_ptr_nonnull(twin_find_report(twin, REPORT_ABSENT, "nope.xds.internal"));
+}
+END_TEST
+
+START_TEST(garbage_is_passed_over_or_refused)
+{
+    begin();
+    twin_grpc_answer(call, "\xff\xff\xff", 3);
+    twin_grpc_answer(call, "", 0);
+    SAY("type.googleapis.com/of.another.Kind", "2", "x");
+    SAY("listener", "2", "x");
+    asks("");
+    twin_expect_log(twin, LOG_WARNING, "no DiscoveryResponse");
+    SAY("endpoints", "2", "e2", xds_server_broken("endpoints", "cart"));
+    asks("endpoints [cart] v=1 n=e2 error=it cannot be decoded");
+    SAY("endpoints", "3", "e3", CLUSTER("cart", "eds"));
+    asks("endpoints [cart] v=1 n=e3 error=a resource of the type "
+         "type.googleapis.com/envoy.config.cluster.v3.Cluster");
+    /* Which of the clusters the broken one was nobody knows: none is gone. */
+    SAY("cluster", "2", "c2", xds_server_broken("cluster", "cart"));
+    twin_expect_no_report(twin);
+    twin_refresh(twin, "cart.xds.internal");
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.1:80");
+}
+END_TEST
+
+/* ---- delta ---- */
+
+static const char *const delta[] = {"URL", "http://plane.test:18000", NULL};
+
+static void removed(const char *kind, const char *names)
+{
+    xds_server_answer(
+        twin, call, true,
+        &(struct xds_server_says){.kind = kind, .version = "9", .nonce = "r", .removed = names});
+}
+
+START_TEST(delta_asks_for_what_is_new_and_acknowledges_by_nonce_alone)
+{
+    start(delta);
+    connected("DeltaAggregatedResources");
+    twin_want(twin, "cart.xds.internal");
+    asks("cluster +[cart cart.xds.internal] node");
+    SAY("cluster", "", "c1", CLUSTER("cart", "eds"));
+    asks("cluster n=c1");
+    asks("endpoints +[cart]");
+    SAY("endpoints", "", "e1", ASSIGNMENT("cart", "10.0.0.1:80"));
+    asks("endpoints n=e1");
+    expect_up();
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.1:80");
+    /* What is asked for by itself carries no nonce (T18). */
+    twin_want(twin, "user.xds.internal");
+    asks("cluster +[user user.xds.internal]");
+    SAY("cluster", "", "c2", CLUSTER("user", "eds"));
+    asks("cluster n=c2");
+    asks("endpoints +[user]");
+    twin_drop(twin, "user.xds.internal");
+    asks("cluster -[user user.xds.internal]");
+    asks("endpoints -[user]");
+    asks("");
+}
+END_TEST
+
+static void begin_delta(void)
+{
+    begin_with_cart(delta, "DeltaAggregatedResources");
+}
+
+START_TEST(delta_removes_with_authority)
+{
+    begin_delta();
+    twin_want(twin, "nope.xds.internal");
+    asks("cluster +[nope nope.xds.internal]");
+    removed("cluster", "nope nope.xds.internal");
+    twin_expect_report(twin, REPORT_ABSENT, "nope.xds.internal");
+    removed("cluster", "cart");
+    twin_expect_report(twin, REPORT_ABSENT, "cart.xds.internal");
+    removed("cluster", "cart.xds.internal"); /* the whole name */
+    twin_expect_no_report(twin);
+    SAY("cluster", "", "c3", CLUSTER("cart", "eds"));
+    SAY("endpoints", "", "e3", ASSIGNMENT("cart", "10.0.0.3:80"));
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.3:80");
+}
+END_TEST
+
+START_TEST(delta_tells_on_a_new_stream_what_is_held)
+{
+    begin_delta();
+    twin_grpc_end(call, GRPC_OK, "");
+    twin_advance(twin, SEC / 10);
+    connected("DeltaAggregatedResources");
+    asks("cluster +[cart cart.xds.internal] held={cart:1} node");
+    asks("endpoints +[cart] held={cart:1}");
+    twin_advance(twin, 60 * SEC);
+    twin_expect_no_report(twin);
+}
+END_TEST
+
+START_TEST(delta_refuses_what_is_broken_and_keeps_what_was)
+{
+    begin_delta();
+    SAY("endpoints", "", "e2", ASSIGNMENT("cart", "hello:80"));
+    asks("endpoints n=e2 error=cart: 'hello' is no address");
+    twin_expect_report(twin, REPORT_FAILED, "cart.xds.internal");
+    twin_grpc_end(call, GRPC_OK, "");
+    twin_advance(twin, SEC / 10);
+    connected("DeltaAggregatedResources");
+    asks("cluster +[cart cart.xds.internal] held={cart:1} node");
+    asks("endpoints +[cart] held={cart:1}");
+}
+END_TEST
+
+START_TEST(a_server_without_delta_is_asked_for_the_state_of_the_world)
+{
+    start(delta);
+    connected("DeltaAggregatedResources");
+    twin_grpc_end(call, GRPC_UNIMPLEMENTED, "unknown method");
+    connected("StreamAggregatedResources");
+    twin_expect_no_report(twin);
+    twin_grpc_end(call, GRPC_UNAVAILABLE, "gone");
+    twin_advance(twin, 2 * SEC);
+    connected("StreamAggregatedResources"); /* which is remembered */
+}
+END_TEST
+
+/* ---- the control plane goes away ---- */
+
+START_TEST(what_is_known_stays_while_the_control_plane_is_away)
+{
+    begin();
+    twin_grpc_end(call, GRPC_UNAVAILABLE, "connection lost");
+    twin_advance(twin, SEC / 10);
+    connected("StreamAggregatedResources");
+    twin_grpc_end(call, GRPC_UNAVAILABLE, "refused");
+    ck_assert_int_eq(twin_expect_report(twin, REPORT_FAILED, NULL)->failure, FAILURE_TRANSIENT);
+    twin_expect_report(twin, REPORT_DOWN, NULL);
+    twin_want(twin, "user.xds.internal");
+    twin_expect_report(twin, REPORT_FAILED, "user.xds.internal");
+    twin_advance(twin, 2 * SEC);
+    connected("StreamAggregatedResources");
+    twin_expect_no_report(twin);
+    /* It answers, and has nothing new of cart: that confirms it. */
+    SAY("cluster", "1", "c1", CLUSTER("cart", "eds"));
+    expect_up();
+    twin_advance(twin, SEC);
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.1:80");
+}
+END_TEST
+
+START_TEST(a_stream_that_stands_and_says_nothing_confirms_what_is_known)
+{
+    begin();
+    twin_grpc_end(call, GRPC_UNAVAILABLE, "connection lost");
+    twin_advance(twin, SEC / 10);
+    connected("StreamAggregatedResources");
+    twin_grpc_end(call, GRPC_UNAVAILABLE, "refused");
+    twin_skip_reports(twin);
+    twin_advance(twin, 2 * SEC);
+    connected("StreamAggregatedResources");
+    twin_advance(twin, 3 * SEC);
+    twin_expect_no_report(twin);
+    twin_advance(twin, 3 * SEC);
+    expect_up();
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.1:80");
+}
+END_TEST
+
+START_TEST(attempts_are_further_and_further_apart)
+{
+    usec_t before;
+
+    start(sotw);
+    for (unsigned i = 0; i < 5; i++) {
+        connected("StreamAggregatedResources");
+        twin_grpc_end(call, GRPC_UNAVAILABLE, "refused");
+        before = twin_next_timer(twin);
+        ck_assert_uint_ge(before, (usec_t)(0.79 * (double)SEC));
+        twin_advance(twin, before);
+    }
+    ck_assert_uint_ge(before, 4 * SEC);
+    twin_kick(twin);
+}
+END_TEST
+
+START_TEST(another_server_takes_over_and_is_told_no_versions_of_the_first)
+{
+    static const char *const two[] = {"URL", "http://plane.test:18000 http://plane.test:18001",
+                                      "Protocol", "sotw", NULL};
+
+    begin_with_cart(two, "StreamAggregatedResources");
+    twin_grpc_end(call, GRPC_UNAVAILABLE, "connection lost");
+    twin_advance(twin, SEC / 10);
+    call = twin_expect_grpc(twin, ":18000", "");
+    twin_grpc_end(call, GRPC_UNAVAILABLE, "refused");
+    twin_expect_no_report(twin); /* nothing is lost as long as one is left to ask */
+    call = twin_expect_grpc(twin, ":18001", "");
+    asks("cluster [cart cart.xds.internal] node");
+    asks("endpoints [cart]");
+}
+END_TEST
+
+START_TEST(a_refused_token_is_for_an_operator)
+{
+    start(sotw);
+    connected("StreamAggregatedResources");
+    twin_grpc_end(call, GRPC_UNAUTHENTICATED, "no token");
+    ck_assert_int_eq(twin_expect_report(twin, REPORT_FAILED, NULL)->failure, FAILURE_DENIED);
+    twin_expect_report(twin, REPORT_DOWN, NULL);
+}
+END_TEST
+
+START_TEST(the_token_goes_with_every_stream_and_nowhere_else)
+{
+    char path[] = "/tmp/nss-sd-token-XXXXXX";
+    const char *const settings[] = {"URL", "http://127.0.0.1:1", "TokenFile", path, NULL};
+    int fd = mkstemp(path);
+
+    ck_assert_int_eq(write(fd, "s3cret-1\n", 9), 9);
+    start(settings);
+    twin_forbid(twin, "s3cret");
+    call = twin_expect_grpc(twin, "127.0.0.1", "");
+    ck_assert_str_eq(twin_grpc_metadata(call, "authorization"), "Bearer s3cret-1");
+    ck_assert_int_eq(pwrite(fd, "s3cret-2\n", 9, 0), 9);
+    twin_grpc_end(call, GRPC_UNAVAILABLE, "gone");
+    twin_advance(twin, 2 * SEC);
+    call = twin_expect_grpc(twin, "127.0.0.1", "");
+    ck_assert_str_eq(twin_grpc_metadata(call, "authorization"), "Bearer s3cret-2");
+    twin_describe(twin);
+    close(fd);
+    unlink(path);
+}
+END_TEST
+
+/* ---- what is made of resources ---- */
+
+START_TEST(a_cluster_may_call_its_endpoints_otherwise)
+{
+    start(delta);
+    connected("Delta");
+    twin_want(twin, "cart.xds.internal");
+    SAY("cluster", "", "c1", CLUSTER("cart", "eds:cart-v2"));
+    SAY("endpoints", "", "e1", ASSIGNMENT("cart-v2", "10.0.0.1:80"));
+    expect_up();
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.1:80");
+    /* Another assignment is waited for: the old one is good until then. */
+    SAY("cluster", "", "c2", CLUSTER("cart", "eds:cart-v3"));
+    twin_expect_no_report(twin);
+    SAY("endpoints", "", "e2", ASSIGNMENT("cart-v3", "10.0.0.3:80"));
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.3:80");
+}
+END_TEST
+
+START_TEST(clusters_may_have_endpoints_of_their_own)
+{
+    start(delta);
+    connected("Delta");
+    twin_want(twin, "a.xds.internal");
+    twin_want(twin, "b.xds.internal");
+    twin_want(twin, "c.xds.internal");
+    SAY("cluster", "", "c1", CLUSTER("a", "static 10.0.0.1:80"),
+        CLUSTER("b", "dns db.example:5432"), CLUSTER("c", "original_dst"));
+    expect_up();
+    twin_expect_data(twin, "a.xds.internal", "10.0.0.1:80");
+    twin_expect_data(twin, "b.xds.internal", "db.example:5432");
+    twin_expect_data(twin, "c.xds.internal", "");
+}
+END_TEST
+
+START_TEST(a_cluster_may_be_called_by_the_whole_name)
+{
+    begin_delta();
+    twin_want(twin, "user.xds.internal");
+    SAY("cluster", "", "c2", CLUSTER("user.xds.internal", "static 10.0.0.5:80"));
+    twin_expect_data(twin, "user.xds.internal", "10.0.0.5:80");
+}
+END_TEST
+
+START_TEST(addresses_of_no_use_are_passed_over_with_one_line)
+{
+    begin_delta();
+    SAY("endpoints", "", "e2",
+        ASSIGNMENT("cart", "pipe internal 0.0.0.0:80 127.0.0.1:80 10.0.0.2:80"));
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.2:80");
+    asks("endpoints n=e2");
+    ck_assert_uint_eq(twin_log_count(twin, LOG_WARNING, "4 addresses of cart are passed over"), 1);
+}
+END_TEST
+
+START_TEST(endpoints_count_as_failing_when_their_assignment_is_too_old)
+{
+    struct xds_server_resource resource;
+
+    begin_delta();
+    resource = xds_server_assignment(twin, "cart", "10.0.0.2:80", 60);
+    say("endpoints", "", "e2", &resource, 1);
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.2:80");
+    twin_advance(twin, 59 * SEC);
+    twin_expect_no_report(twin);
+    /* Even if the control plane is away then. */
+    twin_grpc_end(call, GRPC_UNAVAILABLE, "gone");
+    twin_advance(twin, SEC / 2);
+    connected("Delta");
+    twin_grpc_end(call, GRPC_UNAVAILABLE, "gone");
+    twin_skip_reports(twin);
+    twin_advance(twin, SEC);
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.2:80/critical");
+    twin_expect_report(twin, REPORT_FAILED, "cart.xds.internal");
+    twin_advance(twin, 2 * SEC);
+    connected("Delta");
+    twin_expect_no_report(twin);
+    say("endpoints", "", "e3", &resource, 1);
+    expect_up();
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.2:80");
+}
+END_TEST
+
+START_TEST(a_listener_leads_to_clusters_by_its_routes)
+{
+    static const char *const settings[] = {"URL", "http://plane.test:1", "Names", "listener", NULL};
+
+    start(settings);
+    connected("Delta");
+    twin_want(twin, "shop.xds.internal");
+    asks("listener +[shop shop.xds.internal] node");
+    SAY("listener", "", "l1", xds_server_listener(twin, "shop", "routes"));
+    asks("listener n=l1");
+    asks("route +[routes]");
+    SAY("route", "", "r1",
+        xds_server_route(twin, "routes", "*=other shop,shop:80=blue*3,green*1 *.p=third"));
+    asks("cluster +[blue green]");
+    asks("route n=r1");
+    SAY("cluster", "", "c1", CLUSTER("blue", "static 10.0.0.1:80 10.0.0.2:80"),
+        CLUSTER("green", "static 10.0.0.3:80"));
+    expect_up();
+    twin_expect_data(twin, "shop.xds.internal",
+                     "10.0.0.1:80*375000 10.0.0.2:80*375000 10.0.0.3:80*250000");
+    /* Routes in the listener itself. */
+    SAY("listener", "", "l2", xds_server_listener(twin, "shop", "shop=blue"));
+    twin_expect_data(twin, "shop.xds.internal", "10.0.0.1:80 10.0.0.2:80");
+    SAY("listener", "", "l3", xds_server_listener(twin, "shop", "another=blue"));
+    removed("listener", "shop.xds.internal");
+    twin_expect_report(twin, REPORT_ABSENT, "shop.xds.internal");
+}
+END_TEST
+
+START_TEST(endpoints_may_be_asked_for_without_clusters)
+{
+    static const char *const settings[] = {"URL", "http://plane.test:1", "Names", "endpoints",
+                                           NULL};
+
+    start(settings);
+    connected("Delta");
+    twin_want(twin, "cart.xds.internal");
+    asks("endpoints +[cart cart.xds.internal] node");
+    SAY("endpoints", "", "e1", ASSIGNMENT("cart", "10.0.0.1:80"));
+    expect_up();
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.1:80");
+    removed("endpoints", "cart cart.xds.internal");
+    twin_expect_report(twin, REPORT_ABSENT, "cart.xds.internal");
+}
+END_TEST
+
+START_TEST(a_large_message_is_decoded_in_turns)
+{
+    static char endpoints[200000];
+    size_t at = 0;
+
+    begin_delta();
+    for (unsigned i = 0; i < 8000; i++)
+        at += (size_t)snprintf(endpoints + at, sizeof(endpoints) - at, "10.1.%u.%u:80 ", i / 200,
+                               i % 200 + 1);
+    twin_hold(twin);
+    SAY("endpoints", "", "e2", ASSIGNMENT("other", endpoints), ASSIGNMENT("cart", "10.0.0.2:80"));
+    twin_expect_no_report(twin); /* nothing was looked at while it came */
+    asks("");
+    twin_advance(twin, 0);
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.2:80");
+    asks("endpoints n=e2");
+    /* A stream that ends before leaves nothing half done. */
+    twin_hold(twin);
+    SAY("endpoints", "", "e3", ASSIGNMENT("other", endpoints), ASSIGNMENT("cart", "10.0.0.3:80"));
+    twin_grpc_end(call, GRPC_OK, "");
+    twin_advance(twin, SEC);
+    twin_expect_no_report(twin);
+}
+END_TEST
+
+START_TEST(status_tells_the_server_the_protocol_and_what_was_refused)
+{
+    const json_t *facts, *kinds;
+
+    begin();
+    SAY("endpoints", "2", "e2", ASSIGNMENT("cart", "10.0.0.3:70000"));
+    facts = twin_describe(twin);
+    ck_assert_str_eq(json_string_value(json_object_get(facts, "server")),
+                     "http://plane.test:18000");
+    ck_assert_str_eq(json_string_value(json_object_get(facts, "protocol")), "sotw");
+    kinds = json_object_get(facts, "resources");
+    ck_assert_uint_eq(json_array_size(kinds), 2);
+    ck_assert_str_eq(json_string_value(json_object_get(json_array_get(kinds, 1), "last_nack")),
+                     "cart: port 70000 of 10.0.0.3");
+    ck_assert_int_eq(json_integer_value(json_object_get(json_array_get(kinds, 1), "nacks")), 1);
+}
+END_TEST
+
+/* ---- Istio ---- */
+
+static const char *const istio[] = {
+    "URL", "http://plane.test:15010", "Istio", "yes", "NodeId", "build7.shop", "Zone", "z1", NULL};
+
+#define CART "outbound|80||cart.shop.svc"
+
+static void begin_istio(void)
+{
+    start(istio);
+    connected("Delta");
+    twin_expect_report(twin, REPORT_LOCALITY, NULL);
+}
+
+START_TEST(istio_is_asked_as_a_sidecar)
+{
+    const struct xds *xds;
+
+    begin_istio();
+    xds = (const struct xds *)twin_registry(twin);
+    asks("cluster node");
+    asks("names");
+    ck_assert_str_eq(xds->profile.node.id, "sidecar~127.0.0.1~build7.shop~shop.svc.cluster.local");
+    ck_assert_str_eq(json_string_value(json_object_get(xds->profile.node.metadata, "NAMESPACE")),
+                     "shop");
+    ck_assert_ptr_null(json_object_get(xds->profile.node.metadata, "DNS_CAPTURE"));
+    ck_assert_ptr_null(json_object_get(xds->profile.node.metadata, "ENABLE_HBONE"));
+    ck_assert_str_eq(twin_grpc_metadata(call, "clusterid"), "Kubernetes");
+}
+END_TEST
+
+START_TEST(a_host_of_istio_has_the_endpoints_of_all_its_ports)
+{
+    begin_istio();
+    asks("cluster node");
+    asks("names");
+    SAY("cluster", "", "c1", CLUSTER(CART, "eds"), CLUSTER("outbound|443||cart.shop.svc", "eds"),
+        CLUSTER("outbound|80|v2|cart.shop.svc", "eds"), CLUSTER("BlackHoleCluster", "static "));
+    asks("cluster n=c1");
+    twin_want(twin, "cart.shop.svc.xds.internal");
+    asks("endpoints +[outbound|80||cart.shop.svc outbound|443||cart.shop.svc]");
+    SAY("endpoints", "", "e1", ASSIGNMENT(CART, "10.0.0.1:8080@z1 10.0.0.2:8080/UNHEALTHY@z2"));
+    expect_up();
+    twin_expect_no_report(twin);
+    SAY("endpoints", "", "e2",
+        ASSIGNMENT("outbound|443||cart.shop.svc", "10.0.0.1:8443@z1 10.0.0.3:8443"));
+    twin_expect_data(twin, "cart.shop.svc.xds.internal",
+                     "10.0.0.1:8080 10.0.0.2:8080/critical 10.0.0.3:8443");
+}
+END_TEST
+
+START_TEST(a_host_that_istio_does_not_have_is_absent_when_it_has_told_all)
+{
+    begin_istio();
+    twin_want(twin, "nope.xds.internal");
+    SAY("cluster", "", "c1", CLUSTER(CART, "eds"));
+    twin_advance(twin, 2 * SEC);
+    twin_skip_reports(twin);
+    twin_expect_no_report(twin); /* the name table is not there yet */
+    SAY("names", "", "n1", xds_server_names(twin, "db.shop.svc=10.9.0.1"));
+    twin_advance(twin, SEC);
+    twin_expect_report(twin, REPORT_ABSENT, "nope.xds.internal");
+    /* T22: an empty assignment for what it does not know is never asked for. */
+    SAY("cluster", "", "c2", CLUSTER("outbound|80||nope", "eds"));
+    SAY("endpoints", "", "e1", ASSIGNMENT("outbound|80||nope", "10.0.0.9:80"));
+    twin_expect_data(twin, "nope.xds.internal", "10.0.0.9:80");
+}
+END_TEST
+
+START_TEST(virtual_addresses_are_for_hosts_without_endpoints_and_invented_ones_for_nobody)
+{
+    begin_istio();
+    SAY("cluster", "", "c1", CLUSTER(CART, "eds"));
+    SAY("names", "", "n1",
+        xds_server_names(twin, "db.shop.svc=10.9.0.1,2001:db8::1 ext.example=240.240.0.5 "
+                               "cart.shop.svc=10.9.0.2 *.wild.example=10.9.0.7"));
+    twin_skip_reports(twin);
+    twin_want(twin, "db.shop.svc.xds.internal");
+    twin_expect_data(twin, "db.shop.svc.xds.internal", "10.9.0.1 [2001:db8::1]");
+    twin_want(twin, "ext.example.xds.internal"); /* T21 */
+    twin_expect_data(twin, "ext.example.xds.internal", "");
+    twin_want(twin, "a.b.wild.example.xds.internal");
+    twin_expect_data(twin, "a.b.wild.example.xds.internal", "10.9.0.7");
+    twin_want(twin, "cart.shop.svc.xds.internal");
+    twin_expect_no_report(twin);
+    SAY("endpoints", "", "e1", ASSIGNMENT(CART, ""));
+    twin_expect_data(twin, "cart.shop.svc.xds.internal", "");
+    /* The table is replaced as a whole. */
+    SAY("names", "", "n2", xds_server_names(twin, "cart.shop.svc=10.9.0.2"));
+    ck_assert_ptr_nonnull(twin_find_report(twin, REPORT_ABSENT, "db.shop.svc.xds.internal"));
+}
+END_TEST
+
+START_TEST(a_headless_host_of_istio_has_the_endpoints_that_there_are)
+{
+    begin_istio();
+    SAY("cluster", "", "c1", CLUSTER("outbound|5432||db.shop.svc", "original_dst"));
+    SAY("names", "", "n1", xds_server_names(twin, "db.shop.svc=10.9.0.1"));
+    twin_skip_reports(twin);
+    twin_want(twin, "db.shop.svc.xds.internal");
+    SAY("endpoints", "", "e1", ASSIGNMENT("outbound|5432||db.shop.svc", ""));
+    twin_expect_data(twin, "db.shop.svc.xds.internal", "10.9.0.1");
+    SAY("endpoints", "", "e2", ASSIGNMENT("outbound|5432||db.shop.svc", "10.1.0.1:5432@z1"));
+    twin_expect_data(twin, "db.shop.svc.xds.internal", "10.1.0.1:5432");
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("xds");
 
-    UNIT_CASE_FIXTURE(suite, "state of the world", NULL, tear_down, a_cluster_is_found_by_its_name);
+    UNIT_CASE_FIXTURE(
+        suite, "state of the world", NULL, tear_down, a_cluster_is_found_by_its_name,
+        a_response_of_endpoints_that_lacks_one_takes_nothing_away,
+        a_cluster_that_a_response_lacks_is_gone,
+        a_broken_resource_is_refused_and_the_good_ones_are_kept,
+        a_resource_that_comes_twice_is_refused, a_resource_that_nobody_asked_for_is_passed_over,
+        a_nonce_dies_with_its_stream_and_a_version_does_not,
+        a_name_that_does_not_come_is_absent_after_15_seconds,
+        a_control_plane_that_never_answers_tells_no_absence,
+        a_list_of_some_that_stays_unanswered_becomes_one_of_all,
+        resources_in_wrappers_are_unwrapped, a_resource_error_says_whether_it_is_absent_or_refused,
+        garbage_is_passed_over_or_refused);
+    UNIT_CASE_FIXTURE(suite, "delta", NULL, tear_down,
+                      delta_asks_for_what_is_new_and_acknowledges_by_nonce_alone,
+                      delta_removes_with_authority, delta_tells_on_a_new_stream_what_is_held,
+                      delta_refuses_what_is_broken_and_keeps_what_was,
+                      a_server_without_delta_is_asked_for_the_state_of_the_world);
+    UNIT_CASE_FIXTURE(
+        suite, "away", NULL, tear_down, what_is_known_stays_while_the_control_plane_is_away,
+        a_stream_that_stands_and_says_nothing_confirms_what_is_known,
+        attempts_are_further_and_further_apart,
+        another_server_takes_over_and_is_told_no_versions_of_the_first,
+        a_refused_token_is_for_an_operator, the_token_goes_with_every_stream_and_nowhere_else);
+    UNIT_CASE_FIXTURE(
+        suite, "services", NULL, tear_down, a_cluster_may_call_its_endpoints_otherwise,
+        clusters_may_have_endpoints_of_their_own, a_cluster_may_be_called_by_the_whole_name,
+        addresses_of_no_use_are_passed_over_with_one_line,
+        endpoints_count_as_failing_when_their_assignment_is_too_old,
+        a_listener_leads_to_clusters_by_its_routes, endpoints_may_be_asked_for_without_clusters,
+        a_large_message_is_decoded_in_turns,
+        status_tells_the_server_the_protocol_and_what_was_refused);
+    UNIT_CASE_FIXTURE(
+        suite, "istio", NULL, tear_down, istio_is_asked_as_a_sidecar,
+        a_host_of_istio_has_the_endpoints_of_all_its_ports,
+        a_host_that_istio_does_not_have_is_absent_when_it_has_told_all,
+        virtual_addresses_are_for_hosts_without_endpoints_and_invented_ones_for_nobody,
+        a_headless_host_of_istio_has_the_endpoints_that_there_are);
     return suite;
 }
 

@@ -192,7 +192,9 @@ static void report_found(struct xds_keys *keys, struct xds_key *key, const struc
     }
     key->stale = false;
     switch (found->outcome) {
-    case XDS_PENDING:
+    case XDS_PENDING: /* what was handed out is no more; another of its names is not known yet */
+        if (found->unknown && key->confirmed && key->endpoints)
+            report_absent(keys, key);
         return;
     case XDS_DATA:
         report_data(keys, key, found->endpoints, found->error);

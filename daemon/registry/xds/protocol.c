@@ -88,8 +88,7 @@ static void tell_of(struct xds_protocol *protocol, struct xds_request *request,
 }
 
 /*
- * The last name stays told: servers of old take an empty list for "everything". An update of what
- * nobody wants is passed over.
+ * The last names stay told: servers of old take an empty list for "everything".
  */
 static void fill_world(struct xds_protocol *protocol, struct xds_request *request, usec_t now)
 {
@@ -316,7 +315,7 @@ static struct xds_resource *asked_for(struct xds_protocol *protocol, struct xds_
         return resource;
     }
     resource = xds_resources_find(&protocol->resources, response->kind, name);
-    if (resource && xds_resource_is_wanted(resource))
+    if (resource && (xds_resource_is_wanted(resource) || resource->sent))
         return resource;
     response->ignored++;
     return NULL;

@@ -42,7 +42,8 @@ static struct xds_found not_held(const struct xds_resource *resource)
     if (resource->known == XDS_ABSENT)
         return (struct xds_found){.outcome = XDS_NONE, .removed = resource->heard_at > 0};
     return (struct xds_found){.outcome = resource->error ? XDS_FAILED : XDS_PENDING,
-                              .error = resource->error};
+                              .error = resource->error,
+                              .unknown = true};
 }
 
 static bool is_held(const struct xds_resource *resource)
@@ -105,7 +106,8 @@ static struct xds_found find_cluster(struct xds_lookup *lookup, const char *name
         break;
     }
     found = find_assignment(lookup, cluster->service_name);
-    if (found.outcome == XDS_NONE) /* the cluster exists */
+    found.unknown = false; /* the cluster exists */
+    if (found.outcome == XDS_NONE)
         found = none_of_its_own();
     if (found.outcome == XDS_DATA && !found.error)
         found.error = resource->error;
@@ -172,11 +174,13 @@ static int find_listener(struct xds_lookup *lookup, const char *name, struct xds
     const struct xds_resource *resource = need(lookup, XDS_LISTENER, name);
     const struct xds_route_host *host;
     struct parts parts = {0};
+    bool there = is_held(resource);
 
-    if (is_held(resource) && resource->value->route.route_name)
+    if (there && resource->value->route.route_name)
         resource = need(lookup, XDS_ROUTE, resource->value->route.route_name);
     if (!is_held(resource)) {
         *ret_found = not_held(resource);
+        ret_found->unknown &= !there;
         return 0;
     }
     host = xds_route_find(&resource->value->route, name);
@@ -273,6 +277,7 @@ static int find_candidate(struct xds_lookup *lookup, const char *name, struct xd
         if (host)
             return find_host(lookup, host, ret_found);
         ret_found->outcome = lookup->hosts_whole ? XDS_NONE : XDS_PENDING;
+        ret_found->unknown = true;
         return 0;
     }
     switch ((enum xds_names)xds_settings_of(lookup->config)->names) {

@@ -380,6 +380,7 @@ static void settle_fire(struct env_timer *timer)
     struct xds_stream *stream = timer->owner;
 
     answered(stream);
+    xds_keys_recheck(&stream->xds->keys);
     xds_moved(stream->xds);
 }
 
