@@ -164,6 +164,29 @@ START_TEST(a_broken_resource_is_refused_and_the_good_ones_are_kept)
 }
 END_TEST
 
+START_TEST(a_server_that_repeats_what_was_refused_is_slowed_down)
+{
+    unsigned refused = 0;
+    usec_t began;
+
+    begin();
+    began = twin_now(twin);
+    while (twin_now(twin) < began + 60 * SEC) {
+        SAY("endpoints", "2", "e2", ASSIGNMENT("cart", "10.0.0.3:70000"));
+        while (*xds_server_request(twin, call) == '\0')
+            twin_advance(twin, SEC / 10);
+        refused++;
+    }
+    ck_assert_uint_le(refused, 11);
+    ck_assert_uint_ge(refused, 8);
+    /* What is asked for meanwhile does not wait. */
+    SAY("endpoints", "2", "e9", ASSIGNMENT("cart", "10.0.0.3:70000"));
+    asks("");
+    twin_want(twin, "user.xds.internal");
+    asks("cluster [cart cart.xds.internal user user.xds.internal] v=1 n=c1");
+}
+END_TEST
+
 START_TEST(a_resource_that_comes_twice_is_refused)
 {
     begin();
@@ -206,7 +229,7 @@ START_TEST(a_name_that_does_not_come_is_absent_after_15_seconds)
     twin_want(twin, "nope.xds.internal");
     twin_advance(twin, 14 * SEC);
     twin_expect_no_report(twin);
-    twin_advance(twin, SEC);
+    twin_advance(twin, 2 * SEC);
     twin_expect_report(twin, REPORT_ABSENT, "nope.xds.internal");
     /* It stays asked for. */
     SAY("cluster", "2", "c2", CLUSTER("cart", "eds"), CLUSTER("nope", "static 10.0.0.7:80"));
@@ -312,6 +335,7 @@ START_TEST(garbage_is_passed_over_or_refused)
     SAY("endpoints", "2", "e2", xds_server_broken("endpoints", "cart"));
     asks("endpoints [cart] v=1 n=e2 error=it cannot be decoded");
     SAY("endpoints", "3", "e3", CLUSTER("cart", "eds"));
+    twin_advance(twin, SEC);
     asks("endpoints [cart] v=1 n=e3 error=a resource of the type "
          "type.googleapis.com/envoy.config.cluster.v3.Cluster");
     /* Which of the clusters the broken one was nobody knows: none is gone. */
@@ -353,7 +377,7 @@ START_TEST(delta_asks_for_what_is_new_and_acknowledges_by_nonce_alone)
     asks("cluster n=c2");
     asks("endpoints +[user]");
     twin_drop(twin, "user.xds.internal");
-    asks("cluster -[user user.xds.internal]");
+    asks("cluster -[user.xds.internal user]");
     asks("endpoints -[user]");
     asks("");
 }
@@ -817,6 +841,7 @@ static Suite *make_suite(void)
         a_response_of_endpoints_that_lacks_one_takes_nothing_away,
         a_cluster_that_a_response_lacks_is_gone,
         a_broken_resource_is_refused_and_the_good_ones_are_kept,
+        a_server_that_repeats_what_was_refused_is_slowed_down,
         a_resource_that_comes_twice_is_refused, a_resource_that_nobody_asked_for_is_passed_over,
         a_nonce_dies_with_its_stream_and_a_version_does_not,
         a_name_that_does_not_come_is_absent_after_15_seconds,

@@ -208,8 +208,8 @@ static const Xds__SocketAddress *socket_of(struct work *work, const Xds__Address
 
 static bool may_hand_out(struct work *work, const struct address *address)
 {
-    const char *refusal =
-        registry_address_refusal(work->rules->config, work->rules->loopback, address);
+    const char *refusal = registry_address_refusal(work->rules->config, work->rules->loopback,
+                                                   address);
     char text[INET6_ADDRSTRLEN];
 
     if (!refusal)
@@ -266,8 +266,8 @@ static int begin_named(struct work *work, const Xds__SocketAddress *socket)
 static int add_other_addresses(struct work *work, const Xds__Endpoint *endpoint)
 {
     for (size_t i = 0; i < endpoint->n_additional_addresses; i++) {
-        const Xds__SocketAddress *socket =
-            socket_of(work, endpoint->additional_addresses[i]->address);
+        const Xds__SocketAddress *socket = socket_of(work,
+                                                     endpoint->additional_addresses[i]->address);
         struct address address;
 
         if (!socket)

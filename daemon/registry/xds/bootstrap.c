@@ -24,7 +24,7 @@ static const json_t *choose_credentials(const json_t *server)
     const json_t *list = json_object_get(server, "channel_creds"), *one;
     size_t index;
 
-    json_array_foreach(list, index, one)
+    json_array_foreach (list, index, one)
         if (streq(registry_json_text(one, "type"), "insecure") ||
             streq(registry_json_text(one, "type"), "tls"))
             return one;
@@ -37,12 +37,11 @@ static int refuse_credentials(const json_t *server, const char *uri, char *reaso
     const char *type = "";
     size_t index;
 
-    json_array_foreach(list, index, one)
+    json_array_foreach (list, index, one)
         type = registry_json_text(one, "type");
     if (streq(type, "google_default"))
-        return refuse(reason,
-                      "channel_creds of the type google_default, for %.100s, are not supported",
-                      uri);
+        return refuse(
+            reason, "channel_creds of the type google_default, for %.100s, are not supported", uri);
     return refuse(reason, "channel_creds of %.100s must be of the type insecure or tls", uri);
 }
 
@@ -68,7 +67,7 @@ static void take_features(const json_t *list, struct xds_server *server)
     const json_t *feature;
     size_t index;
 
-    json_array_foreach(list, index, feature)
+    json_array_foreach (list, index, feature)
         if (json_is_string(feature) &&
             streq(json_string_value(feature), "resource_timer_is_transient_error"))
             server->transient = true;
@@ -115,7 +114,7 @@ static int take_servers(const json_t *list, struct xds_profile *profile, char *r
 
     if (!json_is_array(list) || json_array_size(list) == 0)
         return refuse(reason, "there is no server in xds_servers");
-    json_array_foreach(list, index, server) {
+    json_array_foreach (list, index, server) {
         int r = take_server(server, profile, reason);
 
         if (r == -E2BIG)

@@ -8,7 +8,7 @@
 #include "daemon/registry/xds/json.h"
 #include "proto/xds.pb-c.h"
 
-#define URL_PREFIX  "type.googleapis.com/"
+#define URL_PREFIX "type.googleapis.com/"
 #define MANAGER_URL                                                                                \
     URL_PREFIX "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
@@ -75,10 +75,10 @@ static int make_cluster(struct work *work, const Xds__Cluster *message,
     bool typed = message->cluster_discovery_type_case !=
                  XDS__CLUSTER__CLUSTER_DISCOVERY_TYPE_CLUSTER_TYPE;
     /* Not said is 0, STATIC. */
-    Xds__DiscoveryType type =
-        message->cluster_discovery_type_case == XDS__CLUSTER__CLUSTER_DISCOVERY_TYPE_TYPE
-            ? message->type
-            : XDS__DISCOVERY_TYPE__STATIC;
+    Xds__DiscoveryType type = message->cluster_discovery_type_case ==
+                                      XDS__CLUSTER__CLUSTER_DISCOVERY_TYPE_TYPE
+                                  ? message->type
+                                  : XDS__DISCOVERY_TYPE__STATIC;
     bool dns = type == XDS__DISCOVERY_TYPE__STRICT_DNS || type == XDS__DISCOVERY_TYPE__LOGICAL_DNS;
 
     ret_cluster->type = XDS_CLUSTER_OTHER;
@@ -92,8 +92,8 @@ static int make_cluster(struct work *work, const Xds__Cluster *message,
     if (!message->load_assignment)
         return refuse(work, "a cluster with endpoints of its own has no load_assignment");
     ret_cluster->type = XDS_CLUSTER_INLINE;
-    return xds_assignment_make(message->load_assignment, work->rules, dns,
-                               &ret_cluster->assignment, work->reason);
+    return xds_assignment_make(message->load_assignment, work->rules, dns, &ret_cluster->assignment,
+                               work->reason);
 }
 
 /* ---- routes ---- */

@@ -79,8 +79,7 @@ static bool add_port(struct xds_host *host, unsigned port)
     if ((at < host->port_count && host->ports[at] == port) ||
         host->port_count == XDS_HOST_PORTS_MAX)
         return false;
-    memmove(&host->ports[at + 1], &host->ports[at],
-            (host->port_count - at) * sizeof(*host->ports));
+    memmove(&host->ports[at + 1], &host->ports[at], (host->port_count - at) * sizeof(*host->ports));
     host->ports[at] = port;
     host->port_count++;
     return true;
@@ -198,8 +197,7 @@ static int set_default(json_t *metadata, const char *key, const char *value)
 }
 
 /* The first of INSTANCE_IPS. */
-static int own_address(const json_t *metadata, char ret_text[static INET6_ADDRSTRLEN],
-                       char *reason)
+static int own_address(const json_t *metadata, char ret_text[static INET6_ADDRSTRLEN], char *reason)
 {
     const char *list = registry_json_text(metadata, "INSTANCE_IPS");
     struct address address;
@@ -234,8 +232,8 @@ static int make_id(struct xds_node *node, char *reason)
 {
     char name[NAME_SIZE], namespace[NAME_SIZE], address[INET6_ADDRSTRLEN];
     char *id;
-    int r = split_id(node->id, name, namespace, reason) ?:
-            own_address(node->metadata, address, reason);
+    int r = split_id(node->id, name, namespace, reason)
+                ?: own_address(node->metadata, address, reason);
 
     if (r < 0)
         return r;

@@ -98,8 +98,8 @@ static bool read_number(struct work *work, const char *name, const json_t *value
 
 static ProtobufCMessage *decode_wrapper(struct work *work, const json_t *value)
 {
-    Xds__UInt32Value *wrapper =
-        (Xds__UInt32Value *)new_message(work, &xds__uint32_value__descriptor);
+    Xds__UInt32Value *wrapper = (Xds__UInt32Value *)new_message(work,
+                                                                &xds__uint32_value__descriptor);
     double number;
 
     if (!wrapper || !read_number(work, "a weight", value, 0, UINT32_MAX, &number))

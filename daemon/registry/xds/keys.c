@@ -55,7 +55,7 @@ static void release(struct xds_keys *keys, struct xds_dependency *list)
         free(one);
         if (xds_resource_is_wanted(resource))
             continue;
-        xds_protocol_touch(protocol, resource->kind);
+        xds_protocol_touch(protocol, resource);
         xds_resources_release(&protocol->resources, resource,
                               protocol->exchanges[resource->kind].wildcard);
     }
@@ -180,7 +180,6 @@ static void report_found(struct xds_keys *keys, struct xds_key *key, const struc
 {
     bool stale = found->stale_at != 0 && found->stale_at <= env_now(env_of(keys));
 
-    key->pending = found->outcome == XDS_PENDING;
     if (found->outcome == XDS_DATA && stale) {
         report_stale(keys, key, found->endpoints);
         return;
@@ -193,7 +192,7 @@ static void report_found(struct xds_keys *keys, struct xds_key *key, const struc
     key->stale = false;
     switch (found->outcome) {
     case XDS_PENDING: /* what was handed out is no more; another of its names is not known yet */
-        if (found->unknown && key->confirmed && key->endpoints)
+        if (found->unknown && key->endpoints)
             report_absent(keys, key);
         return;
     case XDS_DATA:
@@ -346,7 +345,7 @@ void xds_keys_went_down(struct xds_keys *keys)
 void xds_keys_recheck(struct xds_keys *keys)
 {
     for (struct xds_key *key = keys->table; key; key = key->hh.next)
-        if (!key->confirmed || key->pending)
+        if (!key->confirmed)
             enqueue(keys, key);
 }
 

@@ -17,7 +17,6 @@ struct xds_key {
     bool owed;      /* a report is due, with or without news: want, refresh */
     bool confirmed; /* what was reported holds until lost */
     bool failing;   /* a failure was reported last */
-    bool pending;   /* what it is now is not clear yet, whatever was reported */
     bool stale;     /* endpoint_stale_after is over: reported as failing, all of them */
     bool queued;
     struct endpoint_set *endpoints;      /* reported last; NULL: absent, or nothing yet */

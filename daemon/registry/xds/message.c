@@ -109,11 +109,11 @@ static Xds__Struct *make_struct(struct xds_arena *arena, const json_t *object)
     if (!structure)
         return NULL;
     xds__struct__init(structure);
-    structure->fields =
-        xds_arena_alloc(arena, (json_object_size(object) + 1) * sizeof(*structure->fields));
+    structure->fields = xds_arena_alloc(arena, (json_object_size(object) + 1) *
+                                                   sizeof(*structure->fields));
     if (!structure->fields)
         return NULL;
-    json_object_foreach((json_t *)object, key, member) {
+    json_object_foreach ((json_t *)object, key, member) {
         Xds__Struct__FieldsEntry *entry = xds_arena_alloc(arena, sizeof(*entry));
 
         if (!entry)
@@ -221,8 +221,8 @@ static int make_versions(struct xds_arena *arena, const struct xds_request *requ
     return 0;
 }
 
-static int encode_delta(struct xds_arena *arena, const struct xds_request *request,
-                        Xds__Node *node, uint8_t **ret_data, size_t *ret_size)
+static int encode_delta(struct xds_arena *arena, const struct xds_request *request, Xds__Node *node,
+                        uint8_t **ret_data, size_t *ret_size)
 {
     Xds__DeltaDiscoveryRequest message = XDS__DELTA_DISCOVERY_REQUEST__INIT;
     Xds__Status error = make_error(request->error);
@@ -437,8 +437,8 @@ static void take_resource(struct xds_intake *intake, const struct xds_field *fie
         resource = (const Xds__Resource *)protobuf_c_message_unpack(
             &xds__resource__descriptor, &arena.allocator, field->size, field->data);
     else if (field->data)
-        any = (const Xds__Any *)protobuf_c_message_unpack(
-            &xds__any__descriptor, &arena.allocator, field->size, field->data);
+        any = (const Xds__Any *)protobuf_c_message_unpack(&xds__any__descriptor, &arena.allocator,
+                                                          field->size, field->data);
     if (any && streq(any->type_url, WRAPPER_URL))
         resource = unwrap(&arena, any);
     if (resource)

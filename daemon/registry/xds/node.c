@@ -49,10 +49,10 @@ static bool depth_ok(const json_t *value, unsigned left)
 
     if (left == 0)
         return !json_is_object(value) && !json_is_array(value);
-    json_object_foreach((json_t *)value, key, member)
+    json_object_foreach ((json_t *)value, key, member)
         if (!depth_ok(member, left - 1))
             return false;
-    json_array_foreach(value, index, member)
+    json_array_foreach (value, index, member)
         if (!depth_ok(member, left - 1))
             return false;
     return true;

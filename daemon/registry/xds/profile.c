@@ -102,7 +102,8 @@ static int add_metadata(struct xds_node *node, const char *pair,
     key = strndup(pair, (size_t)(equals - pair));
     if (!node->metadata)
         node->metadata = json_object();
-    if (!key || !node->metadata || json_object_set_new(node->metadata, key, json_string(equals + 1)) < 0) {
+    if (!key || !node->metadata ||
+        json_object_set_new(node->metadata, key, json_string(equals + 1)) < 0) {
         snprintf(reason, XDS_PROFILE_REASON_SIZE, "Metadata=%.200s is no text in UTF-8", pair);
         free(key);
         return -EINVAL;

@@ -7,9 +7,17 @@
 
 enum { DELTA_NAMES_MAX = 8192 }; /* of one request: servers take 4 MiB */
 
+#define DUE_STEP    (500 * USEC_PER_MSEC)
+#define REFUSAL_MIN (100 * USEC_PER_MSEC) /* between two refusals in a row, doubled each time */
+#define REFUSAL_MAX (30 * USEC_PER_SEC)
+
 #define FOR_EACH(protocol, kind, resource)                                                         \
-    for (struct xds_resource *next_, *resource = (protocol)->resources.tables[kind];              \
+    for (struct xds_resource * next_, *resource = (protocol)->resources.tables[kind];              \
          resource && (next_ = resource->hh.next, true); resource = next_)
+
+#define FOR_EACH_DIRTY(protocol, kind, resource)                                                   \
+    for (struct xds_resource * next_, *resource = (protocol)->resources.dirty[kind];               \
+         resource && (next_ = resource->dirty_next, true); resource = next_)
 
 static void set_text(char **text, const char *value)
 {
@@ -19,33 +27,65 @@ static void set_text(char **text, const char *value)
 
 /* ---- what is wanted ---- */
 
-void xds_protocol_touch(struct xds_protocol *protocol, enum xds_kind kind)
+void xds_protocol_touch(struct xds_protocol *protocol, struct xds_resource *resource)
 {
-    protocol->exchanges[kind].changed = true;
+    xds_resource_mark(&protocol->resources, resource);
+    protocol->exchanges[resource->kind].changed = true;
 }
 
-static void wait_until(struct xds_protocol *protocol, usec_t due)
+static void due_at(struct xds_protocol *protocol, usec_t at)
 {
-    if (protocol->due == 0 || due < protocol->due)
-        protocol->due = due;
+    if (protocol->due == 0 || at < protocol->due)
+        protocol->due = at;
 }
 
 static void wait_for(struct xds_protocol *protocol, struct xds_resource *resource, usec_t due)
 {
     resource->due = due;
-    wait_until(protocol, due);
+    due_at(protocol, due);
+}
+
+/* Rounded up, so that thousands of names are not looked through for each of them. */
+static usec_t missing_at(const struct xds_protocol *protocol, usec_t now)
+{
+    usec_t at = usec_add(now, protocol->transient ? XDS_TRANSIENT_TIME : XDS_MISSING_TIME);
+
+    return usec_add(at, DUE_STEP - 1) / DUE_STEP * DUE_STEP;
 }
 
 /* Of a kind that is taken whole, what is not there is absent as soon as the whole is known. */
-static void wait_for_whole(struct xds_protocol *protocol, enum xds_kind kind, usec_t now)
+static void wait_for_whole(struct xds_protocol *protocol, struct xds_resource *resource, usec_t now)
+{
+    usec_t due = protocol->exchanges[resource->kind].whole_at ?: missing_at(protocol, now);
+
+    if (xds_resource_is_wanted(resource) && resource->known == XDS_UNKNOWN &&
+        (resource->due == 0 || due < resource->due))
+        wait_for(protocol, resource, due);
+}
+
+static void wait_for_all(struct xds_protocol *protocol, enum xds_kind kind, usec_t now)
+{
+    FOR_EACH(protocol, kind, resource)
+    wait_for_whole(protocol, resource, now);
+}
+
+/* What nobody wants any more, and what the last request took back. */
+static void look_at_dirty(struct xds_protocol *protocol, enum xds_kind kind, usec_t now)
 {
     const struct xds_exchange *exchange = &protocol->exchanges[kind];
-    usec_t due = exchange->whole_at ?: usec_add(now, XDS_MISSING_TIME);
 
-    FOR_EACH(protocol, kind, resource)
-        if (xds_resource_is_wanted(resource) && resource->known == XDS_UNKNOWN &&
-            (resource->due == 0 || due < resource->due))
-            wait_for(protocol, resource, due);
+    FOR_EACH_DIRTY(protocol, kind, resource)
+    {
+        bool wanted = xds_resource_is_wanted(resource);
+
+        if (exchange->wildcard && exchange->started)
+            wait_for_whole(protocol, resource, now);
+        if (exchange->wildcard || (resource->leaving && !wanted) || wanted == resource->sent)
+            xds_resource_unmark(&protocol->resources, resource);
+        resource->leaving = false;
+        if (!wanted)
+            xds_resources_release(&protocol->resources, resource, exchange->wildcard);
+    }
 }
 
 /* ---- requests ---- */
@@ -58,121 +98,128 @@ void xds_request_done(struct xds_request *request)
     free(request->versions);
 }
 
-static int make_lists(const struct xds_protocol *protocol, struct xds_request *request)
+/* Room for one name more; doubled when it is full. */
+static int grow(const char ***list, size_t count)
 {
-    size_t room = HASH_COUNT(protocol->resources.tables[request->kind]) + 1;
+    const char **grown;
 
-    request->names = calloc(room, sizeof(*request->names));
-    request->removed = calloc(room, sizeof(*request->removed));
-    request->held = calloc(room, sizeof(*request->held));
-    request->versions = calloc(room, sizeof(*request->versions));
-    return request->names && request->removed && request->held && request->versions ? 0 : -ENOMEM;
+    if (count > 0 && (count & (count - 1)) != 0)
+        return 0;
+    grown = realloc(*list, (count > 0 ? count * 2 : 1) * sizeof(*grown));
+    if (!grown)
+        return -ENOMEM;
+    *list = grown;
+    return 0;
 }
 
 static bool wants_any(const struct xds_protocol *protocol, enum xds_kind kind)
 {
     FOR_EACH(protocol, kind, resource)
-        if (xds_resource_is_wanted(resource))
-            return true;
+    if (xds_resource_is_wanted(resource))
+        return true;
     return false;
 }
 
-static void tell_of(struct xds_protocol *protocol, struct xds_request *request,
-                    struct xds_resource *resource, usec_t now)
+static int tell_of(struct xds_protocol *protocol, struct xds_request *request,
+                   struct xds_resource *resource, usec_t now)
 {
+    if (grow(&request->names, request->name_count) < 0)
+        return -ENOMEM;
     request->names[request->name_count++] = resource->name;
     if (!resource->sent && resource->known == XDS_UNKNOWN)
-        wait_for(protocol, resource,
-                 usec_add(now, protocol->transient ? XDS_TRANSIENT_TIME : XDS_MISSING_TIME));
+        wait_for(protocol, resource, missing_at(protocol, now));
     resource->sent = true;
+    xds_resource_unmark(&protocol->resources, resource);
+    return 0;
 }
 
 /*
  * The last names stay told: servers of old take an empty list for "everything".
  */
-static void fill_world(struct xds_protocol *protocol, struct xds_request *request, usec_t now)
+static int fill_world(struct xds_protocol *protocol, struct xds_request *request, usec_t now)
 {
     struct xds_exchange *exchange = &protocol->exchanges[request->kind];
     bool any = wants_any(protocol, request->kind);
+    int r = 0;
 
     exchange->changed = false;
     request->version = exchange->version;
     request->nonce = exchange->nonce;
+    request->error = exchange->reply_nack;
     if (exchange->wildcard)
-        return;
-    FOR_EACH(protocol, request->kind, resource) {
-        if (xds_resource_is_wanted(resource) || (!any && resource->sent)) {
-            tell_of(protocol, request, resource, now);
-        } else {
+        return 0;
+    FOR_EACH(protocol, request->kind, resource)
+    {
+        if (r == 0 && (xds_resource_is_wanted(resource) || (!any && resource->sent))) {
+            r = tell_of(protocol, request, resource, now);
+        } else if (r == 0) {
             resource->sent = false;
             xds_resources_release(&protocol->resources, resource, false);
         }
     }
+    return r;
 }
 
-static void fill_held(const struct xds_protocol *protocol, struct xds_request *request)
+static int fill_held(const struct xds_protocol *protocol, struct xds_request *request)
 {
     FOR_EACH(protocol, request->kind, resource)
-        if (resource->known == XDS_HELD && resource->version) {
-            request->held[request->held_count] = resource->name;
-            request->versions[request->held_count++] = resource->version;
-        }
+    {
+        if (resource->known != XDS_HELD || !resource->version)
+            continue;
+        if (grow(&request->held, request->held_count) < 0 ||
+            grow(&request->versions, request->held_count) < 0)
+            return -ENOMEM;
+        request->held[request->held_count] = resource->name;
+        request->versions[request->held_count++] = resource->version;
+    }
+    return 0;
 }
 
-/* Names that are removed stay in the table until the request was written. */
-static void fill_delta(struct xds_protocol *protocol, struct xds_request *request, usec_t now)
+static int take_back(struct xds_request *request, struct xds_resource *resource)
+{
+    if (grow(&request->removed, request->removed_count) < 0)
+        return -ENOMEM;
+    request->removed[request->removed_count++] = resource->name;
+    resource->sent = false;
+    resource->leaving = true; /* its name is in the request */
+    return 0;
+}
+
+static int fill_delta(struct xds_protocol *protocol, struct xds_request *request, usec_t now)
 {
     struct xds_exchange *exchange = &protocol->exchanges[request->kind];
+    int r = exchange->started ? 0 : fill_held(protocol, request);
 
-    if (!exchange->started)
-        fill_held(protocol, request);
     exchange->changed = false;
     if (exchange->wildcard)
-        return;
-    FOR_EACH(protocol, request->kind, resource) {
-        bool wanted = xds_resource_is_wanted(resource);
-
-        if (wanted == resource->sent)
-            continue;
+        return r;
+    FOR_EACH_DIRTY(protocol, request->kind, resource)
+    {
+        if (r < 0)
+            break;
         if (request->name_count + request->removed_count == DELTA_NAMES_MAX) {
             exchange->changed = true;
-            return;
+            break;
         }
-        if (wanted)
-            tell_of(protocol, request, resource, now);
-        else
-            request->removed[request->removed_count++] = resource->name;
+        r = xds_resource_is_wanted(resource) ? tell_of(protocol, request, resource, now)
+                                             : take_back(request, resource);
     }
+    return r;
 }
 
-/* What is not wanted any more and is not told of either. */
-static void sweep_unwanted(struct xds_protocol *protocol, enum xds_kind kind)
+static bool replies_now(const struct xds_exchange *exchange, usec_t now)
 {
-    FOR_EACH(protocol, kind, resource)
-        if (!xds_resource_is_wanted(resource) && !resource->sent)
-            xds_resources_release(&protocol->resources, resource,
-                                  protocol->exchanges[kind].wildcard);
-}
-
-/* Before the next request: those that the last one took back. */
-static void forget_removed(struct xds_protocol *protocol, enum xds_kind kind)
-{
-    if (!protocol->delta)
-        return;
-    FOR_EACH(protocol, kind, resource)
-        if (!xds_resource_is_wanted(resource) && resource->sent) {
-            resource->sent = false;
-            xds_resources_release(&protocol->resources, resource,
-                                  protocol->exchanges[kind].wildcard);
-        }
+    return exchange->reply && now >= exchange->reply_at;
 }
 
 static bool is_due(struct xds_protocol *protocol, enum xds_kind kind, usec_t now)
 {
     struct xds_exchange *exchange = &protocol->exchanges[kind];
 
-    if (exchange->reply && now >= exchange->reply_at)
+    if (replies_now(exchange, now))
         return true;
+    if (exchange->reply)
+        due_at(protocol, exchange->reply_at);
     if (!exchange->started)
         return exchange->wildcard || wants_any(protocol, kind);
     return exchange->changed && !exchange->wildcard;
@@ -183,54 +230,57 @@ static bool is_empty(const struct xds_request *request)
     return request->name_count == 0 && request->removed_count == 0;
 }
 
-/* An answer to a response alone, as delta has it. */
-static void fill_reply(struct xds_exchange *exchange, struct xds_request *request)
+/* The strings of the reply live until the next call: they are in the request. */
+static void replied(struct xds_exchange *exchange)
 {
-    request->nonce = exchange->reply;
-    request->error = exchange->reply_nack;
+    exchange->replying = false;
+    set_text(&exchange->reply, NULL);
+    set_text(&exchange->reply_nack, NULL);
+}
+
+/* 0: there is nothing to say after all. */
+static int fill_request(struct xds_protocol *protocol, struct xds_request *request, usec_t now)
+{
+    struct xds_exchange *exchange = &protocol->exchanges[request->kind];
+    int r;
+
+    if (!protocol->delta) {
+        exchange->replying = exchange->reply != NULL;
+        r = fill_world(protocol, request, now);
+    } else if (replies_now(exchange, now)) {
+        exchange->replying = true;
+        request->nonce = exchange->reply;
+        request->error = exchange->reply_nack;
+        r = 0;
+    } else {
+        r = fill_delta(protocol, request, now);
+        if (r == 0 && is_empty(request) && exchange->started)
+            return 0;
+    }
+    return r < 0 ? r : 1;
 }
 
 static int make_request(struct xds_protocol *protocol, enum xds_kind kind, usec_t now,
                         struct xds_request *request)
 {
     struct xds_exchange *exchange = &protocol->exchanges[kind];
-    bool first = !exchange->started;
+    int r;
 
     *request = (struct xds_request){
         .kind = kind, .delta = protocol->delta, .with_node = !protocol->node_told};
-    if (make_lists(protocol, request) < 0) {
+    r = fill_request(protocol, request, now);
+    if (r <= 0) {
         xds_request_done(request);
-        return -ENOMEM;
+        return r;
     }
-    if (!protocol->delta) {
-        fill_world(protocol, request, now);
-        request->error = exchange->reply_nack;
-    } else if (exchange->reply) {
-        fill_reply(exchange, request);
-    } else {
-        fill_delta(protocol, request, now);
-        if (is_empty(request) && !first) {
-            xds_request_done(request);
-            return 0;
-        }
-    }
-    if (request->error)
-        exchange->nacked_at = now;
-    if (first) {
+    if (!exchange->started) {
         exchange->started = true;
         exchange->asked_at = now;
         if (exchange->wildcard)
-            wait_for_whole(protocol, kind, now);
+            wait_for_all(protocol, kind, now);
     }
     protocol->node_told = true;
     return 1;
-}
-
-/* The strings of the reply live until the next call: they are in the request. */
-static void replied(struct xds_exchange *exchange)
-{
-    set_text(&exchange->reply, NULL);
-    set_text(&exchange->reply_nack, NULL);
 }
 
 int xds_protocol_next(struct xds_protocol *protocol, usec_t now, struct xds_request *ret_request)
@@ -239,28 +289,14 @@ int xds_protocol_next(struct xds_protocol *protocol, usec_t now, struct xds_requ
         struct xds_exchange *exchange = &protocol->exchanges[kind];
         int r;
 
-        if (exchange->replying) {
-            exchange->replying = false;
+        if (exchange->replying)
             replied(exchange);
-        }
-        if (exchange->removing) {
-            exchange->removing = false;
-            forget_removed(protocol, kind);
-        }
-        if (exchange->wildcard && exchange->changed) {
-            exchange->changed = false;
-            if (exchange->started)
-                wait_for_whole(protocol, kind, now);
-            sweep_unwanted(protocol, kind);
-        }
+        look_at_dirty(protocol, kind, now);
         if (!is_due(protocol, kind, now))
             continue;
         r = make_request(protocol, kind, now, ret_request);
-        if (r == 0)
-            continue;
-        exchange->replying = exchange->reply != NULL;
-        exchange->removing = r > 0 && ret_request->removed_count > 0;
-        return r;
+        if (r != 0)
+            return r;
     }
     return 0;
 }
@@ -355,8 +391,7 @@ void xds_protocol_take(struct xds_protocol *protocol, struct xds_response *respo
 void xds_protocol_removed(struct xds_protocol *protocol, struct xds_response *response,
                           const char *name)
 {
-    struct xds_resource *resource =
-        xds_resources_find(&protocol->resources, response->kind, name);
+    struct xds_resource *resource = xds_resources_find(&protocol->resources, response->kind, name);
 
     if (!resource)
         return;
@@ -368,8 +403,7 @@ void xds_protocol_removed(struct xds_protocol *protocol, struct xds_response *re
 void xds_protocol_refused(struct xds_protocol *protocol, const struct xds_response *response,
                           const char *name, int code, const char *text)
 {
-    struct xds_resource *resource =
-        xds_resources_find(&protocol->resources, response->kind, name);
+    struct xds_resource *resource = xds_resources_find(&protocol->resources, response->kind, name);
     char reason[XDS_REASON_SIZE];
 
     if (!resource)
@@ -378,8 +412,8 @@ void xds_protocol_refused(struct xds_protocol *protocol, const struct xds_respon
         xds_resource_absent(&protocol->resources, resource);
         return;
     }
-    snprintf(reason, sizeof(reason), "the server refuses it: %s: %.200s",
-             grpc_code_to_string(code), text);
+    snprintf(reason, sizeof(reason), "the server refuses it: %s: %.200s", grpc_code_to_string(code),
+             text);
     xds_resource_fail(&protocol->resources, resource, reason);
 }
 
@@ -393,7 +427,8 @@ static void sweep_missing(struct xds_protocol *protocol, const struct xds_respon
 {
     bool wildcard = protocol->exchanges[response->kind].wildcard;
 
-    FOR_EACH(protocol, response->kind, resource) {
+    FOR_EACH(protocol, response->kind, resource)
+    {
         if (resource->seen == response->number)
             continue;
         /* By name an answer may be to the request before the one that named it. */
@@ -403,18 +438,24 @@ static void sweep_missing(struct xds_protocol *protocol, const struct xds_respon
     }
 }
 
-/* Refusals are told in no hurry when they come one after another. */
-static void refuse(struct xds_protocol *protocol, struct xds_exchange *exchange, const char *reasons,
-                   usec_t now)
+/* Caches that repeat at once what was refused would be asked thousands of times a second. */
+static void pace_reply(struct xds_exchange *exchange, const struct xds_response *response,
+                       usec_t now)
 {
-    exchange->reply_at = now;
-    if (exchange->nacked_at != 0 && now < usec_add(exchange->nacked_at, XDS_NACK_PAUSE)) {
-        exchange->reply_at = usec_add(exchange->nacked_at, XDS_NACK_PAUSE);
-        wait_until(protocol, exchange->reply_at);
+    usec_t wait = REFUSAL_MAX;
+
+    exchange->reply_at = 0;
+    if (response->bad == 0) {
+        exchange->refusals = 0;
+        return;
     }
     exchange->nacks++;
-    exchange->nack_is_news = !exchange->nack || !streq(exchange->nack, reasons);
-    set_text(&exchange->nack, reasons);
+    exchange->nack_is_news = !exchange->nack || !streq(exchange->nack, response->reasons);
+    set_text(&exchange->nack, response->reasons);
+    if (exchange->refusals < 9)
+        wait = REFUSAL_MIN << exchange->refusals;
+    if (exchange->refusals++ > 0)
+        exchange->reply_at = usec_add(now, wait);
 }
 
 void xds_protocol_finish(struct xds_protocol *protocol, struct xds_response *response, usec_t now)
@@ -425,21 +466,19 @@ void xds_protocol_finish(struct xds_protocol *protocol, struct xds_response *res
         sweep_missing(protocol, response);
     if (exchange->wildcard && exchange->whole_at == 0) {
         exchange->whole_at = usec_add(now, protocol->delta ? XDS_COMPLETE_TIME : 0);
-        wait_for_whole(protocol, response->kind, now);
+        wait_for_all(protocol, response->kind, now);
     }
     if (!protocol->delta) {
         set_text(&exchange->nonce, response->nonce);
         if (response->bad == 0)
             set_text(&exchange->version, response->version);
     }
-    exchange->replying = exchange->removing = false;
+    exchange->replying = false;
     free(exchange->reply);
     exchange->reply = response->nonce;
     response->nonce = NULL;
     set_text(&exchange->reply_nack, response->bad > 0 ? response->reasons : NULL);
-    exchange->reply_at = 0;
-    if (response->bad > 0)
-        refuse(protocol, exchange, response->reasons, now);
+    pace_reply(exchange, response, now);
     xds_response_done(response);
 }
 
@@ -464,16 +503,14 @@ void xds_protocol_expire(struct xds_protocol *protocol, usec_t now)
     if (protocol->due == 0 || now < protocol->due)
         return;
     protocol->due = 0;
-    for (unsigned kind = 0; kind < XDS_KINDS; kind++) {
-        if (protocol->exchanges[kind].reply_at > now)
-            wait_until(protocol, protocol->exchanges[kind].reply_at);
-        FOR_EACH(protocol, kind, resource) {
+    for (unsigned kind = 0; kind < XDS_KINDS; kind++)
+        FOR_EACH(protocol, kind, resource)
+        {
             if (resource->due != 0 && resource->due <= now)
                 expire(protocol, resource);
             else if (resource->due != 0)
                 wait_for(protocol, resource, resource->due);
         }
-    }
 }
 
 bool xds_protocol_is_silent(const struct xds_protocol *protocol, enum xds_kind kind, usec_t wait,
@@ -485,15 +522,15 @@ bool xds_protocol_is_silent(const struct xds_protocol *protocol, enum xds_kind k
         now < usec_add(exchange->asked_at, wait))
         return false;
     FOR_EACH(protocol, kind, resource)
-        if (xds_resource_is_wanted(resource) && resource->known == XDS_UNKNOWN)
-            return true;
+    if (xds_resource_is_wanted(resource) && resource->known == XDS_UNKNOWN)
+        return true;
     return false;
 }
 
 static void exchange_lost(struct xds_exchange *exchange)
 {
     exchange->started = exchange->answered = exchange->changed = false;
-    exchange->replying = exchange->removing = false;
+    exchange->refusals = 0;
     exchange->asked_at = exchange->whole_at = exchange->reply_at = 0;
     set_text(&exchange->nonce, NULL);
     replied(exchange);
@@ -505,9 +542,12 @@ void xds_protocol_lost(struct xds_protocol *protocol)
     protocol->due = 0;
     for (unsigned kind = 0; kind < XDS_KINDS; kind++) {
         exchange_lost(&protocol->exchanges[kind]);
-        FOR_EACH(protocol, kind, resource) {
-            resource->sent = false;
+        FOR_EACH(protocol, kind, resource)
+        {
+            resource->sent = resource->leaving = false;
             resource->due = 0;
+            if (xds_resource_is_wanted(resource))
+                xds_resource_mark(&protocol->resources, resource);
             xds_resources_release(&protocol->resources, resource,
                                   protocol->exchanges[kind].wildcard);
         }
@@ -519,7 +559,7 @@ void xds_protocol_forget_versions(struct xds_protocol *protocol)
     for (unsigned kind = 0; kind < XDS_KINDS; kind++) {
         set_text(&protocol->exchanges[kind].version, NULL);
         FOR_EACH(protocol, kind, resource)
-            set_text(&resource->version, NULL);
+        set_text(&resource->version, NULL);
     }
 }
 

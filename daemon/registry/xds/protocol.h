@@ -20,26 +20,24 @@
 
 #define XDS_MISSING_TIME   (15 * USEC_PER_SEC) /* until what was asked for counts as absent */
 #define XDS_TRANSIENT_TIME (30 * USEC_PER_SEC) /* where the server says that this is a failure */
-#define XDS_NACK_PAUSE     (1 * USEC_PER_SEC)  /* from one refusal to the next, at least */
 #define XDS_COMPLETE_TIME  (1 * USEC_PER_SEC)  /* until a delta wildcard counts as told whole */
 
 struct xds_exchange {
-    bool wildcard;    /* everything of this kind is asked for; fixed while a stream lives */
-    bool started;     /* the first request on this stream was made */
-    bool changed;     /* the server is to be told what is wanted now */
-    bool answered;    /* on this stream */
-    usec_t asked_at;  /* the first request on this stream */
-    usec_t whole_at;  /* wildcard: from then on what is not held is absent; 0: not known */
-    char *version;    /* SotW: accepted last */
-    char *nonce;      /* SotW: of the last response on this stream */
-    char *reply;      /* nonce of the response that is to be acknowledged, or NULL */
-    char *reply_nack; /* what was wrong with it, or NULL */
-    usec_t reply_at;  /* not before: some servers repeat at once what is refused */
-    usec_t nacked_at; /* the last refusal */
-    bool replying;    /* both are in the request that was made last, */
-    bool removing;    /* and so are names of resources that are to be freed after it */
+    bool wildcard;     /* everything of this kind is asked for; fixed while a stream lives */
+    bool started;      /* the first request on this stream was made */
+    bool changed;      /* the server is to be told what is wanted now */
+    bool answered;     /* on this stream */
+    usec_t asked_at;   /* the first request on this stream */
+    usec_t whole_at;   /* wildcard: from then on what is not held is absent; 0: not known */
+    char *version;     /* SotW: accepted last */
+    char *nonce;       /* SotW: of the last response on this stream */
+    char *reply;       /* nonce of the response that is to be acknowledged, or NULL */
+    char *reply_nack;  /* what was wrong with it, or NULL */
+    bool replying;     /* both are in the request that was made last */
+    usec_t reply_at;   /* not before: a server that repeats what was refused is slowed down */
+    unsigned refusals; /* in a row */
     uint64_t nacks;
-    char *nack; /* the last one, for operators */
+    char *nack;        /* the last one, for operators */
     bool nack_is_news; /* the one before said something else */
 };
 
@@ -58,8 +56,8 @@ void xds_protocol_done(struct xds_protocol *protocol);
 
 /* ---- what is wanted ---- */
 
-/* Somebody depends on this resource now, or does no more: made or freed in resources.h. */
-void xds_protocol_touch(struct xds_protocol *protocol, enum xds_kind kind);
+/* Somebody depends on this resource now, or nobody does any more. */
+void xds_protocol_touch(struct xds_protocol *protocol, struct xds_resource *resource);
 
 /* ---- requests ---- */
 

@@ -42,8 +42,23 @@ struct xds_resource *xds_resources_get(struct xds_resources *resources, enum xds
     return resource;
 }
 
+void xds_resource_mark(struct xds_resources *resources, struct xds_resource *resource)
+{
+    if (!resource->dirty)
+        DL_APPEND2(resources->dirty[resource->kind], resource, dirty_prev, dirty_next);
+    resource->dirty = true;
+}
+
+void xds_resource_unmark(struct xds_resources *resources, struct xds_resource *resource)
+{
+    if (resource->dirty)
+        DL_DELETE2(resources->dirty[resource->kind], resource, dirty_prev, dirty_next);
+    resource->dirty = resource->leaving = false;
+}
+
 static void resource_free(struct xds_resources *resources, struct xds_resource *resource)
 {
+    xds_resource_unmark(resources, resource);
     HASH_DEL(resources->tables[resource->kind], resource);
     resources->endpoints -= endpoints_of(resource->value);
     xds_value_free(resource->value);

@@ -43,6 +43,9 @@ struct xds_resource {
     uint64_t seen;   /* the number of the response that named it last */
     bool sent;       /* the server was told on this stream that we want it */
     bool whole;      /* wanted because everything is (T20), not by anybody */
+    bool dirty;      /* in the list of its kind: the server may be told another thing of it */
+    bool leaving;    /* the request that was made last takes it back */
+    struct xds_resource *dirty_prev, *dirty_next;
     struct xds_dependency *dependencies;
     UT_hash_handle hh;
     char name[];
@@ -50,7 +53,8 @@ struct xds_resource {
 
 struct xds_resources {
     struct xds_resource *tables[XDS_KINDS];
-    size_t endpoints; /* held */
+    struct xds_resource *dirty[XDS_KINDS]; /* lists */
+    size_t endpoints;                      /* held */
     /* Something of it became known, absent, wrong or right. */
     void (*changed)(void *owner, struct xds_resource *resource);
     void *owner;
@@ -72,6 +76,9 @@ void xds_resources_release(struct xds_resources *resources, struct xds_resource 
                            bool whole);
 size_t xds_resources_count(const struct xds_resources *resources, enum xds_kind kind,
                            enum xds_knowledge known);
+
+void xds_resource_mark(struct xds_resources *resources, struct xds_resource *resource);
+void xds_resource_unmark(struct xds_resources *resources, struct xds_resource *resource);
 
 /* Takes the value (whatever comes) and `version` (copied, may be NULL). -E2BIG: too many endpoints
  * in all; the error is noted and what was known stays. */

@@ -89,9 +89,8 @@ static char *make_body(struct xds_rest *rest)
     return text;
 }
 
-static void on_done(void *userdata, enum http_outcome outcome,
-                    const struct http_response *response, const char *body, size_t size,
-                    const char *text);
+static void on_done(void *userdata, enum http_outcome outcome, const struct http_response *response,
+                    const char *body, size_t size, const char *text);
 
 static void read_token(struct xds_rest *rest)
 {
@@ -344,9 +343,8 @@ static enum registry_failure failure_of(enum http_outcome outcome, int status)
     return status == 429 ? FAILURE_THROTTLED : FAILURE_TRANSIENT;
 }
 
-static void on_done(void *userdata, enum http_outcome outcome,
-                    const struct http_response *response, const char *body, size_t size,
-                    const char *text)
+static void on_done(void *userdata, enum http_outcome outcome, const struct http_response *response,
+                    const char *body, size_t size, const char *text)
 {
     struct xds_rest *rest = userdata;
     char line[64];

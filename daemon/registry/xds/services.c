@@ -27,7 +27,7 @@ static const struct xds_resource *need(struct xds_lookup *lookup, enum xds_kind 
         return NULL;
     }
     if (!xds_resource_is_wanted(resource))
-        xds_protocol_touch(lookup->protocol, kind);
+        xds_protocol_touch(lookup->protocol, resource);
     xds_depend(dependency, resource, lookup->owner);
     dependency->sibling = lookup->dependencies;
     lookup->dependencies = dependency;
@@ -40,7 +40,7 @@ static struct xds_found not_held(const struct xds_resource *resource)
     if (!resource)
         return (struct xds_found){.outcome = XDS_FAILED, .error = "too many resources"};
     if (resource->known == XDS_ABSENT)
-        return (struct xds_found){.outcome = XDS_NONE, .removed = resource->heard_at > 0};
+        return (struct xds_found){.outcome = XDS_NONE};
     return (struct xds_found){.outcome = resource->error ? XDS_FAILED : XDS_PENDING,
                               .error = resource->error,
                               .unknown = true};
@@ -150,7 +150,9 @@ static int parts_join(struct parts *parts,
     int r = 0;
 
     *ret_found = (struct xds_found){
-        .outcome = parts->pending ? XDS_PENDING : parts->error ? XDS_FAILED : XDS_DATA,
+        .outcome = parts->pending ? XDS_PENDING
+                   : parts->error ? XDS_FAILED
+                                  : XDS_DATA,
         .error = parts->error,
         .stale_at = parts->stale_at,
     };
@@ -227,7 +229,8 @@ static int find_virtual(const struct xds_lookup *lookup, const struct xds_host *
     return r;
 }
 
-/* A port's endpoints. Headless hosts have clusters of another type, and assignments all the same. */
+/* A port's endpoints. Headless hosts have clusters of another type, and assignments all the same.
+ */
 static struct xds_found find_port(struct xds_lookup *lookup, const char *cluster, bool *ret_own)
 {
     const struct xds_resource *resource = need(lookup, XDS_CLUSTER, cluster);
@@ -312,7 +315,6 @@ int xds_services_find(struct xds_lookup *lookup, const char *key, struct xds_fou
 {
     char names[XDS_CANDIDATES][NAME_SIZE];
     size_t count = xds_names_candidates(lookup->config, key, names);
-    bool removed = false;
     int r = 0;
 
     *ret_found = (struct xds_found){.outcome = XDS_NONE};
@@ -320,10 +322,7 @@ int xds_services_find(struct xds_lookup *lookup, const char *key, struct xds_fou
         struct xds_found found;
 
         r = find_candidate(lookup, names[i], &found);
-        removed |= found.removed;
-        /* A removal does not wait until it is clear that no other can be meant. */
-        if (r < 0 || rank(&found) >= rank(ret_found) ||
-            (removed && found.outcome == XDS_PENDING)) {
+        if (r < 0 || rank(&found) >= rank(ret_found)) {
             endpoint_set_unref(found.endpoints);
             continue;
         }

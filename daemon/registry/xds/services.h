@@ -20,9 +20,8 @@ struct xds_found {
     enum xds_outcome outcome;
     struct endpoint_set *endpoints; /* DATA: a reference */
     const char *error; /* FAILED; DATA: why newer ones were refused, or NULL. Borrowed */
-    bool unknown;                   /* PENDING: whether there is such a service at all */
+    bool unknown;      /* PENDING: whether there is such a service at all */
     usec_t stale_at;   /* DATA: the control plane's endpoint_stale_after ends; 0: never */
-    bool removed;              /* NONE: it was there, and the control plane removed it */
 };
 
 struct xds_lookup {

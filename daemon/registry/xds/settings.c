@@ -50,7 +50,10 @@ const struct config_item xds_items[] = {
      .maximum = 3600 * USEC_PER_SEC,
      .fallback = "5s"},
     {.key = "Istio", .parse = config_parse_bool, .offset = FIELD(istio), .fallback = "no"},
-    {.key = "NameTable", .parse = config_parse_bool, .offset = FIELD(name_table), .fallback = "yes"},
+    {.key = "NameTable",
+     .parse = config_parse_bool,
+     .offset = FIELD(name_table),
+     .fallback = "yes"},
     {.key = "NodeId", .parse = config_parse_string, .offset = FIELD(node_id)},
     {.key = "NodeCluster", .parse = config_parse_string, .offset = FIELD(node_cluster)},
     {.key = "Metadata", .parse = config_parse_strings, .offset = FIELD(metadata)},
@@ -98,8 +101,8 @@ static int check_urls(const struct registry_config *config, struct config_messag
             return -EINVAL;
         }
         if (settings->token_file && strncmp(*url, "http:", 5) == 0 && !config_url_is_local(*url))
-            config_warn(messages, config->file, 0,
-                        "the token of TokenFile= goes unencrypted to %s", *url);
+            config_warn(messages, config->file, 0, "the token of TokenFile= goes unencrypted to %s",
+                        *url);
     }
     return 0;
 }
@@ -110,7 +113,8 @@ static int check_combinations(const struct registry_config *config,
     const struct xds_settings *settings = xds_settings_of(config);
 
     if (settings->transport == XDS_REST && settings->istio)
-        return refuse(config, messages, "Istio has no REST: Transport=rest does not go with Istio=");
+        return refuse(config, messages,
+                      "Istio has no REST: Transport=rest does not go with Istio=");
     if (settings->transport == XDS_REST && settings->variant == XDS_DELTA)
         return refuse(config, messages,
                       "REST has no deltas: Protocol=delta does not go with Transport=rest");

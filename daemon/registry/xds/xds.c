@@ -73,9 +73,9 @@ static void resource_changed(void *owner, struct xds_resource *resource)
     struct xds *xds = owner;
     bool held = resource->known == XDS_HELD;
 
-    if (held && (resource->kind == XDS_ENDPOINTS ||
-                 (resource->kind == XDS_CLUSTER &&
-                  resource->value->cluster.type == XDS_CLUSTER_INLINE)))
+    if (held &&
+        (resource->kind == XDS_ENDPOINTS ||
+         (resource->kind == XDS_CLUSTER && resource->value->cluster.type == XDS_CLUSTER_INLINE)))
         tell_refusal(xds, resource);
     if (resource->kind == XDS_CLUSTER && settings_of(xds)->istio)
         xds_hosts_cluster(&xds->hosts, resource->name, held);
@@ -114,14 +114,13 @@ void xds_choose_wildcards(struct xds *xds)
     struct xds_exchange *exchanges = xds->protocol.exchanges;
 
     exchanges[XDS_CLUSTER].wildcard = settings->istio || xds->wide_clusters;
-    exchanges[XDS_LISTENER].wildcard =
-        xds->wide_clusters && settings->names == XDS_NAMES_LISTENER;
+    exchanges[XDS_LISTENER].wildcard = xds->wide_clusters && settings->names == XDS_NAMES_LISTENER;
     exchanges[XDS_NAMES].wildcard = settings->istio && settings->name_table;
 }
 
 /*
- * First all clusters and listeners, which are short. Only where lists of assignments stay unanswered
- * as well, which nothing but the state of the world knows, all of those.
+ * First all clusters and listeners, which are short. Only where lists of assignments stay
+ * unanswered as well, which nothing but the state of the world knows, all of those.
  */
 bool xds_widen(struct xds *xds, enum xds_kind kind)
 {
@@ -139,8 +138,10 @@ static void want_whole(struct xds *xds, enum xds_kind kind, const char *name)
 {
     struct xds_resource *resource = xds_resources_get(&xds->protocol.resources, kind, name);
 
-    if (resource)
-        resource->whole = true;
+    if (!resource)
+        return;
+    resource->whole = true;
+    xds_protocol_touch(&xds->protocol, resource);
 }
 
 /* All that clusters and listeners refer to. */
@@ -158,9 +159,11 @@ static void want_referred(struct xds *xds, enum xds_kind from, enum xds_kind to)
         else if (from == XDS_LISTENER && resource->value->route.route_name)
             want_whole(xds, to, resource->value->route.route_name);
     }
-    HASH_ITER (hh, xds->protocol.resources.tables[to], resource, next)
+    HASH_ITER (hh, xds->protocol.resources.tables[to], resource, next) {
+        if (!xds_resource_is_wanted(resource))
+            xds_protocol_touch(&xds->protocol, resource);
         xds_resources_release(&xds->protocol.resources, resource, false);
-    xds_protocol_touch(&xds->protocol, to);
+    }
 }
 
 void xds_told(struct xds *xds, enum xds_kind kind)
@@ -239,9 +242,9 @@ void xds_unreachable(struct xds *xds, enum registry_failure failure, const char 
     xds_keys_went_down(&xds->keys);
     if (!news)
         return;
-    env_report(xds->registry.env, &(struct registry_report){.kind = REPORT_FAILED,
-                                                            .failure = failure,
-                                                            .text = xds->text});
+    env_report(
+        xds->registry.env,
+        &(struct registry_report){.kind = REPORT_FAILED, .failure = failure, .text = xds->text});
     env_report(xds->registry.env,
                &(struct registry_report){.kind = REPORT_DOWN, .text = xds->text});
 }
@@ -409,8 +412,7 @@ static void describe(const struct registry *registry, json_t *object)
     json_object_set_new(object, "node",
                         xds->profile.node.id ? json_string(xds->profile.node.id) : json_null());
     if (xds->stream.intake.identifier[0])
-        json_object_set_new(object, "control_plane",
-                            json_string(xds->stream.intake.identifier));
+        json_object_set_new(object, "control_plane", json_string(xds->stream.intake.identifier));
     for (unsigned kind = 0; kind < XDS_KINDS; kind++)
         describe_kind(xds, kind, kinds);
     json_object_set_new(object, "resources", kinds);
