@@ -347,14 +347,45 @@ static bool hook_view_policy(void *userdata, const char *name, unsigned *ret_lim
     return rules_view(((struct machine *)userdata)->config, name, ret_limit);
 }
 
+static bool hook_vetoed(void *userdata, const char *name, unsigned registry, const char *key,
+                        const struct endpoint *endpoint)
+{
+    return veto_judge(((struct machine *)userdata)->veto, name, registry, key, endpoint);
+}
+
+static bool veto_rules_of(void *userdata, const char *name, struct veto_rules *ret_rules)
+{
+    return rules_veto(((struct machine *)userdata)->config, name, ret_rules);
+}
+
+static void veto_changed(void *userdata, unsigned registry, const char *key)
+{
+    struct machine *machine = userdata;
+    struct service *service = store_find(machine->store, registry, key);
+
+    machine_note(machine, "vetoes of %s change", key);
+    if (service)
+        watch_list_notify(service_watchers(service));
+}
+
+static const char *registry_name(void *userdata, unsigned registry)
+{
+    struct registry_facts facts;
+
+    registries_facts(((struct machine *)userdata)->registries, registry, &facts);
+    return facts.name;
+}
+
 static void hook_publish(void *userdata, const char *name, const struct evaluation *evaluation,
                          usec_t interest_at, usec_t now)
 {
+    veto_evaluated(((struct machine *)userdata)->veto, name);
     publisher_publish(((struct machine *)userdata)->publisher, name, evaluation, interest_at, now);
 }
 
 static void hook_withdraw(void *userdata, const char *name)
 {
+    veto_withdraw(((struct machine *)userdata)->veto, name);
     publisher_withdraw(((struct machine *)userdata)->publisher, name);
 }
 
@@ -452,6 +483,43 @@ static void registry_removed(void *userdata, unsigned index)
 
 /* ---- life of the daemon ---- */
 
+/* Checks of policies are nobody's registry: they have a twin of their own. */
+static void make_veto(struct machine *machine)
+{
+    static struct registry_config config = {.name = (char *)"vetoes"};
+    static const struct registry_type type = {.name = "vetoes"};
+    static struct registry nobody = {.type = &type, .config = &config};
+    struct inhabitant *checker = calloc(1, sizeof(*checker));
+
+    UNIT_HOLDS(checker);
+    checker->machine = machine;
+    checker->registry = &nobody;
+    checker->twin = twin_attach(
+        &nobody, &(struct twin_options){.seed = machine_random(machine)},
+        &(struct twin_observer){.report = observe_report, .userdata = checker}, machine->now);
+    DL_APPEND(machine->inhabitants, checker);
+    machine->checker = checker;
+    machine->veto = veto_new(
+        twin_env(checker->twin),
+        &(struct veto_hooks){veto_rules_of, veto_changed, registry_name, machine});
+}
+
+static void end_veto(struct machine *machine)
+{
+    machine->veto = veto_free(machine->veto);
+    DL_DELETE(machine->inhabitants, machine->checker);
+    twin_detach(machine->checker->twin);
+    free(machine->checker);
+}
+
+unsigned machine_checked(const struct machine *machine)
+{
+    struct veto_summary summary;
+
+    veto_summarize(machine->veto, &summary);
+    return summary.endpoints;
+}
+
 static void make_core(struct machine *machine)
 {
     struct chase_rules chase_rules = rules_chase(&machine->config->resolve);
@@ -462,6 +530,7 @@ static void make_core(struct machine *machine)
         .reverse = hook_reverse,
         .refusal = hook_refusal,
         .policy = hook_policy,
+        .vetoed = hook_vetoed,
         .publish = hook_publish,
         .withdraw = hook_withdraw,
         .wake = hook_wake,
@@ -487,6 +556,7 @@ static void make_core(struct machine *machine)
                                                                     .removed = registry_removed,
                                                                     .now = hook_now,
                                                                     .userdata = machine});
+    make_veto(machine);
     machine->resolver = resolver_new(&machine->resolver_hooks, machine->store, machine->chase,
                                      &resolver_rules);
 }
@@ -541,6 +611,7 @@ static void stop_daemon(struct machine *machine)
     registries_free(machine->registries);
     chase_free(machine->chase);
     store_free(machine->store);
+    end_veto(machine);
     publisher_beat(machine->publisher, machine->now);
     publisher_free(machine->publisher);
     machine_view_forget(machine);
@@ -657,6 +728,7 @@ const char *machine_reload(struct machine *machine)
     if (!config)
         return first_message(machine);
     machine->config = config;
+    veto_reload(machine->veto);
     store_reload_begin(machine->store);
     registries_apply(machine->registries, config);
     resolver_rules = rules_resolver(&config->resolve);
@@ -709,6 +781,7 @@ struct machine *machine_free(struct machine *machine)
         free(server);
     }
     dns_script_free(machine->dns);
+    machine_sick_free(machine);
     config_messages_done(&machine->messages);
     remove_tree(machine, NULL);
     free(machine->failure);
@@ -818,6 +891,8 @@ static void step(struct machine *machine)
 
     DL_FOREACH (machine->inhabitants, inhabitant)
         twin_advance(inhabitant->twin, 0);
+    DL_FOREACH (machine->inhabitants, inhabitant)
+        machine_answer_checks(machine, inhabitant->twin);
     DL_FOREACH (machine->servers, server)
         server_run(server->server, machine->now);
     dns_script_run(machine->dns, machine->now);
@@ -886,6 +961,7 @@ void machine_jump_date(struct machine *machine, int64_t ahead)
 void machine_kick(struct machine *machine)
 {
     chase_kick(machine->chase, machine->now);
+    veto_hurry(machine->veto);
     registries_kick(machine->registries);
     machine_settle(machine);
 }

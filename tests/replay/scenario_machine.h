@@ -104,3 +104,9 @@ unsigned machine_logged(struct machine *machine, const char *registry, const cha
 void machine_add_server(struct machine *machine, const char *name, const char *type);
 struct server *machine_server(struct machine *machine, const char *registry); /* or NULL */
 struct dns_script *machine_dns(struct machine *machine);
+
+/* What connections of checks meet at this address: "works" (as all do at first), "refuses",
+ * "is silent". False: another word. */
+bool machine_instance(struct machine *machine, const char *address, const char *how);
+/* How many endpoints are checked by policies now. */
+unsigned machine_checked(const struct machine *machine);

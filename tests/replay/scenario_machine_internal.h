@@ -4,6 +4,7 @@
 #pragma once
 
 #include "daemon/publisher.h"
+#include "daemon/veto.h"
 #include "tests/replay/scenario_machine.h"
 #include "tests/unit/view_peek.h"
 
@@ -18,6 +19,7 @@ struct machine {
     int64_t realtime_ahead;
     struct named_server *servers;
     struct dns_script *dns;
+    struct sick *sick; /* addresses that do not take connections */
 
     /* The daemon. */
     bool running, awake;
@@ -29,6 +31,8 @@ struct machine {
     struct chase *chase;
     struct resolver_hooks resolver_hooks;
     struct resolver *resolver;
+    struct veto *veto;
+    struct inhabitant *checker; /* the twin of its checks */
     struct publisher *publisher;
     struct peek view; /* as programs have it mapped; words NULL: not */
     usec_t deadline, ageing, beat_at, swept_at, redrawn_at;
@@ -38,5 +42,8 @@ struct machine {
 /* `path` below the machine's directory `part`. */
 void machine_path(const struct machine *machine, const char *part, const char *path,
                   char ret_path[static 4096]);
+/* Answers the connections that checks have made (scenario_instances.c). */
+void machine_answer_checks(struct machine *machine, struct twin *twin);
+void machine_sick_free(struct machine *machine);
 /* Programs map the view anew. */
 void machine_view_forget(struct machine *machine);

@@ -517,6 +517,22 @@ static void verb_dns(struct story *story, const struct statement *statement)
     dns_script_say(machine_dns(story->machine), statement->words + 1, statement->count - 1);
 }
 
+/* instance ADDRESS works|refuses|is silent */
+static void verb_instance(struct story *story, const struct statement *statement)
+{
+    bool silent = statement->count == 4 && streq(statement->words[2], "is") &&
+                  streq(statement->words[3], "silent");
+
+    if (!machine_instance(story->machine, statement->words[1],
+                          silent ? "is silent" : statement->words[2]))
+        machine_fail(story->machine, "an instance works, refuses or is silent");
+}
+
+static void verb_checked(struct story *story, const struct statement *statement)
+{
+    expect_number(story->machine, statement, machine_checked(story->machine));
+}
+
 /* ---- statements ---- */
 
 static const struct verb {
@@ -529,6 +545,7 @@ static const struct verb {
     {"answer", 2, false, verb_answer},
     {"at", 2, false, verb_at},
     {"begin", 3, false, verb_begin},
+    {"checked", 1, false, verb_checked},
     {"config", 1, true, verb_config},
     {"date", 2, false, verb_date},
     {"deregister", 2, false, verb_deregister},
@@ -538,6 +555,7 @@ static const struct verb {
     {"file", 2, true, verb_file},
     {"flush", 2, false, verb_flush},
     {"herd", 3, false, verb_herd},
+    {"instance", 3, true, verb_instance},
     {"kick", 1, false, verb_kick},
     {"logged", 3, false, verb_logged},
     {"lookup", 2, false, verb_lookup},

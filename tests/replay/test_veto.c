@@ -154,13 +154,13 @@ static struct veto_summary summary(void)
 static void pass(usec_t duration, const char *dead)
 {
     usec_t end = twin_now(twin) + duration;
+    struct tcp_call *call;
 
     while (twin_now(twin) < end) {
         usec_t next = twin_next_timer(twin), left = end - twin_now(twin);
 
         twin_advance(twin, next < left ? next : left);
-        while (twin_tcp_open(twin) > 0) {
-            struct tcp_call *call = twin_expect_tcp(twin, NULL, 0);
+        while ((call = twin_next_tcp(twin))) {
             const char *host = twin_tcp_request(call)->host;
             bool refused = !dead || streq(host, dead);
 

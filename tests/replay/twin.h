@@ -174,10 +174,11 @@ void twin_dns_reply_services(struct dns_call *call, usec_t ttl, const char *serv
 /* Any outcome but DNS_DATA. */
 void twin_dns_fail(struct dns_call *call, enum dns_outcome outcome, usec_t ttl, const char *text);
 
-/* ---- TCP connections: likewise; one that is not answered fails after its time-out. `host` NULL:
- * any ---- */
+/* ---- TCP connections: likewise; one that is not answered fails after its time-out ---- */
 
 struct tcp_call *twin_expect_tcp(struct twin *twin, const char *host, uint16_t port);
+/* The oldest of all that are open and were not returned before; NULL: none. */
+struct tcp_call *twin_next_tcp(struct twin *twin);
 void twin_expect_no_tcp(struct twin *twin);
 unsigned twin_tcp_open(const struct twin *twin);
 const struct tcp_request *twin_tcp_request(const struct tcp_call *call); /* a deep copy */

@@ -79,20 +79,32 @@ void twin_tcp_cancel(struct registry_env *env, struct tcp_call *call)
 
 /* ---- the test's side ---- */
 
+struct tcp_call *twin_next_tcp(struct twin *twin)
+{
+    struct tcp_call *call;
+
+    DL_FOREACH (twin->tcp_calls, call)
+        if (call->open && !call->expected) {
+            call->expected = true;
+            return call;
+        }
+    return NULL;
+}
+
 struct tcp_call *twin_expect_tcp(struct twin *twin, const char *host, uint16_t port)
 {
     struct tcp_call *call;
 
     DL_FOREACH (twin->tcp_calls, call)
-        if (call->open && !call->expected && (!host || streq(call->request.host, host)) &&
-            (!host || call->request.port == port)) {
+        if (call->open && !call->expected && streq(call->request.host, host) &&
+            call->request.port == port) {
             call->expected = true;
             return call;
         }
     DL_FOREACH (twin->tcp_calls, call)
         fprintf(stderr, "connection: %s %u%s%s\n", call->request.host, call->request.port,
                 call->open ? "" : " (gone)", call->expected ? " (seen)" : "");
-    ck_abort_msg("no open connection to %s, port %u", host ? host : "anybody", port);
+    ck_abort_msg("no open connection to %s, port %u", host, port);
     return NULL;
 }
 
