@@ -7,6 +7,7 @@ Listens at 169.254.169.254:80 and refuses, as the real ones do, whoever does not
 session token, no header, a proxy in between). Each request adds a line "METHOD PATH STATUS" to the file LOG.
 """
 import http.server
+import socketserver
 import sys
 import urllib.parse
 
@@ -66,8 +67,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.look_up(AZURE)
 
 
+class Server(http.server.ThreadingHTTPServer):
+    def server_bind(self):
+        # Without looking up its own name, which may come to load the module under test.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address
+
+
 if __name__ == "__main__":
     Handler.cloud, Handler.log = sys.argv[1:]
-    server = http.server.ThreadingHTTPServer(("169.254.169.254", 80), Handler)
+    server = Server(("169.254.169.254", 80), Handler)
     print("ready", flush=True)
     server.serve_forever()

@@ -8,6 +8,7 @@ connection is closed at once). Other paths are 404. Each request adds a line to 
 """
 import http.server
 import pathlib
+import socketserver
 import sys
 import threading
 
@@ -34,6 +35,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
+
+    def server_bind(self):
+        # Without looking up its own name, which may come to load the module under test.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address
 
 
 if __name__ == "__main__":
