@@ -20,7 +20,7 @@ struct seen {
     struct world *world;
     struct lookup *lookup;
     int family;
-    char text[4096];
+    char text[4096], shares[4096];
     char name[NAME_SIZE];
     struct seen *next;
 };
@@ -53,6 +53,8 @@ struct world {
     char notices[4096], notices_told[4096];
     unsigned touched;
     struct wish wishes[8]; /* by rank, from 1 */
+    struct policy_rules selection;
+    const char *zone;
     usec_t tick_at;
 };
 
@@ -195,7 +197,7 @@ static void hook_policy(void *userdata, const char *name, struct resolver_policy
     const struct world *world = userdata;
     size_t length = strlen(name);
 
-    *ret_policy = (struct resolver_policy){.rules = {.allow_warning = true}, .answers = 8};
+    *ret_policy = (struct resolver_policy){.rules = world->selection, .answers = 8};
     for (unsigned rank = 1; rank < ELEMENTS(world->wishes); rank++) {
         const struct wish *wish = &world->wishes[rank];
         size_t size = wish->suffix ? strlen(wish->suffix) : length + 1;
@@ -203,6 +205,11 @@ static void hook_policy(void *userdata, const char *name, struct resolver_policy
         if (size <= length && streq(name + length - size, wish->suffix))
             ret_policy->wishes.wishes[wish->rule] = (struct store_wish){rank, wish->value};
     }
+}
+
+static void hook_host(void *userdata, struct policy_host *ret_host)
+{
+    *ret_host = (struct policy_host){.zone = ((const struct world *)userdata)->zone};
 }
 
 static void hook_publish(void *userdata, const char *name, const struct evaluation *evaluation,
@@ -344,6 +351,10 @@ static void parse_endpoint(struct endpoint_builder *builder, char *word)
             endpoint_builder_health(builder, HEALTH_TERMINATING);
         else if (strncmp(part, "w=", 2) == 0)
             endpoint_builder_weight(builder, (uint32_t)atoi(part + 2));
+        else if (strncmp(part, "p=", 2) == 0)
+            endpoint_builder_priority(builder, (uint16_t)atoi(part + 2));
+        else if (strncmp(part, "z=", 2) == 0)
+            endpoint_builder_locality(builder, part + 2, "");
         else if (strncmp(part, "t=", 2) == 0)
             endpoint_builder_tag(builder, part + 2);
         else
@@ -480,6 +491,29 @@ static void print_found(struct seen *seen, const struct answer *answer)
     fclose(out);
 }
 
+/* What a draw of IPv4 gives whom: of the lowest tier, by weight. */
+static void print_shares(struct seen *seen, const struct answer *answer)
+{
+    FILE *out = fmemopen(seen->shares, sizeof(seen->shares), "w");
+    unsigned total = 0, tier = UINT8_MAX;
+
+    for (size_t i = 0; i < answer->head->count4; i++)
+        if (answer->records4[i].tier < tier)
+            tier = answer->records4[i].tier;
+    for (size_t i = 0; i < answer->head->count4; i++)
+        if (answer->records4[i].tier == tier)
+            total += answer->records4[i].weight;
+    for (size_t i = 0; i < answer->head->count4; i++) {
+        const struct answer_record4 *record = &answer->records4[i];
+        const uint8_t *a = record->address;
+
+        if (record->tier == tier)
+            fprintf(out, "%s%u.%u.%u.%u=%u", ftell(out) > 0 ? " " : "", a[0], a[1], a[2], a[3],
+                    (record->weight * 100u + total / 2) / total);
+    }
+    fclose(out);
+}
+
 static void lookup_done(void *userdata, const void *payload, size_t size)
 {
     static const char *const words[] = {"", "found", "no-data", "absent", "undecided", "foreign"};
@@ -493,6 +527,7 @@ static void lookup_done(void *userdata, const void *payload, size_t size)
     both = (struct evaluation){.status4 = answer.head->status4, .status6 = answer.head->status6};
     status = evaluation_status(&both, seen->family);
     snprintf(seen->name, sizeof(seen->name), "%s", answer.name);
+    print_shares(seen, &answer);
     if (status == ANSWER_FOUND)
         print_found(seen, &answer);
     else
@@ -523,6 +558,11 @@ const char *seen_text(struct seen *seen)
     return seen->text;
 }
 
+const char *seen_shares(struct seen *seen)
+{
+    return seen->shares;
+}
+
 const char *seen_name(struct seen *seen)
 {
     return seen->name;
@@ -534,6 +574,13 @@ const char *world_ask(struct world *world, const char *name, int family)
 }
 
 /* ---- the world ---- */
+
+struct policy_rules *world_selection(struct world *world, const char *zone)
+{
+    world->zone = zone;
+    resolver_republish(world->resolver, false);
+    return &world->selection;
+}
 
 usec_t world_now(const struct world *world)
 {
@@ -579,12 +626,15 @@ struct world *world_new(void)
 
     world->now = 1000 * SEC;
     world->tick_at = USEC_INFINITY;
+    world->selection = (struct policy_rules){
+        .allow_warning = true, .min_zone_endpoints = 2, .min_zone_share = 20};
     world->hooks = (struct resolver_hooks){
         .owner = hook_owner,
         .meaning = hook_meaning,
         .reverse = hook_reverse,
         .refusal = hook_refusal,
         .policy = hook_policy,
+        .host = hook_host,
         .publish = hook_publish,
         .withdraw = hook_withdraw,
         .wake = hook_wake,

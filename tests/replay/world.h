@@ -26,6 +26,9 @@ struct resolver_rules *world_rules(struct world *world); /* change, then world_a
 void world_apply_rules(struct world *world);
 /* Likewise. */
 struct freshness_rules *world_freshness(struct world *world, unsigned registry);
+/* Puts the host into a zone, or nowhere (NULL), from the next lookup on; so holds what is changed
+ * in the rules returned. */
+struct policy_rules *world_selection(struct world *world, const char *zone);
 void world_shared(struct world *world, bool shared); /* of registry 0 */
 
 usec_t world_now(const struct world *world);
@@ -39,7 +42,8 @@ void world_publish_to(struct world *world, struct publisher *publisher);
 /* ---- registries ---- */
 
 /* "ADDRESS ADDRESS,..." one endpoint a word, addresses with commas; after a '/': "warning",
- * "critical", "terminating", "w=5" (weight), "t=TAG", "->host.name" instead of addresses. */
+ * "critical", "terminating", "w=5" (weight), "p=1" (priority), "z=ZONE", "t=TAG"; "->host.name"
+ * instead of addresses. */
 void world_data(struct world *world, unsigned registry, const char *key, const char *endpoints,
                 usec_t validity, uint32_t flags);
 void world_alias(struct world *world, unsigned registry, const char *key, const char *alias,
@@ -86,6 +90,8 @@ struct seen *world_lookup(struct world *world, const char *name, int family);
  * alias; a
  * "~" behind "found" for stale. Valid until the next call. */
 const char *seen_text(struct seen *seen);
+/* Of its IPv4 addresses, the percent of first draws that each gets: "10.0.0.1=20 10.0.0.2=80". */
+const char *seen_shares(struct seen *seen);
 const char *seen_name(struct seen *seen); /* the FQDN that answered */
 
 /* Looks up and returns the text at once. */
