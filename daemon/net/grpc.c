@@ -33,8 +33,9 @@ struct grpc_call {
     struct grpc_transport *transport;
     struct host_waiter *waiter;
     sd_event_source *turn;
-    sd_event_source *timer; /* the connect time-out; then silence */
-    usec_t connect_timeout, ping_interval, last_byte, pinged_at;
+    sd_event_source *timer; /* the connect time-out, then silence; the deadline */
+    usec_t connect_timeout, timeout, ping_interval;
+    usec_t deadline, last_byte, pinged_at;
     bool begun, ready, opened, refused;
     bool in_turn, cancelled; /* cancelled within its turn: taken apart after it */
     bool ended;              /* it is in on_end() */
@@ -135,16 +136,17 @@ void grpc_cancel(struct grpc_call *call)
 
 /* ---- connecting ---- */
 
+/* At the call's deadline at the latest. */
 static void call_arm(struct grpc_call *call, usec_t at)
 {
-    sd_event_source_set_time(call->timer, at);
+    sd_event_source_set_time(call->timer, at < call->deadline ? at : call->deadline);
     sd_event_source_set_enabled(call->timer, SD_EVENT_ONESHOT);
 }
 
 static void call_connect(struct grpc_call *call, const struct address *addresses, size_t count)
 {
     if (grpc_transport_connect(call->transport, addresses, count, call->target.port) < 0)
-        call_fail(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+        call_fail(call, GRPC_SHORTAGE, "out of memory");
 }
 
 static void on_host(void *userdata, const struct address *addresses, size_t count,
@@ -234,20 +236,28 @@ static void call_on_silence(struct grpc_call *call)
         call_ping(call, now);
 }
 
+static const char *call_lacks(const struct grpc_call *call)
+{
+    if (call->waiter)
+        return "host name not resolved";
+    return call->ready ? "no answer" : grpc_transport_doing(call->transport);
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
     struct grpc_call *call = userdata;
     char text[64];
+    bool late;
 
     (void)source, (void)usec;
-    if (call->ready) {
+    late = client_now(call->client) >= call->deadline;
+    if (call->ready && !late) {
         call_on_silence(call);
         return 0;
     }
-    snprintf(text, sizeof(text), "%s within %llu ms",
-             call->waiter ? "host name not resolved" : grpc_transport_doing(call->transport),
-             (unsigned long long)(call->connect_timeout / USEC_PER_MSEC));
-    call_fail(call, GRPC_UNAVAILABLE, text);
+    snprintf(text, sizeof(text), "%s within %llu ms", call_lacks(call),
+             (unsigned long long)((late ? call->timeout : call->connect_timeout) / USEC_PER_MSEC));
+    call_fail(call, late ? GRPC_DEADLINE_EXCEEDED : GRPC_UNAVAILABLE, text);
     return 0;
 }
 
@@ -349,6 +359,9 @@ int grpc_open(struct grpc_client *client, const struct grpc_request *request,
         .client = client,
         .connect_timeout = request->connect_timeout ? request->connect_timeout
                                                     : CONNECT_TIMEOUT_DEFAULT,
+        .timeout = request->timeout,
+        .deadline = request->timeout ? usec_add(client_now(client), request->timeout)
+                                     : USEC_INFINITY,
         .ping_interval = request->ping_interval ? request->ping_interval : PING_INTERVAL_DEFAULT,
         .handler = request->handler,
         .userdata = request->userdata,

@@ -27,7 +27,7 @@
 #include "daemon/base.h"
 #include "daemon/net/http.h"
 
-/* How a call ends: the status codes of gRPC, and one of our own. */
+/* How a call ends: the status codes of gRPC, and two of our own. */
 enum grpc_code {
     GRPC_OK = 0,
     GRPC_CANCELLED = 1,
@@ -46,8 +46,10 @@ enum grpc_code {
     GRPC_UNAVAILABLE = 14, /* also: not resolved, not connected, connection lost, silent */
     GRPC_DATA_LOSS = 15,
     GRPC_UNAUTHENTICATED = 16,
-    GRPC_TLS =
-        1000, /* a certificate or key, theirs or ours, is not acceptable: an operator must act */
+    /* A certificate or key, theirs or ours, is not acceptable: an operator must act. */
+    GRPC_TLS = 1000,
+    /* Memory or descriptors ran out here: nothing was learned of the server. */
+    GRPC_SHORTAGE = 1001,
 };
 const char *grpc_code_to_string(int code); /* "UNAVAILABLE"; "unknown" for what is no code */
 
@@ -70,6 +72,8 @@ struct grpc_request {
     size_t metadata_count;
     const struct http_tls *tls; /* files are read at each call */
     usec_t connect_timeout;     /* until the server speaks HTTP/2; 0: 3 s */
+    /* In all (GRPC_DEADLINE_EXCEEDED); the server is told. 0: none (a stream). */
+    usec_t timeout;
     /*
      * A PING after so long without a byte from the server, which then has as long again to say
      * anything, at most 20 s. 0: 5 min, because servers cut off who asks more often.

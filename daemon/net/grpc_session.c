@@ -18,7 +18,7 @@ enum {
     WINDOW = 1024 * 1024,
     OUTGOING_MAX = 16 * 1024 * 1024,
     METADATA_MAX = 64,
-    OWN_HEADERS = 8,
+    OWN_HEADERS = 9,
     HEADER_LIST_MAX = 64 * 1024,
     HEADER_FIELDS_MAX = 128,
     HEADER_OVERHEAD = 32, /* of a field, by RFC 9113 6.5.2 */
@@ -193,7 +193,7 @@ static int on_data(nghttp2_session *http2, uint8_t flags, int32_t stream, const 
     if (stream != session->stream)
         return 0;
     if (byte_queue_append(&session->in, data, size) < 0) {
-        session_end(session, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+        session_end(session, GRPC_SHORTAGE, "out of memory");
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     session->unopened += size;
@@ -316,7 +316,7 @@ size_t grpc_session_output(struct grpc_session *session, const uint8_t **ret_dat
 
     if (size < 0) {
         session->dead = true;
-        session_end(session, GRPC_RESOURCE_EXHAUSTED, "%s", nghttp2_strerror((int)size));
+        session_end(session, GRPC_SHORTAGE, "%s", nghttp2_strerror((int)size));
     }
     if (size == 0 && !session->dead)
         session_check(session);
@@ -503,26 +503,39 @@ static bool metadata_ok(const struct http_header *header)
     return true;
 }
 
+/* "grpc-timeout" has at most eight digits: what needs more is none. */
+static void timeout_make(usec_t timeout, char ret_text[static 16])
+{
+    unsigned long long msec = (timeout + USEC_PER_MSEC - 1) / USEC_PER_MSEC;
+
+    ret_text[0] = '\0';
+    if (msec > 0 && msec <= 99999999)
+        snprintf(ret_text, 16, "%llum", msec);
+}
+
 static int submit_request(struct grpc_session *session, const struct grpc_request *request,
                           const char *authority, bool tls)
 {
     nghttp2_data_provider provider = {.source.ptr = session, .read_callback = read_out};
-    nghttp2_nv headers[OWN_HEADERS + METADATA_MAX] = {
-        header_make(":method", "POST", NGHTTP2_NV_FLAG_NONE),
-        header_make(":scheme", tls ? "https" : "http", NGHTTP2_NV_FLAG_NONE),
-        header_make(":path", request->path, NGHTTP2_NV_FLAG_NONE),
-        header_make(":authority", authority, NGHTTP2_NV_FLAG_NONE),
-        header_make("te", "trailers", NGHTTP2_NV_FLAG_NONE),
-        header_make("content-type", "application/grpc", NGHTTP2_NV_FLAG_NONE),
-        header_make("user-agent", "nss-sd", NGHTTP2_NV_FLAG_NONE),
-        header_make("grpc-accept-encoding", "identity", NGHTTP2_NV_FLAG_NONE),
-    };
+    nghttp2_nv headers[OWN_HEADERS + METADATA_MAX];
+    char timeout[16];
+    size_t count = 0;
 
+    timeout_make(request->timeout, timeout);
+    headers[count++] = header_make(":method", "POST", NGHTTP2_NV_FLAG_NONE);
+    headers[count++] = header_make(":scheme", tls ? "https" : "http", NGHTTP2_NV_FLAG_NONE);
+    headers[count++] = header_make(":path", request->path, NGHTTP2_NV_FLAG_NONE);
+    headers[count++] = header_make(":authority", authority, NGHTTP2_NV_FLAG_NONE);
+    if (*timeout)
+        headers[count++] = header_make("grpc-timeout", timeout, NGHTTP2_NV_FLAG_NONE);
+    headers[count++] = header_make("te", "trailers", NGHTTP2_NV_FLAG_NONE);
+    headers[count++] = header_make("content-type", "application/grpc", NGHTTP2_NV_FLAG_NONE);
+    headers[count++] = header_make("user-agent", "nss-sd", NGHTTP2_NV_FLAG_NONE);
+    headers[count++] = header_make("grpc-accept-encoding", "identity", NGHTTP2_NV_FLAG_NONE);
     for (size_t i = 0; i < request->metadata_count; i++)
-        headers[OWN_HEADERS + i] = header_make(
-            request->metadata[i].name, request->metadata[i].value, NGHTTP2_NV_FLAG_NO_INDEX);
-    session->stream = nghttp2_submit_request(
-        session->http2, NULL, headers, OWN_HEADERS + request->metadata_count, &provider, NULL);
+        headers[count++] = header_make(request->metadata[i].name, request->metadata[i].value,
+                                       NGHTTP2_NV_FLAG_NO_INDEX);
+    session->stream = nghttp2_submit_request(session->http2, NULL, headers, count, &provider, NULL);
     return session->stream > 0 ? 0 : -ENOMEM;
 }
 

@@ -27,6 +27,8 @@ const char *grpc_code_to_string(int code)
 {
     if (code == GRPC_TLS)
         return "TLS";
+    if (code == GRPC_SHORTAGE)
+        return "SHORTAGE";
     return code >= 0 && (size_t)code < ELEMENTS(words) ? words[code] : "unknown";
 }
 

@@ -37,7 +37,10 @@ static void transport_close(struct grpc_transport *transport, int status, const 
 
 static void transport_close_errno(struct grpc_transport *transport, int error)
 {
-    transport_close(transport, GRPC_UNAVAILABLE, strerror(error < 0 ? -error : error));
+    int number = error < 0 ? -error : error;
+    bool shortage = number == EMFILE || number == ENFILE || number == ENOMEM || number == ENOBUFS;
+
+    transport_close(transport, shortage ? GRPC_SHORTAGE : GRPC_UNAVAILABLE, strerror(number));
 }
 
 static void transport_close_tls(struct grpc_transport *transport)

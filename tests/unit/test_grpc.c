@@ -504,6 +504,27 @@ START_TEST(a_host_name_is_resolved_without_the_system)
 }
 END_TEST
 
+static void story_no_answer(struct peer *peer)
+{
+    peer_greet(peer);
+    strcpy(seen_head, peer->head);
+    peer_hear(peer);
+}
+
+START_TEST(a_call_ends_at_its_deadline)
+{
+    struct got got;
+
+    got = run_call(story_no_answer, &(struct grpc_request){.timeout = 200 * USEC_PER_MSEC});
+    assert_end(&got, GRPC_DEADLINE_EXCEEDED, "no answer within 200 ms");
+    ck_assert_ptr_nonnull(strstr(seen_head, "grpc-timeout: 200m\n"));
+    got = run_call(story_mute, &(struct grpc_request){.timeout = 100 * USEC_PER_MSEC});
+    assert_end(&got, GRPC_DEADLINE_EXCEEDED, "no HTTP/2 within 100 ms");
+    got = run_call(story_half_close, &(struct grpc_request){.timeout = USEC_INFINITY / 2});
+    assert_end(&got, GRPC_OK, "");
+}
+END_TEST
+
 /* ---- several addresses ---- */
 
 static struct grpc_dial *dial;
@@ -1240,7 +1261,7 @@ static Suite *make_suite(void)
         every_ending_has_its_status, a_status_in_the_head_counts_where_no_other_follows,
         an_end_within_a_message_is_no_good_end, a_server_that_goes_away_politely_finishes_the_call,
         nobody_there_is_unavailable, a_server_that_does_not_speak_is_left_in_time,
-        a_host_name_is_resolved_without_the_system);
+        a_host_name_is_resolved_without_the_system, a_call_ends_at_its_deadline);
     UNIT_CASE_FIXTURE(suite, "addresses", set_up, tear_down,
                       an_address_that_hangs_is_not_waited_for,
                       an_address_that_refuses_costs_no_time);
