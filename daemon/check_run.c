@@ -31,9 +31,10 @@ int check_run_start(struct registry_env *env, const struct check_settings *setti
     run->done = done;
     run->userdata = userdata;
     run->deadline = usec_add(env_now(env), settings->timeout);
-    r = settings->kind == CHECK_HTTP  ? check_run_http(run)
-        : settings->kind == CHECK_TCP ? check_run_tcp(run)
-                                      : -EINVAL;
+    r = settings->kind == CHECK_HTTP   ? check_run_http(run)
+        : settings->kind == CHECK_TCP  ? check_run_tcp(run)
+        : settings->kind == CHECK_GRPC ? check_run_grpc(run)
+                                       : -EINVAL;
     if (r < 0) {
         check_run_cancel(run);
         return r;
@@ -48,6 +49,7 @@ struct check_run *check_run_cancel(struct check_run *run)
         return NULL;
     run->env->ops->http_cancel(run->env, run->http);
     run->env->ops->tcp_cancel(run->env, run->tcp);
+    run->env->ops->grpc_cancel(run->env, run->grpc);
     free(run->url);
     free(run->body);
     free(run);

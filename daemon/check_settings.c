@@ -34,6 +34,7 @@ const char *check_kind_to_string(enum check_kind kind)
     static const char *const words[] = {
         [CHECK_HTTP] = "http",
         [CHECK_TCP] = "tcp",
+        [CHECK_GRPC] = "grpc",
         [CHECK_TTL] = "ttl",
     };
 
@@ -45,7 +46,7 @@ const char *check_kind_to_string(enum check_kind kind)
 int check_target_split(const char *target, char ret_host[static CHECK_SHOWN_SIZE],
                        uint16_t *ret_port)
 {
-    const char *colon = strrchr(target, ':');
+    const char *colon = memrchr(target, ':', strcspn(target, "/"));
     size_t length = colon ? (size_t)(colon - target) : 0;
     struct address address;
     char folded[NAME_SIZE];
@@ -61,7 +62,7 @@ int check_target_split(const char *target, char ret_host[static CHECK_SHOWN_SIZE
     if (length >= CHECK_SHOWN_SIZE || colon[1] < '0' || colon[1] > '9')
         return -EINVAL;
     port = strtoul(colon + 1, &end, 10);
-    if (*end || port < 1 || port > 65535)
+    if ((*end && *end != '/') || port < 1 || port > 65535)
         return -EINVAL;
     memcpy(ret_host, target, length);
     ret_host[length] = '\0';
@@ -97,11 +98,25 @@ static const char *http_mistake(const struct check_settings *settings)
     return NULL;
 }
 
-const char *check_settings_mistake(const struct check_settings *settings)
+/* The service is what a server calls it: printable, and no more is known of it. */
+static const char *place_mistake(const struct check_settings *settings)
 {
     char host[CHECK_SHOWN_SIZE];
     uint16_t port;
 
+    if (check_target_split(settings->target, host, &port) < 0)
+        return settings->kind == CHECK_GRPC ? "is not HOST:PORT or HOST:PORT/SERVICE"
+                                            : "is not HOST:PORT";
+    if (settings->kind == CHECK_TCP && strchr(settings->target, '/'))
+        return "is not HOST:PORT";
+    for (const char *c = settings->target; *c; c++)
+        if (*c <= 0x20 || *c > 0x7e)
+            return "has a byte that is not printable";
+    return NULL;
+}
+
+const char *check_settings_mistake(const struct check_settings *settings)
+{
     if (settings->kind == CHECK_TTL)
         return settings->ttl > 0 ? NULL : "the time to live is zero";
     if (!settings->target || strlen(settings->target) > CHECK_TARGET_MAX)
@@ -110,7 +125,7 @@ const char *check_settings_mistake(const struct check_settings *settings)
         return "the interval is shorter than 1 s";
     if (settings->kind == CHECK_HTTP)
         return http_mistake(settings);
-    return check_target_split(settings->target, host, &port) < 0 ? "is not HOST:PORT" : NULL;
+    return place_mistake(settings);
 }
 
 /* ---- copies ---- */

@@ -28,6 +28,7 @@ int check_state_from_string(const char *text, enum check_state *ret_state); /* 0
 enum check_kind {
     CHECK_HTTP, /* a request: 2xx is passing, 429 warning, all else critical */
     CHECK_TCP,  /* a connection is accepted (with `tls`: and its handshake done) */
+    CHECK_GRPC, /* grpc.health.v1 says SERVING */
     CHECK_TTL,  /* nothing is run: somebody says so in time (check_pass) */
 };
 const char *check_kind_to_string(enum check_kind kind);
@@ -35,7 +36,9 @@ const char *check_kind_to_string(enum check_kind kind);
 /* Zeroed members are defaults. */
 struct check_settings {
     enum check_kind kind;
-    const char *target; /* HTTP: a URL; TCP: "HOST:PORT", "[ADDRESS]:PORT"; TTL: NULL */
+    /* HTTP: a URL; TCP: "HOST:PORT", "[ADDRESS]:PORT"; gRPC: the same, then "/SERVICE" or nothing
+     * (the server as a whole); TTL: NULL. */
+    const char *target;
     /* HTTP */
     const char *method;                /* NULL: GET */
     const struct http_header *headers; /* "Host" too */
@@ -43,7 +46,7 @@ struct check_settings {
     const char *body;  /* NULL: none */
     bool no_redirects; /* 3xx is critical, where it leads is not looked at */
     /* TLS */
-    bool tls;                /* TCP: the handshake is part of the check */
+    bool tls;                /* TCP: the handshake is part of the check; gRPC */
     const char *server_name; /* sent and verified instead of the target's host; NULL: that */
     bool skip_verify;
     /* Pace */
@@ -68,7 +71,8 @@ struct check_settings *check_settings_free(struct check_settings *settings); /* 
 const char *check_settings_mistake(const struct check_settings *settings);
 bool check_settings_equal(const struct check_settings *a, const struct check_settings *b);
 
-/* Of a target "HOST:PORT": 0 or -EINVAL. The host without brackets. */
+/* Of a target "HOST:PORT", and what follows a '/' is passed over: 0 or -EINVAL. The host without
+ * brackets. */
 int check_target_split(const char *target, char ret_host[static CHECK_SHOWN_SIZE],
                        uint16_t *ret_port);
 

@@ -28,6 +28,7 @@ static const struct scheme {
     {"tcp", CHECK_TCP, false},
     {"http", CHECK_HTTP, false},
     {"https", CHECK_HTTP, true},
+    {"grpc", CHECK_GRPC, false},
 };
 
 static const struct scheme *scheme_find(const char *word, size_t length)
@@ -53,15 +54,14 @@ static const char *take_port(struct veto_spec *spec, const char *text, size_t le
 
 static const char *take_path(struct veto_spec *spec, const char *path)
 {
-    if (spec->kind != CHECK_HTTP && *path)
-        return "has a path, which only http and https take";
+    if (spec->kind == CHECK_TCP && *path)
+        return "has a path, which only http, https and grpc take";
     if (strlen(path) >= sizeof(spec->path))
         return "has a path that is too long";
     for (const char *c = path; *c; c++)
         if (*c <= ' ' || *c > '~' || *c == '#')
             return "has a path with a byte that no path has";
-    if (spec->kind == CHECK_HTTP)
-        strcpy(spec->path, *path ? path : "/");
+    strcpy(spec->path, spec->kind == CHECK_HTTP && !*path ? "/" : path);
     return NULL;
 }
 
@@ -87,7 +87,8 @@ int veto_spec_parse(const char *text, struct veto_spec *ret_spec, const char **r
     if (ret_spec->none)
         return 0;
     if (!scheme || !text[length]) {
-        *ret_mistake = "is none of tcp:PORT, http:PORT/PATH, https:PORT/PATH and none";
+        *ret_mistake =
+            "is none of tcp:PORT, http:PORT/PATH, https:PORT/PATH, grpc:PORT/SERVICE and none";
         return -EINVAL;
     }
     port = text + length + 1;
@@ -137,7 +138,7 @@ void veto_spec_aim(const struct veto_spec *spec, const struct address *address, 
 
 void veto_spec_show(const struct veto_spec *spec, char ret_text[static VETO_SPEC_TEXT_SIZE])
 {
-    const char *scheme = spec->kind == CHECK_TCP ? "tcp" : spec->tls ? "https" : "http";
+    const char *scheme = spec->tls ? "https" : check_kind_to_string(spec->kind);
 
     if (spec->none)
         strcpy(ret_text, "none");

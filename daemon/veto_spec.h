@@ -2,7 +2,7 @@
 /*
  * What Check= of a policy says: how an instance is asked whether it works.
  *
- *     tcp:PORT   http:PORT[/PATH]   https:PORT[/PATH]   none
+ *     tcp:PORT   http:PORT[/PATH]   https:PORT[/PATH]   grpc:PORT[/SERVICE]   none
  *
  * PORT is a number, the name that the registry gives one of the instance's ports, or the word
  * "port": the first port that the registry names. Pure.
@@ -19,7 +19,7 @@ struct veto_spec {
     bool none; /* a check of a lower rank is taken back */
     bool tls;
     char port[VETO_PORT_SIZE]; /* digits, a name, or "port" */
-    char path[VETO_PATH_SIZE]; /* HTTP: begins with '/' */
+    char path[VETO_PATH_SIZE]; /* HTTP: begins with '/'; gRPC: "" or '/' and the service */
 };
 
 /* 0, or -EINVAL and in *ret_mistake what is wrong with it ("... needs a port"). */

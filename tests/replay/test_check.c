@@ -564,6 +564,98 @@ START_TEST(a_restored_word_lasts_as_long_as_it_was_given_or_a_while)
 }
 END_TEST
 
+/* ---- gRPC ---- */
+
+static const struct check_settings grpc = {.kind = CHECK_GRPC,
+                                           .target = "10.0.0.1:50051/shop.Orders",
+                                           .interval = 10 * SEC,
+                                           .timeout = 2 * SEC};
+
+static struct grpc_call *next_grpc(const char *url)
+{
+    while (twin_grpc_count(twin) == 0)
+        twin_advance(twin, twin_next_timer(twin));
+    return twin_expect_grpc(twin, url, "/grpc.health.v1.Health/Check");
+}
+
+/* One run: an answer (or NULL) and an end. */
+static void answer_grpc(struct check *check, const char *answer, size_t size, int status,
+                        enum check_state state, const char *output)
+{
+    struct grpc_call *call = next_grpc("http://10.0.0.1:50051");
+
+    if (answer)
+        twin_grpc_answer(call, answer, size);
+    if (!twin_grpc_gone(twin, call))
+        twin_grpc_end(call, status, status == GRPC_OK ? "" : "10.0.0.1:50051: reason");
+    ck_assert_int_eq(state_of(check), state);
+    ck_assert_str_eq(facts_of(check).output, output);
+}
+
+START_TEST(a_grpc_server_is_well_when_it_says_that_it_serves)
+{
+    struct check *check = make(&grpc);
+
+    answer_grpc(check, "\10\1", 2, GRPC_OK, CHECK_PASSING, "gRPC: SERVING");
+    answer_grpc(check, "\10\2", 2, GRPC_OK, CHECK_CRITICAL, "gRPC: NOT_SERVING");
+    answer_grpc(check, "\10\1", 2, GRPC_OK, CHECK_PASSING, "gRPC: SERVING");
+    answer_grpc(check, "", 0, GRPC_OK, CHECK_CRITICAL, "gRPC: UNKNOWN");
+    answer_grpc(check, "\10\3", 2, GRPC_OK, CHECK_CRITICAL, "gRPC: SERVICE_UNKNOWN");
+    answer_grpc(check, "\10\143", 2, GRPC_OK, CHECK_CRITICAL, "gRPC: UNKNOWN");
+    answer_grpc(check, NULL, 0, GRPC_OK, CHECK_CRITICAL, "gRPC: no answer in the call");
+    answer_grpc(check, "\10\1", 2, GRPC_INTERNAL, CHECK_CRITICAL,
+                "gRPC INTERNAL: 10.0.0.1:50051: reason");
+    answer_grpc(check, NULL, 0, GRPC_UNIMPLEMENTED, CHECK_CRITICAL,
+                "gRPC UNIMPLEMENTED: the server has no health service");
+    answer_grpc(check, NULL, 0, GRPC_NOT_FOUND, CHECK_CRITICAL,
+                "gRPC NOT_FOUND: the server knows no such service");
+    answer_grpc(check, "\10\1\377", 3, GRPC_OK, CHECK_CRITICAL,
+                "gRPC: the answer is no health status");
+    check_free(check);
+}
+END_TEST
+
+START_TEST(a_grpc_check_asks_for_its_service)
+{
+    struct check *check = make(&grpc);
+    struct grpc_call *call = next_grpc("http://10.0.0.1:50051");
+    const struct grpc_request *request = twin_grpc_request(call);
+    const void *message;
+    size_t size;
+
+    ck_assert_str_eq(request->url, "http://10.0.0.1:50051");
+    ck_assert(request->single);
+    ck_assert_uint_eq(request->timeout, 2 * SEC);
+    message = twin_grpc_take(call, &size);
+    ck_assert_uint_eq(size, 13);
+    ck_assert_int_eq(memcmp(message, "\12\13shop.Orders", 13), 0);
+    check_free(check);
+    check = make(&(struct check_settings){.kind = CHECK_GRPC,
+                                          .target = "[2001:db8::1]:443",
+                                          .tls = true,
+                                          .skip_verify = true,
+                                          .server_name = "orders.test"});
+    call = next_grpc("https://[2001:db8::1]:443");
+    request = twin_grpc_request(call);
+    ck_assert_str_eq(request->tls->server_name, "orders.test");
+    ck_assert(request->tls->insecure);
+    ck_assert_ptr_nonnull(twin_grpc_take(call, &size));
+    ck_assert_uint_eq(size, 0);
+    check_free(check);
+}
+END_TEST
+
+START_TEST(what_ran_out_here_says_nothing_of_a_grpc_server)
+{
+    struct check *check = make(&grpc);
+
+    answer_grpc(check, "\10\1", 2, GRPC_OK, CHECK_PASSING, "gRPC: SERVING");
+    twin_grpc_end(next_grpc("http://10.0.0.1:50051"), GRPC_SHORTAGE, "Too many open files");
+    ck_assert_int_eq(state_of(check), CHECK_PASSING);
+    check_free(check);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("check");
@@ -586,6 +678,9 @@ static Suite *make_suite(void)
                       a_word_is_for_ttl_checks_only,
                       what_an_earlier_life_knew_holds_until_the_first_result,
                       a_restored_word_lasts_as_long_as_it_was_given_or_a_while);
+    UNIT_CASE_FIXTURE(
+        suite, "grpc", set_up, tear_down, a_grpc_server_is_well_when_it_says_that_it_serves,
+        a_grpc_check_asks_for_its_service, what_ran_out_here_says_nothing_of_a_grpc_server);
     return suite;
 }
 

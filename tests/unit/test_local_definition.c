@@ -193,6 +193,10 @@ START_TEST(every_mistake_is_an_error_that_says_where)
         {CHECK("\"ttl\": \"9999999999h\""), "service.check.ttl: must be a duration"},
         {CHECK("\"ttl\": \"1s\", \"tcp\": \"a:1\""), "service.check: is of more than one kind"},
         {CHECK("\"name\": \"x\""), "service.check: is of no kind"},
+        {CHECK("\"grpc\": \"a:1\", \"tcp\": \"a:1\""), "service.check: is of more than one kind"},
+        {CHECK("\"grpc\": \"a/s\""), "service.check.grpc: is not HOST:PORT or HOST:PORT/SERVICE"},
+        {CHECK("\"tcp\": \"a:1/s\""), "service.check.tcp: is not HOST:PORT"},
+        {CHECK("\"grpc\": \"a:1/s t\""), "service.check.grpc: has a byte that is not printable"},
         {CHECK("\"ttl\": \"1s\", \"status\": \"good\""),
          "service.check.status: must be passing, warning or critical"},
         {CHECK("\"ttl\": \"1s\", \"success_before_passing\": -1"),
@@ -264,7 +268,7 @@ START_TEST(what_is_written_reads_back_equal)
                 " \"warning\", \"deregister_critical_service_after\": \"90m\"},"
                 " \"weights\": {\"passing\": 9, \"warning\": 0},"
                 " \"checks\": [{\"ttl\": \"1h30m\"}, {\"tcp\": \"[::1]:80\", \"tcp_use_tls\":"
-                " true}]"),
+                " true}, {\"grpc\": \"[::1]:80/s\", \"grpc_use_tls\": true}, {\"grpc\": \"a:1\"}]"),
     };
 
     for (size_t i = 0; i < ELEMENTS(texts); i++) {

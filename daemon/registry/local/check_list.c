@@ -9,12 +9,12 @@
 
 /* What the keys of one check said. Strings borrow from the document. */
 struct raw {
-    const char *id, *name, *notes, *http, *tcp, *method, *body, *server_name;
+    const char *id, *name, *notes, *http, *tcp, *grpc, *method, *body, *server_name;
     const char *unrun; /* a kind that is not run here, by the key that says it */
-    const char *http_key, *tcp_key, *ttl_key; /* as they are spelled there */
+    const char *http_key, *tcp_key, *grpc_key, *ttl_key; /* as they are spelled there */
     struct http_header headers[CHECK_HEADERS_MAX];
     size_t header_count;
-    bool no_redirects, tls, skip_verify, ttl_given;
+    bool no_redirects, tls, grpc_tls, skip_verify, ttl_given;
     usec_t interval, timeout, ttl, deregister_after;
     unsigned successes_before_passing, failures_before_warning, failures_before_critical;
     enum check_state status;
@@ -70,6 +70,17 @@ static int read_tcp(struct parser *parser, const char *key, json_t *value, void 
 {
     raw_of(into)->tcp_key = key;
     return parser_string(parser, key, value, &raw_of(into)->tcp);
+}
+
+static int read_grpc(struct parser *parser, const char *key, json_t *value, void *into)
+{
+    raw_of(into)->grpc_key = key;
+    return parser_string(parser, key, value, &raw_of(into)->grpc);
+}
+
+static int read_grpc_tls(struct parser *parser, const char *key, json_t *value, void *into)
+{
+    return parser_bool(parser, key, value, &raw_of(into)->grpc_tls);
 }
 
 static int read_method(struct parser *parser, const char *key, json_t *value, void *into)
@@ -215,8 +226,8 @@ static const struct parser_key keys[] = {
     {"udp", note_unrun},
     {"h2ping", note_unrun},
     {"h2pingusetls", NULL},
-    {"grpc", note_unrun},
-    {"grpcusetls", NULL},
+    {"grpc", read_grpc},
+    {"grpcusetls", read_grpc_tls},
     {"args", note_unrun},
     {"scriptargs", note_unrun},
     {"script", note_unrun},
@@ -230,25 +241,34 @@ static const struct parser_key keys[] = {
 
 /* ---- from keys to settings ---- */
 
-/* Which one it is. 0: none that runs here (warned of); 1: *ret_settings has kind and target. */
+/* Which one it is. 0: none that runs here (warned of); 1: *ret_settings has kind, target and TLS.
+ */
 static int choose_kind(struct parser *parser, const struct raw *raw,
                        struct check_settings *ret_settings, const char **ret_key)
 {
-    int given = (raw->http != NULL) + (raw->tcp != NULL) + raw->ttl_given;
+    int given = (raw->http != NULL) + (raw->tcp != NULL) + (raw->grpc != NULL) + raw->ttl_given;
 
     if (given > 1 || (given > 0 && raw->unrun))
-        return parser_mistake(parser, "", "is of more than one kind: give one of http, tcp, ttl");
+        return parser_mistake(parser, "",
+                              "is of more than one kind: give one of http, tcp, grpc, ttl");
     if (given == 0 && !raw->unrun)
-        return parser_mistake(parser, "", "is of no kind: give http, tcp or ttl");
+        return parser_mistake(parser, "", "is of no kind: give http, tcp, grpc or ttl");
     if (given == 0) {
         parser_warn(parser, raw->unrun,
                     "nss-sd does not run checks of this kind; the instance counts as if it had "
-                    "none such (http, tcp and ttl are run)");
+                    "none such (http, tcp, grpc and ttl are run)");
         return 0;
     }
-    ret_settings->kind = raw->http ? CHECK_HTTP : raw->tcp ? CHECK_TCP : CHECK_TTL;
-    ret_settings->target = raw->http ? raw->http : raw->tcp;
-    *ret_key = raw->http ? raw->http_key : raw->tcp ? raw->tcp_key : raw->ttl_key;
+    ret_settings->kind = raw->http   ? CHECK_HTTP
+                         : raw->tcp  ? CHECK_TCP
+                         : raw->grpc ? CHECK_GRPC
+                                     : CHECK_TTL;
+    ret_settings->target = raw->http ? raw->http : raw->tcp ? raw->tcp : raw->grpc;
+    ret_settings->tls = raw->grpc ? raw->grpc_tls : raw->tls;
+    *ret_key = raw->http   ? raw->http_key
+               : raw->tcp  ? raw->tcp_key
+               : raw->grpc ? raw->grpc_key
+                           : raw->ttl_key;
     return 1;
 }
 
@@ -277,7 +297,6 @@ static int fill_settings(struct parser *parser, const struct raw *raw,
     settings->header_count = raw->header_count;
     settings->body = raw->body && *raw->body ? raw->body : NULL;
     settings->no_redirects = raw->no_redirects;
-    settings->tls = raw->tls;
     settings->server_name = raw->server_name && *raw->server_name ? raw->server_name : NULL;
     settings->skip_verify = raw->skip_verify;
     settings->interval = raw->interval;
@@ -528,7 +547,7 @@ static json_t *check_to_json(const struct local_check *check)
         json_object_set_new(object, "header", headers_to_json(settings));
     set_text(object, "body", settings->body);
     set_true(object, "disable_redirects", settings->no_redirects);
-    set_true(object, "tcp_use_tls", settings->tls);
+    set_true(object, settings->kind == CHECK_GRPC ? "grpc_use_tls" : "tcp_use_tls", settings->tls);
     set_text(object, "tls_server_name", settings->server_name);
     set_true(object, "tls_skip_verify", settings->skip_verify);
     set_text(object, "status", check_state_to_string(settings->status));

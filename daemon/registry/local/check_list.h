@@ -3,9 +3,9 @@
  * The checks of one instance as its definition says them, in the words of Consul's: `check`, or a
  * list `checks`. Immutable and shared.
  *
- * Run are http, tcp and ttl. A check of another kind of Consul's (args and script, docker, udp,
- * h2ping, os_service, alias, grpc in builds that have none) is left out with a warning that says
- * so: the instance counts as if it had none such. Pure: JSON in, settings out.
+ * Run are http, tcp, grpc and ttl. A check of another kind of Consul's (args and script, docker,
+ * udp, h2ping, os_service, alias) is left out with a warning that says so: the instance counts as
+ * if it had none such. Pure: JSON in, settings out.
  */
 #pragma once
 
