@@ -70,6 +70,7 @@ static int refuse(struct work *work, const char *text)
 static int make_cluster(struct work *work, const Xds__Cluster *message,
                         struct xds_cluster *ret_cluster)
 {
+    static const Xds__ClusterLoadAssignment nothing = XDS__CLUSTER_LOAD_ASSIGNMENT__INIT;
     const char *service = message->eds_cluster_config ? message->eds_cluster_config->service_name
                                                       : "";
     bool typed = message->cluster_discovery_type_case !=
@@ -89,11 +90,10 @@ static int make_cluster(struct work *work, const Xds__Cluster *message,
     }
     if (!typed || (type != XDS__DISCOVERY_TYPE__STATIC && !dns))
         return 0;
-    if (!message->load_assignment)
-        return refuse(work, "a cluster with endpoints of its own has no load_assignment");
+    /* Without any it is one that takes no calls: Istio's BlackHoleCluster. */
     ret_cluster->type = XDS_CLUSTER_INLINE;
-    return xds_assignment_make(message->load_assignment, work->rules, dns, &ret_cluster->assignment,
-                               work->reason);
+    return xds_assignment_make(message->load_assignment ?: &nothing, work->rules, dns,
+                               &ret_cluster->assignment, work->reason);
 }
 
 /* ---- routes ---- */

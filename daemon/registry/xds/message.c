@@ -418,8 +418,9 @@ static void take_names(struct xds_intake *intake, const struct xds_field *field)
 
     if (intake->protocol->delta && !find_any(value, &value))
         return;
-    if (find_any(value, &value))
-        take_table(intake, value.data, value.size);
+    if (!find_any(value, &value))
+        value.size = 0; /* a table in which there is nothing has no bytes */
+    take_table(intake, value.data, value.size);
 }
 
 static void take_resource(struct xds_intake *intake, const struct xds_field *field, usec_t now)
