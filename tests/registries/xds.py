@@ -164,7 +164,7 @@ def listener(name, *, route_name=None, inline=None):
 
 # Certificates
 
-def make_certificates(directory):
+def make_certificates(directory, client="DNS:client.test"):
     """ca.crt; server.crt for 127.0.0.1 and plane.test, client.crt, and their keys; by openssl."""
     directory.mkdir(parents=True, exist_ok=True)
 
@@ -175,7 +175,7 @@ def make_certificates(directory):
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=tests",
             "-days", 30)
-    for name, names in (("server", "IP:127.0.0.1,DNS:plane.test"), ("client", "DNS:client.test")):
+    for name, names in (("server", "IP:127.0.0.1,DNS:plane.test"), ("client", client)):
         (directory / "names").write_text(f"subjectAltName={names}\n")
         openssl("req", *curve, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
         openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key",
