@@ -832,6 +832,94 @@ START_TEST(a_headless_host_of_istio_has_the_endpoints_that_there_are)
 }
 END_TEST
 
+/* ---- REST ---- */
+
+static const char *const rest[] = {"URL",       "http://plane.test:8080/",
+                                   "Transport", "rest",
+                                   "PollSec",   "5s",
+                                   "NodeId",    "n1",
+                                   "Metadata",  "a=b",
+                                   NULL};
+
+#define TYPE_PREFIX "type.googleapis.com/envoy.config."
+
+static void reply(const char *path, const char *body)
+{
+    struct http_call *http = twin_expect_http(twin, "POST", path);
+
+    twin_http_reply(http, 200, NULL, body);
+}
+
+#define CLUSTERS(version, name)                                                                    \
+    "{\"version_info\":\"" version "\",\"resources\":[{\"@type\":\"" TYPE_PREFIX                   \
+    "cluster.v3.Cluster\",\"name\":\"" name "\",\"type\":\"EDS\",\"unknown\":{\"x\":[1]}}]}"
+#define ENDPOINTS(version, name, address)                                                          \
+    "{\"versionInfo\":\"" version "\",\"resources\":[{\"@type\":\"" TYPE_PREFIX                    \
+    "endpoint.v3.ClusterLoadAssignment\",\"clusterName\":\"" name                                  \
+    "\",\"endpoints\":[{\"lb_endpoints\":[{\"endpoint\":{\"address\":{\"socket_address\":{"        \
+    "\"address\":\"" address "\",\"portValue\":80}}},\"health_status\":\"DEGRADED\","              \
+    "\"load_balancing_weight\":2}]}],\"policy\":{\"endpoint_stale_after\":\"60s\"}}]}"
+
+START_TEST(rest_is_asked_kind_by_kind_and_polled)
+{
+    struct http_call *http;
+    const char *body;
+
+    start(rest);
+    twin_expect_no_http(twin);
+    twin_want(twin, "cart.xds.internal");
+    http = twin_expect_http(twin, "POST", "http://plane.test:8080/v3/discovery:clusters");
+    body = twin_http_request(http)->body;
+    ck_assert_ptr_nonnull(strstr(body, "\"resource_names\":[\"cart\",\"cart.xds.internal\"]"));
+    ck_assert_ptr_nonnull(strstr(body, "\"id\":\"n1\""));
+    ck_assert_ptr_nonnull(strstr(body, "\"metadata\":{\"a\":\"b\"}"));
+    ck_assert_ptr_null(strstr(body, "version_info"));
+    twin_http_reply(http, 200, NULL, CLUSTERS("7", "cart"));
+    reply("/v3/discovery:endpoints", ENDPOINTS("3", "cart", "10.0.0.1"));
+    expect_up();
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.1:80/warning");
+    twin_advance(twin, 6 * SEC);
+    http = twin_expect_http(twin, "POST", ":clusters");
+    ck_assert_ptr_nonnull(strstr(twin_http_request(http)->body, "\"version_info\":\"7\""));
+    twin_http_reply(http, 304, NULL, "");
+    reply(":endpoints", ENDPOINTS("4", "cart", "10.0.0.2"));
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.2:80/warning");
+    /* What a response lacks does not exist: it answers what was asked. */
+    twin_advance(twin, 6 * SEC);
+    reply(":clusters", "{\"version_info\":\"8\",\"resources\":[]}");
+    twin_expect_report(twin, REPORT_ABSENT, "cart.xds.internal");
+}
+END_TEST
+
+START_TEST(rest_that_fails_takes_nothing_away)
+{
+    start(rest);
+    twin_want(twin, "cart.xds.internal");
+    reply(":clusters", CLUSTERS("7", "cart"));
+    reply(":endpoints", ENDPOINTS("3", "cart", "10.0.0.1"));
+    twin_skip_reports(twin);
+    twin_advance(twin, 6 * SEC);
+    reply(":clusters", "{\"version_info\":\"8\",\"resources\":[{");
+    ck_assert_str_eq(twin_expect_report(twin, REPORT_FAILED, NULL)->text,
+                     "http://plane.test:8080/: a response that is no DiscoveryResponse");
+    twin_expect_report(twin, REPORT_DOWN, NULL);
+    twin_advance(twin, 2 * SEC);
+    twin_http_reply(twin_expect_http(twin, "POST", ":clusters"), 500, NULL, "no snapshot");
+    twin_expect_no_report(twin);
+    twin_advance(twin, 4 * SEC);
+    reply(":clusters", CLUSTERS("7", "cart"));
+    reply(":endpoints", ENDPOINTS("3", "cart", "10.0.0.1"));
+    expect_up();
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.1:80/warning");
+    /* One that cannot be used is refused by itself. */
+    twin_advance(twin, 6 * SEC);
+    reply(":clusters", CLUSTERS("7", "cart"));
+    reply(":endpoints", ENDPOINTS("4", "cart", "nowhere"));
+    twin_expect_report(twin, REPORT_FAILED, "cart.xds.internal");
+    twin_expect_log(twin, LOG_WARNING, "'nowhere' is no address");
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("xds");
@@ -874,6 +962,8 @@ static Suite *make_suite(void)
         a_host_that_istio_does_not_have_is_absent_when_it_has_told_all,
         virtual_addresses_are_for_hosts_without_endpoints_and_invented_ones_for_nobody,
         a_headless_host_of_istio_has_the_endpoints_that_there_are);
+    UNIT_CASE_FIXTURE(suite, "rest", NULL, tear_down, rest_is_asked_kind_by_kind_and_polled,
+                      rest_that_fails_takes_nothing_away);
     return suite;
 }
 

@@ -13,8 +13,7 @@
 #define CALL_TIMEOUT (15 * USEC_PER_SEC)
 
 enum {
-    BODY_MAX = 64 << 20,
-    RESOURCES_OF_A_TURN = 64,
+    BODY_MAX = 256 << 20,
     AUTHORIZATION_SIZE = 16 * 1024,
     URL_SIZE = 2048,
 };
@@ -52,11 +51,6 @@ static struct xds_exchange *exchange_of(const struct xds_rest *rest)
 
 /* ---- a request ---- */
 
-static bool is_wanted(const struct xds_resource *resource)
-{
-    return xds_resource_is_wanted(resource);
-}
-
 static json_t *names_of(struct xds_rest *rest)
 {
     json_t *names = json_array();
@@ -64,7 +58,7 @@ static json_t *names_of(struct xds_rest *rest)
 
     for (resource = rest->xds->protocol.resources.tables[rest->kind]; resource;
          resource = resource->hh.next)
-        if (is_wanted(resource)) {
+        if (xds_resource_is_wanted(resource)) {
             json_array_append_new(names, json_string(resource->name));
             resource->sent = true;
         }
@@ -89,6 +83,8 @@ static char *make_body(struct xds_rest *rest)
     return text;
 }
 
+static int on_head(void *userdata, const struct http_response *response);
+static int on_body(void *userdata, const char *data, size_t size);
 static void on_done(void *userdata, enum http_outcome outcome, const struct http_response *response,
                     const char *body, size_t size, const char *text);
 
@@ -109,7 +105,7 @@ static void read_token(struct xds_rest *rest)
 
 static int start_call(struct xds_rest *rest, const char *path, const char *body)
 {
-    static const struct http_handler handler = {.on_done = on_done};
+    static const struct http_handler handler = {on_head, on_body, on_done};
     struct http_tls tls = server_tls_for_call(&server_of(rest)->tls);
     struct http_header headers[2] = {{"Content-Type", "application/json"}};
     char authorization[AUTHORIZATION_SIZE], url[URL_SIZE];
@@ -147,7 +143,7 @@ static bool wants_any(const struct xds_rest *rest, enum xds_kind kind)
 
     for (resource = rest->xds->protocol.resources.tables[kind]; resource;
          resource = resource->hh.next)
-        if (is_wanted(resource))
+        if (xds_resource_is_wanted(resource))
             return true;
     return false;
 }
@@ -196,7 +192,6 @@ static void ask_from(struct xds_rest *rest, size_t step)
         return;
     }
     rest->kind = steps[step].kind;
-    rest->asked = rest->xds->protocol.responses + 1;
     body = make_body(rest);
     r = body ? start_call(rest, steps[step].path, body) : -ENOMEM;
     free(body);
@@ -265,8 +260,6 @@ static void finish(struct xds_rest *rest)
 {
     struct xds_exchange *exchange = exchange_of(rest);
 
-    json_decref(rest->document);
-    rest->document = NULL;
     if (!rest->response.unnamed)
         absent_missing(rest);
     if (rest->response.bad > 0)
@@ -296,42 +289,69 @@ static void take(struct xds_rest *rest, const json_t *object)
                       env_now(env_of(rest)));
 }
 
-static void decode_fire(struct env_timer *timer)
+static int on_item(void *owner, const char *text, size_t size)
 {
-    struct xds_rest *rest = timer->owner;
-    const json_t *list = json_object_get(rest->document, "resources");
+    json_t *object = registry_json_parse(text, size);
 
-    for (unsigned i = 0; i < RESOURCES_OF_A_TURN && rest->at < json_array_size(list); i++)
-        take(rest, json_array_get(list, rest->at++));
-    if (rest->at < json_array_size(list)) {
-        env_defer(env_of(rest), timer);
-        xds_keys_run(&rest->xds->keys);
-        return;
+    if (!json_is_object(object)) {
+        json_decref(object);
+        return -EBADMSG;
     }
-    finish(rest);
+    take(owner, object);
+    json_decref(object);
+    return 0;
 }
 
-static const char *version_of(const json_t *document)
+static int on_member(void *owner, unsigned level, const char *key, const char *text, size_t size)
 {
-    const char *version = registry_json_text(document, "version_info");
+    struct xds_rest *rest = owner;
+    json_t *value;
+    char *version;
 
-    return *version ? version : registry_json_text(document, "versionInfo");
+    if (level != 0 || (!streq(key, "version_info") && !streq(key, "versionInfo")))
+        return 0;
+    value = registry_json_parse(text, size);
+    version = strdup(json_string_value(value) ?: "");
+    json_decref(value);
+    if (!version)
+        return -ENOMEM;
+    free(rest->response.version);
+    rest->response.version = version;
+    return 0;
 }
 
-static void take_document(struct xds_rest *rest, const char *body, size_t size)
+static int on_head(void *userdata, const struct http_response *response)
 {
-    rest->document = registry_json_parse(body, size);
-    rest->at = 0;
-    if (!json_is_object(rest->document) ||
-        xds_protocol_begin(&rest->xds->protocol, rest->kind, version_of(rest->document), "",
-                           &rest->response) < 0) {
-        json_decref(rest->document);
-        rest->document = NULL;
-        failed(rest, FAILURE_TRANSIENT, "a response that is no DiscoveryResponse");
-        return;
-    }
-    answered(rest);
-    env_defer(env_of(rest), &rest->decode_timer);
+    static const struct json_pieces_handler handler = {on_item, on_member};
+    static const char *const path[] = {"resources", NULL};
+    struct xds_rest *rest = userdata;
+
+    if (response->status != 200)
+        return 0;
+    if (xds_protocol_begin(&rest->xds->protocol, rest->kind, "", "", &rest->response) < 0)
+        return -ENOMEM;
+    json_pieces_init(&rest->pieces, path, &handler, rest, XDS_RESOURCE_MAX);
+    rest->open = true;
+    return 0;
+}
+
+/* What was read tells at once; whether something is absent is told by the whole. */
+static int on_body(void *userdata, const char *data, size_t size)
+{
+    struct xds_rest *rest = userdata;
+
+    return rest->open ? json_pieces_feed(&rest->pieces, data, size) : 0;
+}
+
+/* Ends a response that came or broke off. Was it whole? */
+static bool close_response(struct xds_rest *rest)
+{
+    bool whole = rest->open && json_pieces_finish(&rest->pieces) == 0;
+
+    if (rest->open)
+        json_pieces_done(&rest->pieces);
+    rest->open = false;
+    return whole;
 }
 
 static enum registry_failure failure_of(enum http_outcome outcome, int status)
@@ -347,18 +367,26 @@ static void on_done(void *userdata, enum http_outcome outcome, const struct http
                     const char *body, size_t size, const char *text)
 {
     struct xds_rest *rest = userdata;
+    bool whole = close_response(rest);
     char line[64];
 
+    (void)body, (void)size;
     rest->call = NULL;
-    if (outcome == HTTP_DONE && response->status == 200) {
-        take_document(rest, body, size);
+    if (outcome == HTTP_DONE && response->status == 200 && whole) {
+        answered(rest);
+        finish(rest);
     } else if (outcome == HTTP_DONE && response->status == 304) {
         answered(rest);
         forget_unwanted(rest);
         next_step(rest);
     } else {
+        xds_response_done(&rest->response);
         snprintf(line, sizeof(line), "HTTP status %d", response->status);
-        failed(rest, failure_of(outcome, response->status), outcome == HTTP_DONE ? line : text);
+        failed(rest, failure_of(outcome, response->status),
+               outcome == HTTP_ABORTED || (outcome == HTTP_DONE && response->status == 200)
+                   ? "a response that is no DiscoveryResponse"
+               : outcome == HTTP_DONE ? line
+                                      : text);
     }
 }
 
@@ -389,7 +417,6 @@ int xds_rest_init(struct xds_rest *rest, struct xds *xds)
 {
     *rest = (struct xds_rest){.xds = xds};
     rest->timer = (struct env_timer){.fire = timer_fire, .owner = rest};
-    rest->decode_timer = (struct env_timer){.fire = decode_fire, .owner = rest};
     return env_defer(xds->registry.env, &rest->timer);
 }
 
@@ -398,11 +425,10 @@ void xds_rest_done(struct xds_rest *rest)
     if (!rest->xds)
         return;
     env_timer_off(env_of(rest), &rest->timer);
-    env_timer_off(env_of(rest), &rest->decode_timer);
     if (rest->call)
         env_of(rest)->ops->http_cancel(env_of(rest), rest->call);
     rest->call = NULL;
-    json_decref(rest->document);
+    close_response(rest);
     xds_response_done(&rest->response);
     config_secret_free(rest->token);
 }

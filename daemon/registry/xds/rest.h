@@ -2,10 +2,12 @@
 /*
  * xDS over REST: a request of its own for each kind of resource, again every PollSec= and at once
  * when something new is wanted. A response answers exactly what was asked, so that what it lacks is
- * absent. It feeds the same protocol state as the stream does.
+ * absent. It feeds the same protocol state as the stream does. A response is decoded while it
+ * comes, resource by resource.
  */
 #pragma once
 
+#include "daemon/registry/json_pieces.h"
 #include "daemon/registry/xds/protocol.h"
 
 struct xds;
@@ -15,13 +17,11 @@ struct xds_rest {
     struct http_call *call; /* of `kind` */
     enum xds_kind kind;
     struct env_timer timer; /* the next round */
-    struct env_timer decode_timer;
-    uint64_t asked; /* number of the response that will come: what was asked by then */
     size_t server, tried;
     unsigned failures;
     bool polling, again; /* a round is on its way; another one is due right after it */
-    json_t *document;    /* being decoded; `resources` of it from `at` on */
-    size_t at;
+    bool open;           /* a response comes */
+    struct json_pieces pieces;
     struct xds_response response;
     char *token;
 };
