@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What is made of a control plane's resources, names and bootstrap files: weights, priorities,
+ * health, addresses, routes; row by row where there are rows.
+ */
+#include "daemon/registry/xds/bootstrap.h"
+#include "daemon/registry/xds/document.h"
+#include "daemon/registry/xds/istio.h"
+#include "daemon/registry/xds/json.h"
+#include "daemon/registry/xds/merge.h"
+#include "daemon/registry/xds/names.h"
+#include "daemon/registry/xds/wire.h"
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+
+static char *const domains[] = {(char *)"mesh.internal", (char *)"internal", NULL};
+static const struct registry_config config = {.name = (char *)"t", .domains = (char **)domains};
+static const struct xds_document_rules rules = {.config = &config};
+
+/* ---- endpoints, from JSON, which goes the same way as protobuf ---- */
+
+static const char *show(const struct endpoint_set *set)
+{
+    static char text[4096];
+    size_t at = 0;
+
+    text[0] = '\0';
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct endpoint *one = &set->endpoints[i];
+        char address[INET6_ADDRSTRLEN] = "";
+
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s", i > 0 ? " " : "");
+        for (uint16_t j = 0; j < one->address_count; j++) {
+            address_to_string(&one->addresses[j], address);
+            at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", j > 0 ? "+" : "", address);
+        }
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s*%u", one->target, one->weight);
+        if (one->priority > 0)
+            at += (size_t)snprintf(text + at, sizeof(text) - at, "#%u", one->priority);
+        if (one->health != HEALTH_PASSING)
+            at += (size_t)snprintf(text + at, sizeof(text) - at, "/%s",
+                                   endpoint_health_to_string(one->health));
+        if (*one->zone)
+            at += (size_t)snprintf(text + at, sizeof(text) - at, "@%s", one->zone);
+    }
+    return text;
+}
+
+/* What is made of the `endpoints` of an assignment, or why nothing is. */
+static const char *made_of(const char *localities)
+{
+    static char text[4096];
+    char document[8192], name[XDS_NAME_MAX + 1], reason[XDS_REASON_SIZE];
+    struct xds_value *value;
+    json_t *object;
+
+    snprintf(document, sizeof(document), "{'cluster_name':'c','endpoints':[%s]}", localities);
+    for (char *at = document; *at; at++)
+        if (*at == '\'')
+            *at = '"';
+    object = json_loads(document, 0, NULL);
+    ck_assert_msg(object != NULL, "%s", document);
+    if (xds_document_decode_json(XDS_ENDPOINTS, &rules, object, name, &value, reason) < 0) {
+        snprintf(text, sizeof(text), "refused: %s", reason);
+    } else {
+        ck_assert_str_eq(name, "c");
+        snprintf(text, sizeof(text), "%s", show(value->assignment.endpoints));
+        xds_value_free(value);
+    }
+    json_decref(object);
+    return text;
+}
+
+#define EP(address) "{'endpoint':{'address':{'socket_address':{'address':'" address "'}}}}"
+#define EP_WITH(address, more)                                                                     \
+    "{'endpoint':{'address':{'socket_address':{'address':'" address "'}}}," more "}"
+#define PLACE(zone, more, ...)                                                                     \
+    "{'locality':{'zone':'" zone "'}," more "'lb_endpoints':[" __VA_ARGS__ "]}"
+
+static const struct {
+    const char *localities, *made;
+} rows[] =
+    {
+        {"", ""},
+        {PLACE("a", "", EP("10.0.0.1") "," EP("10.0.0.2")), "10.0.0.1*1@a 10.0.0.2*1@a"},
+        /* Without any weight of a locality endpoints alone are weighed. */
+        {PLACE("a", "", EP("10.0.0.1") "," EP("10.0.0.2")) "," PLACE("b", "", EP("10.0.0.3")),
+         "10.0.0.1*1@a 10.0.0.2*1@a 10.0.0.3*1@b"},
+        {PLACE("a", "", EP_WITH("10.0.0.1", "'load_balancing_weight':3") "," EP("10.0.0.2")),
+         "10.0.0.1*3@a 10.0.0.2*1@a"},
+        /* With one a missing one is 1. */
+        {PLACE("a", "'load_balancing_weight':1,",
+               EP("10.0.0.1") "," EP("10.0.0.2")) "," PLACE("b", "", EP("10.0.0.3")),
+         "10.0.0.1*1@a 10.0.0.2*1@a 10.0.0.3*2@b"},
+        {PLACE("a", "'load_balancing_weight':3,",
+               EP("10.0.0.1")) "," PLACE("b", "'load_balancing_weight':1,", EP("10.0.0.2")),
+         "10.0.0.1*3@a 10.0.0.2*1@b"},
+        {PLACE("a", "'load_balancing_weight':4294967295,",
+               EP("10.0.0.1")) "," PLACE("b", "'load_balancing_weight':1,", EP("10.0.0.2")),
+         "10.0.0.1*100000@a 10.0.0.2*1@b"},
+        /* What does not serve takes no share of its locality's weight. */
+        {PLACE("a", "'load_balancing_weight':1,",
+               EP_WITH("10.0.0.1", "'health_status':'UNHEALTHY'") "," EP(
+                   "10.0.0.2")) "," PLACE("b", "'load_balancing_weight':1,", EP("10.0.0.3")),
+         "10.0.0.1*1/critical@a 10.0.0.2*1@a 10.0.0.3*1@b"},
+        {PLACE("a", "'load_balancing_weight':0,", EP("10.0.0.1")) "," PLACE("b", "",
+                                                                            EP("10.0.0.2")),
+         "10.0.0.2*1@b"},
+        {PLACE("a", "", EP_WITH("10.0.0.1", "'load_balancing_weight':0")),
+         "refused: an endpoint of weight 0"},
+        /* Health. */
+        {
+            PLACE(
+                "a", "",
+                EP_WITH("10.0.0.1", "'health_status':'HEALTHY'") "," EP_WITH("10.0.0.2", "'health_"
+                                                                                         "status':'"
+                                                                                         "DRAINING"
+                                                                                         "'") "," EP_WITH(
+                    "10.0.0.3",
+                    "'health_status':'TIMEOUT'") "," EP_WITH("10.0.0.4",
+                                                             "'healthStatus':5") "," EP_WITH("10.0."
+                                                                                             "0.5",
+                                                                                             "'heal"
+                                                                                             "th_"
+                                                                                             "statu"
+                                                                                             "s':'"
+                                                                                             "NEWER"
+                                                                                             "_THAN"
+                                                                                             "_WE_"
+                                                                                             "ARE"
+                                                                                             "'")),
+            "10.0.0.1*1@a 10.0.0.2*1/terminating@a 10.0.0.3*1/critical@a 10.0.0.4*1/warning@a "
+            "10.0.0.5*1/unknown@a"},
+        /* Priorities have no gap, in whatever order they come. */
+        {PLACE("a", "'priority':1,", EP("10.0.0.1")) "," PLACE("b", "", EP("10.0.0.2")),
+         "10.0.0.1*1#1@a 10.0.0.2*1@b"},
+        {PLACE("a", "'priority':1,", EP("10.0.0.1")),
+         "refused: priority 1 without the one before it"},
+        {PLACE("a", "'priority':2,", EP("10.0.0.1")) "," PLACE("b", "", EP("10.0.0.2")),
+         "refused: priority 2 without the one before it"},
+        {PLACE("a", "'priority':4294967295,", EP("10.0.0.1")),
+         "refused: priority 4294967295 without the one before it"},
+        /* Addresses. */
+        {PLACE(
+             "a", "",
+             "{'endpoint':{'address':{'socketAddress':{'address':'10.0.0.1'}},"
+             "'additional_addresses':[{'address':{'socket_address':{'address':'2001:db8::1'}}}]}}"),
+         "10.0.0.1+2001:db8::1*1@a"},
+        {PLACE("a", "", EP("host.example")), "refused: 'host.example' is no address"},
+        {PLACE("a", "",
+               EP("0.0.0.0") "," EP("224.0.0.1") "," EP("fe80::1") "," EP("127.0.0.1") "," EP(
+                   "10.0.0.1") ",{'endpoint':{'address':{'pipe':{'path':'/x'}}}},"
+                               "{'endpoint':{'address':{'envoy_internal_address':{}}}},{'endpoint_"
+                               "name':'x'},{}"),
+         "10.0.0.1*1@a"},
+        {PLACE("a", "", EP("10.0.0.1") "," EP("10.0.0.1")), "10.0.0.1*1@a"},
+        /* JSON of other types. */
+        {PLACE("a", "'priority':-1,", EP("10.0.0.1")), "refused: priority: out of range"},
+        {PLACE("a", "'priority':'1x',", EP("10.0.0.1")), "refused: priority: no number"},
+        {"7", "refused: LocalityLbEndpoints: no object"},
+        {"{'lb_endpoints':{}}", "refused: lb_endpoints: no array"},
+        {"{'lb_endpoints':null,'locality':null}", ""},
+};
+
+START_TEST(an_assignment_becomes_endpoints)
+{
+    for (size_t i = 0; i < ELEMENTS(rows); i++)
+        ck_assert_str_eq(made_of(rows[i].localities), rows[i].made);
+}
+END_TEST
+
+START_TEST(what_is_nested_too_deep_or_cut_off_is_refused)
+{
+    static const uint8_t cut[] = {0x0a, 0x05, 'c'}, group[] = {0x0b, 0x0c};
+    char name[XDS_NAME_MAX + 1], reason[XDS_REASON_SIZE];
+    uint8_t deep[3000];
+    struct xds_value *value;
+
+    ck_assert_int_eq(
+        xds_document_decode(XDS_CLUSTER, &rules, cut, sizeof(cut), name, &value, reason), -EBADMSG);
+    ck_assert_str_eq(reason, "it cannot be decoded");
+    ck_assert_int_eq(
+        xds_document_decode(XDS_ENDPOINTS, &rules, group, sizeof(group), name, &value, reason),
+        -EBADMSG);
+    /* Fields that are not declared, however deep, are not looked into. */
+    for (size_t i = 0; i < sizeof(deep); i += 3)
+        memcpy(deep + i, (const uint8_t[]){0xca, 0x01, 0x00}, 3);
+    ck_assert_int_eq(
+        xds_document_decode(XDS_ENDPOINTS, &rules, deep, sizeof(deep), name, &value, reason), 0);
+    xds_value_free(value);
+}
+END_TEST
+
+/* ---- the outermost layer of messages ---- */
+
+START_TEST(fields_are_walked_over_one_by_one)
+{
+    static const uint8_t message[] = {0x08, 0x96, 0x01, 0x12, 0x02, 'a', 'b', 0x1d, 1, 2, 3,
+                                      4,    0x21, 1,    2,    3,    4,   5,   6,    7, 8};
+    static const uint8_t bad[][11] = {
+        {0x12, 0x03, 'a'}, {0x08},
+        {0x1d, 1},         {0x07, 1},
+        {0x00, 1},         {0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
+    static const size_t sizes[] = {3, 1, 2, 2, 2, 11};
+    struct xds_wire wire = xds_wire(message, sizeof(message));
+    struct xds_field field;
+
+    for (uint32_t number = 1; number <= 4; number++) {
+        ck_assert_int_eq(xds_wire_next(&wire, &field), 1);
+        ck_assert_uint_eq(field.number, number);
+        ck_assert_int_eq(field.data != NULL, number == 2);
+    }
+    ck_assert_int_eq(xds_wire_next(&wire, &field), 0);
+    for (size_t i = 0; i < ELEMENTS(bad); i++) {
+        wire = xds_wire(bad[i], sizes[i]);
+        ck_assert_int_eq(xds_wire_next(&wire, &field), -EBADMSG);
+    }
+}
+END_TEST
+
+/* ---- names ---- */
+
+START_TEST(a_key_may_be_called_without_the_domain_or_with_it)
+{
+    static const struct {
+        const char *key, *first, *second;
+    } keys[] = {
+        {"cart.mesh.internal", "cart", "cart.mesh.internal"},
+        {"cart.internal", "cart", "cart.internal"},
+        {"mesh.internal", "mesh", "mesh.internal"},
+        {"xmesh.internal", "xmesh", "xmesh.internal"},
+        {"internal", "internal", NULL},
+    };
+    char names[XDS_CANDIDATES][NAME_SIZE];
+
+    for (size_t i = 0; i < ELEMENTS(keys); i++) {
+        size_t count = xds_names_candidates(&config, keys[i].key, names);
+
+        ck_assert_uint_eq(count, keys[i].second ? 2 : 1);
+        ck_assert_str_eq(names[0], keys[i].first);
+        if (count == 2)
+            ck_assert_str_eq(names[1], keys[i].second);
+    }
+}
+END_TEST
+
+START_TEST(names_of_istio_s_clusters_tell_host_and_port)
+{
+    static const char *const others[] = {
+        "cart",
+        "inbound|80||cart.svc",
+        "outbound|80|v2|cart.svc",
+        "outbound|||cart.svc",
+        "outbound|65536||cart.svc",
+        "outbound|99999999999||cart.svc",
+        "outbound|80x||cart.svc",
+        "outbound|80||",
+        "outbound|80||Cart.svc",
+        "outbound|80||a..b",
+        "outbound_.80_._.cart.svc",
+    };
+    char host[NAME_SIZE];
+    unsigned port;
+
+    ck_assert(xds_names_parse_outbound("outbound|80||cart.shop.svc.cluster.local", &port, host));
+    ck_assert_uint_eq(port, 80);
+    ck_assert_str_eq(host, "cart.shop.svc.cluster.local");
+    ck_assert(xds_names_parse_outbound("outbound|65535||*.example", &port, host));
+    ck_assert_str_eq(host, "*.example");
+    for (size_t i = 0; i < ELEMENTS(others); i++)
+        ck_assert_msg(!xds_names_parse_outbound(others[i], &port, host), "%s", others[i]);
+}
+END_TEST
+
+START_TEST(addresses_that_istio_invents_are_known)
+{
+    static const struct {
+        const char *text;
+        bool invented;
+    } list[] = {
+        {"240.240.0.1", true}, {"240.240.255.255", true}, {"240.241.0.1", false},
+        {"10.0.0.1", false},   {"2001:2::5", true},       {"2001:2:1::5", false},
+    };
+    struct address address;
+
+    for (size_t i = 0; i < ELEMENTS(list); i++) {
+        ck_assert_int_eq(address_from_string(list[i].text, &address), 0);
+        ck_assert_msg(xds_istio_is_invented(&address) == list[i].invented, "%s", list[i].text);
+    }
+}
+END_TEST
+
+static const char *istio_id(const char *id, const char *addresses)
+{
+    static char text[512];
+    struct xds_node node = {.id = strdup(id)};
+    char reason[XDS_REASON_SIZE];
+
+    if (addresses)
+        node.metadata = json_pack("{s:s}", "INSTANCE_IPS", addresses);
+    snprintf(text, sizeof(text), "%s", xds_istio_fill_node(&node, reason) < 0 ? reason : node.id);
+    xds_node_done(&node);
+    return text;
+}
+
+START_TEST(a_node_of_istio_has_the_id_that_it_demands)
+{
+    ck_assert_str_eq(istio_id("vm1.shop", "10.0.0.9,2001:db8::9"),
+                     "sidecar~10.0.0.9~vm1.shop~shop.svc.cluster.local");
+    ck_assert_str_eq(istio_id("vm1", NULL),
+                     "sidecar~127.0.0.1~vm1.default~default.svc.cluster.local");
+    ck_assert_str_eq(istio_id("router~1.2.3.4~a.b~b.svc.other", NULL),
+                     "router~1.2.3.4~a.b~b.svc.other");
+    ck_assert_ptr_nonnull(strstr(istio_id("a.b.c", NULL), "NAME.NAMESPACE"));
+    ck_assert_ptr_nonnull(strstr(istio_id("vm1", "here"), "INSTANCE_IPS"));
+}
+END_TEST
+
+/* ---- routes ---- */
+
+START_TEST(the_best_domain_of_a_route_wins)
+{
+    static const struct {
+        const char *host, *domain;
+    } asked[] = {
+        {"shop.example", "shop.example"},
+        {"a.shop.example", "*.shop.example"},
+        {"b.example", "*.example"},
+        {"api.v1", "api.*"},
+        {"other", "*"},
+        {"example", "*"},
+    };
+    static const char document[] =
+        "{\"name\":\"r\",\"virtual_hosts\":[{\"domains\":[\"*\",\"*.example\",\"api.*\"]},"
+        "{\"domains\":[\"*.shop.example\",\"Shop.Example:80\"]}]}";
+    char name[XDS_NAME_MAX + 1], reason[XDS_REASON_SIZE];
+    json_t *object = json_loads(document, 0, NULL);
+    struct xds_value *value;
+
+    ck_assert_int_eq(xds_document_decode_json(XDS_ROUTE, &rules, object, name, &value, reason), 0);
+    for (size_t i = 0; i < ELEMENTS(asked); i++)
+        ck_assert_str_eq(xds_route_find(&value->route, asked[i].host)->domain, asked[i].domain);
+    xds_value_free(value);
+    json_decref(object);
+}
+END_TEST
+
+/* ---- bootstrap files ---- */
+
+#define INSECURE           "\"channel_creds\":[{\"type\":\"insecure\"}]"
+#define SERVER(uri, creds) "{\"server_uri\":\"" uri "\"," creds "}"
+
+static const struct {
+    const char *text, *result; /* the URLs, or what is wrong */
+} files[] = {
+    {"{\"xds_servers\":[" SERVER("a:1", INSECURE) "]}", "http://a:1"},
+    {"{\"xds_servers\":[" SERVER("dns:///a:1", "\"channel_creds\":[{\"type\":\"tls\"}]") "," SERVER(
+         "b:2", INSECURE) "]}",
+     "https://a:1 http://b:2"},
+    {"{\"xds_servers\":[" SERVER("a:1",
+                                 "\"channel_creds\":[{\"type\":\"odd\"},{\"type\":\"tls\"}]") "]}",
+     "https://a:1"},
+    {"{\"xds_servers\":[" SERVER("a:1", "\"channel_creds\":[{\"type\":\"google_default\"}]") "]}",
+     "channel_creds of the type google_default, for a:1, are not supported"},
+    {"{\"xds_servers\":[" SERVER("a:1", "\"channel_creds\":[]") "]}",
+     "channel_creds of a:1 must be of the type insecure or tls"},
+    {"{\"xds_servers\":[" SERVER("a:1", "\"channel_creds\":[{\"type\":\"tls\",\"config\":{"
+                                        "\"certificate_file\":\"/c\"}}]") "]}",
+     "certificate_file and private_key_file of a:1 go together"},
+    {"{\"xds_servers\":[{}]}", "a server without server_uri"},
+    {"{\"xds_servers\":[]}", "there is no server in xds_servers"},
+    {"{}", "there is no server in xds_servers"},
+    {"[]", "it is no JSON object"},
+    {"{", "it is no JSON object"},
+};
+
+START_TEST(a_bootstrap_file_names_servers)
+{
+    for (size_t i = 0; i < ELEMENTS(files); i++) {
+        char reason[XDS_PROFILE_REASON_SIZE] = "", urls[256] = "";
+        struct xds_profile profile = {0};
+        int r = xds_bootstrap_parse(files[i].text, strlen(files[i].text), &profile, reason);
+        size_t at = 0;
+
+        for (size_t j = 0; j < profile.server_count; j++)
+            at += (size_t)snprintf(urls + at, sizeof(urls) - at, "%s%s", j > 0 ? " " : "",
+                                   profile.servers[j].url);
+        ck_assert_str_eq(r == 0 ? urls : reason, files[i].result);
+        xds_profile_done(&profile);
+    }
+}
+END_TEST
+
+START_TEST(a_bootstrap_file_tells_the_node_and_features)
+{
+    static const char text[] =
+        "{\"xds_servers\":[{\"server_uri\":\"a:1\"," INSECURE ",\"server_features\":[\"xds_v3\","
+        "\"resource_timer_is_transient_error\"],\"new\":1}],\"node\":{\"id\":\"n\",\"cluster\":"
+        "\"c\",\"metadata\":{\"k\":[1]},\"locality\":{\"region\":\"r\",\"zone\":\"z\"}},"
+        "\"authorities\":{\"x\":{}}}";
+    char reason[XDS_PROFILE_REASON_SIZE];
+    struct xds_profile profile = {0};
+
+    ck_assert_int_eq(xds_bootstrap_parse(text, strlen(text), &profile, reason), 0);
+    ck_assert_str_eq(profile.node.id, "n");
+    ck_assert_str_eq(profile.node.cluster, "c");
+    ck_assert_str_eq(profile.node.region, "r");
+    ck_assert_str_eq(profile.node.zone, "z");
+    ck_assert(json_is_array(json_object_get(profile.node.metadata, "k")));
+    ck_assert(profile.servers[0].transient && profile.ignored_authorities);
+    xds_profile_done(&profile);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("xds_document");
+
+    UNIT_CASE(suite, "resources", an_assignment_becomes_endpoints,
+              what_is_nested_too_deep_or_cut_off_is_refused, fields_are_walked_over_one_by_one,
+              the_best_domain_of_a_route_wins);
+    UNIT_CASE(suite, "names", a_key_may_be_called_without_the_domain_or_with_it,
+              names_of_istio_s_clusters_tell_host_and_port, addresses_that_istio_invents_are_known,
+              a_node_of_istio_has_the_id_that_it_demands);
+    UNIT_CASE(suite, "bootstrap", a_bootstrap_file_names_servers,
+              a_bootstrap_file_tells_the_node_and_features);
+    return suite;
+}
+
+UNIT_MAIN(make_suite)
