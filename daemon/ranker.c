@@ -9,14 +9,19 @@
 #include "daemon/path_watch.h"
 #include "daemon/routes.h"
 
-/* Addresses remembered: an address has one place, and who comes later gets it. */
-enum { CACHE_BITS = 16, CACHE_SIZE = 1 << CACHE_BITS };
+/* Addresses remembered: one has four places, and who finds them taken gets one of them. Pages that
+ * nobody needs stay untouched. */
+enum { WAYS = 4, SET_BITS = 15, CACHE_SIZE = WAYS << SET_BITS, GENERATION_MAX = UINT16_MAX };
 
+/* An address and its rank_key in 32 bytes. */
 struct cached {
-    struct address address;
-    uint32_t generation; /* 0: empty */
-    struct rank_key key;
+    uint8_t bytes[16];
+    uint64_t first;
+    uint32_t scope;
+    uint16_t generation; /* 0: empty */
+    uint8_t family, distance;
 };
+_Static_assert(sizeof(struct cached) == 32, "size");
 
 struct ranker {
     char *path;
@@ -25,7 +30,7 @@ struct ranker {
     struct routes *routes;
     bool prefixes_known;
     bool silence_logged;
-    uint32_t generation;
+    uint16_t generation;
     struct cached *cache;
     void (*changed)(void *userdata);
     void *userdata;
@@ -77,38 +82,61 @@ static int read_conf(const char *path, struct gai_conf **ret_conf)
 
 static void forget_all(struct ranker *ranker)
 {
-    if (++ranker->generation == 0) {
-        memset(ranker->cache, 0, CACHE_SIZE * sizeof(*ranker->cache));
-        ranker->generation = 1;
-    }
+    if (ranker->generation++ < GENERATION_MAX)
+        return;
+    memset(ranker->cache, 0, CACHE_SIZE * sizeof(*ranker->cache));
+    ranker->generation = 1;
 }
 
-static struct cached *place_of(const struct ranker *ranker, const struct address *address)
+static uint64_t hash_of(const struct address *address)
 {
-    uint64_t words[2], hash;
+    uint64_t words[2];
 
     memcpy(words, address->bytes, sizeof(words));
-    hash = (words[0] ^ (words[1] + address->family) * UINT64_C(0x9e3779b97f4a7c15)) *
-           UINT64_C(0xbf58476d1ce4e5b9);
-    return &ranker->cache[hash >> (64 - CACHE_BITS)];
+    words[0] = (words[0] ^ (words[1] + address->family) * UINT64_C(0x9e3779b97f4a7c15)) *
+               UINT64_C(0xbf58476d1ce4e5b9);
+    return words[0] ^ words[0] >> 32;
+}
+
+/* Where the address is; or, with generation 0, where it is to be. */
+static struct cached *place_of(const struct ranker *ranker, const struct address *address)
+{
+    uint64_t hash = hash_of(address);
+    struct cached *set = &ranker->cache[WAYS * (hash & ((1u << SET_BITS) - 1))];
+    struct cached *place = &set[hash >> 62];
+
+    for (size_t i = 0; i < WAYS; i++) {
+        if (set[i].generation != ranker->generation)
+            place = &set[i];
+        else if (set[i].family == address->family &&
+                 memcmp(set[i].bytes, address->bytes, sizeof(set[i].bytes)) == 0)
+            return &set[i];
+    }
+    place->generation = 0;
+    return place;
 }
 
 /* 0, or negative errno: the kernel does not say. */
 static int find_key(struct ranker *ranker, const struct address *address, struct rank_key *ret_key)
 {
-    struct cached *cached = place_of(ranker, address);
+    struct cached *place = place_of(ranker, address);
     struct rank_source source;
     int r;
 
-    if (cached->generation != ranker->generation ||
-        address_compare(&cached->address, address) != 0) {
-        r = routes_find(ranker->routes, address, &source);
-        if (r < 0)
-            return r;
-        *cached = (struct cached){*address, ranker->generation,
-                                  rank_key(ranker->conf, address, &source)};
+    if (place->generation > 0) {
+        *ret_key = (struct rank_key){place->first, place->scope, place->family, place->distance};
+        return 0;
     }
-    *ret_key = cached->key;
+    r = routes_find(ranker->routes, address, &source);
+    if (r < 0)
+        return r;
+    *ret_key = rank_key(ranker->conf, address, &source);
+    *place = (struct cached){.first = ret_key->first,
+                             .scope = ret_key->scope,
+                             .generation = ranker->generation,
+                             .family = ret_key->family,
+                             .distance = ret_key->distance};
+    memcpy(place->bytes, address->bytes, sizeof(place->bytes));
     return 0;
 }
 
@@ -324,6 +352,6 @@ void ranker_facts(const struct ranker *ranker, struct ranker_facts *ret_facts)
         if (cached->generation != ranker->generation)
             continue;
         ret_facts->addresses++;
-        ret_facts->unreachable += !rank_key_reachable(&cached->key);
+        ret_facts->unreachable += !rank_key_reachable(&(struct rank_key){.first = cached->first});
     }
 }
