@@ -39,6 +39,12 @@ static void hook_carried(void *userdata, const char *name)
     carried++;
 }
 
+static void hook_view_rank(void *userdata, struct answer_head *payload)
+{
+    (void)userdata;
+    world_rank(w, payload);
+}
+
 static const struct view_domain_spec domains[] = {{"one", false}, {"two", false}};
 static const struct view_spec good_spec = {
     .domains = domains, .domain_count = 2, .lookup_timeout = 2 * SEC};
@@ -46,7 +52,7 @@ static const struct view_spec good_spec = {
 static int start_daemon(const struct view_spec *spec)
 {
     static const struct publisher_hooks hooks = {hook_view_policy, hook_view_reverse, hook_carried,
-                                                 NULL, NULL};
+                                                 hook_view_rank, NULL};
     int r;
 
     w = world_new();
@@ -98,8 +104,8 @@ static void open_view(struct peek *ret_peek)
     peek_open(ret_peek, path);
 }
 
-/* The IPv4 addresses of a name by their last bytes, in order of the slot; "absent", or "nothing".
- */
+/* The IPv4 addresses of a name by their last bytes, in order of the slot, "!" behind those in a
+ * higher tier; "absent", or "nothing". */
 static const char *standing(const char *name)
 {
     static char text[1024];
@@ -111,8 +117,9 @@ static const char *standing(const char *name)
     if (peek_find(&peek, false, name, &found)) {
         text[0] = '\0';
         for (unsigned i = 0; i < found.answer.head->count4; i++)
-            snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%u", i ? " " : "",
-                     found.answer.records4[i].address[3]);
+            snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%u%s", i ? " " : "",
+                     found.answer.records4[i].address[3],
+                     found.answer.records4[i].tier == 0 ? "" : "!");
     }
     peek_close(&peek);
     return text;
@@ -167,6 +174,98 @@ START_TEST(an_absence_that_several_watches_say_is_left_to_the_daemon)
     world_report(w, 1, REPORT_ABSENT, "orders");
     ck_assert_str_eq(world_ask(w, "orders.one", WIRE_IPV4), "absent");
     STANDS("orders.one", "nothing");
+}
+END_TEST
+
+/* ---- routes ---- */
+
+START_TEST(an_address_without_a_route_is_told_to_readers_of_view_and_socket)
+{
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1 10.0.0.2", REPORT_UNTIL_LOST, 0);
+    STANDS("orders.one", "1 2");
+    world_unreachable(w, "10.0.0.1");
+    STANDS("orders.one", "1! 2");
+    ck_assert_str_eq(world_ask(w, "orders.one", WIRE_IPV4), "found 10.0.0.1! 10.0.0.2");
+    world_data(w, 0, "orders", "10.0.0.1 10.0.0.3", REPORT_UNTIL_LOST, 0);
+    STANDS("orders.one", "1! 3");
+    world_unreachable(w, "");
+    STANDS("orders.one", "1 3");
+}
+END_TEST
+
+static uint32_t sequence_of(const char *name)
+{
+    struct peek peek;
+    struct peek_found found;
+    uint32_t sequence;
+
+    open_view(&peek);
+    ck_assert(peek_find(&peek, false, name, &found));
+    sequence = found.answer.head->sequence;
+    peek_close(&peek);
+    return sequence;
+}
+
+START_TEST(a_change_of_routes_that_changes_no_rank_rewrites_nothing)
+{
+    uint32_t before;
+
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    world_data(w, 0, "orders", "10.0.0.1 10.0.0.2", REPORT_UNTIL_LOST, 0);
+    before = sequence_of("orders.one");
+    world_unreachable(w, "192.0.2.1");
+    ck_assert_uint_eq(sequence_of("orders.one"), before);
+    world_unreachable(w, "10.0.0.2");
+    STANDS("orders.one", "1 2!");
+}
+END_TEST
+
+START_TEST(many_names_are_ranked_anew_in_slices)
+{
+    enum { NAMES = 500, ADDRESSES = 4, SLICE = RESOLVER_RERANK_SLICE / ADDRESSES };
+    uint64_t published;
+    unsigned runs = 0;
+    char name[32];
+
+    for (unsigned i = 0; i < NAMES; i++) {
+        snprintf(name, sizeof(name), "s%u.one", i);
+        world_lookup(w, name, WIRE_IPV4);
+        *strchr(name, '.') = '\0';
+        world_data(w, 0, name, "10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4", REPORT_UNTIL_LOST, 0);
+    }
+    world_lookup(w, "single.one", WIRE_IPV4);
+    world_data(w, 0, "single", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    published = publisher_counters(publisher)->published;
+    resolver_rerank(world_resolver(w));
+    for (uint64_t before = 0; publisher_counters(publisher)->published != before; runs++) {
+        before = publisher_counters(publisher)->published;
+        resolver_run(world_resolver(w), world_now(w));
+        ck_assert_uint_le(publisher_counters(publisher)->published - before, SLICE);
+    }
+    ck_assert_uint_eq(publisher_counters(publisher)->published - published, NAMES);
+    ck_assert_uint_eq(runs, NAMES / SLICE + 2);
+}
+END_TEST
+
+START_TEST(what_changes_or_ends_while_ranks_are_made_anew_is_right_at_once)
+{
+    enum { NAMES = 300 };
+    char name[32];
+
+    for (unsigned i = 0; i < NAMES; i++) {
+        snprintf(name, sizeof(name), "s%u.one", i);
+        world_lookup(w, name, WIRE_IPV4);
+        *strchr(name, '.') = '\0';
+        world_data(w, 0, name, "10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4", REPORT_UNTIL_LOST, 0);
+    }
+    resolver_rerank(world_resolver(w));
+    world_data(w, 0, "s299", "10.0.0.1 10.0.0.2", REPORT_UNTIL_LOST, 0);
+    STANDS("s299.one", "1 2");
+    resolver_rerank(world_resolver(w));
+    resolver_sweep(world_resolver(w), world_now(w) + 3600 * SEC);
+    world_unreachable(w, "10.0.0.1");
+    STANDS("s1.one", "nothing");
 }
 END_TEST
 
@@ -368,6 +467,11 @@ static Suite *make_suite(void)
                       an_absence_is_gone_while_the_first_instance_is_looked_for,
                       what_was_flushed_is_gone,
                       an_absence_that_several_watches_say_is_left_to_the_daemon);
+    UNIT_CASE_FIXTURE(suite, "routes", set_up, tear_down,
+                      an_address_without_a_route_is_told_to_readers_of_view_and_socket,
+                      a_change_of_routes_that_changes_no_rank_rewrites_nothing,
+                      many_names_are_ranked_anew_in_slices,
+                      what_changes_or_ends_while_ranks_are_made_anew_is_right_at_once);
     UNIT_CASE_FIXTURE(suite, "restart", set_up, tear_down,
                       what_is_carried_over_stands_until_the_registry_answers,
                       what_an_earlier_run_knew_is_served_ahead_of_no_registry_that_may_answer,

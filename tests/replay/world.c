@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "daemon/publisher.h"
+#include "daemon/ranker.h"
 #include "nss-sd/wire.h"
 
 struct dns_call {
@@ -49,6 +50,8 @@ struct world {
     struct seen *lookups;
     struct called *called;
     struct publisher *publisher;
+    struct address unreachable[64];
+    size_t unreachable_count;
     uint64_t random;
     char notices[4096], notices_told[4096];
     unsigned touched;
@@ -326,6 +329,34 @@ void world_dns(struct world *world, const char *host, enum dns_type type, enum d
     ck_abort_msg("nobody asked DNS for %s", host);
 }
 
+/* ---- routes ---- */
+
+void world_unreachable(struct world *world, const char *addresses)
+{
+    world->unreachable_count = parse_addresses(addresses, world->unreachable,
+                                               ELEMENTS(world->unreachable));
+    resolver_rerank(world->resolver);
+    run(world);
+}
+
+void world_rank(struct world *world, struct answer_head *payload)
+{
+    struct answer_record4 *records = (void *)((char *)payload + ANSWER_RECORDS);
+
+    for (unsigned i = 0; i < payload->count4; i++)
+        for (size_t j = 0; j < world->unreachable_count; j++) {
+            if (memcmp(world->unreachable[j].bytes, records[i].address, 4) != 0)
+                continue;
+            records[i].rank = 1;
+            records[i].tier |= RANKER_TIER_UNREACHABLE;
+        }
+}
+
+static void hook_rank(void *userdata, struct answer_head *payload)
+{
+    world_rank(userdata, payload);
+}
+
 /* ---- reports ---- */
 
 static void parse_endpoint(struct endpoint_builder *builder, char *word)
@@ -471,7 +502,10 @@ static void print_found(struct seen *seen, const struct answer *answer)
 
         memcpy(address.bytes, answer->records4[i].address, 4);
         texts[count] = malloc(INET6_ADDRSTRLEN);
-        address_to_string(&address, texts[count++]);
+        address_to_string(&address, texts[count]);
+        if (answer->records4[i].tier & RANKER_TIER_UNREACHABLE)
+            strcat(texts[count], "!");
+        count++;
     }
     for (size_t i = 0; seen->family != WIRE_IPV4 && i < answer->head->count6; i++) {
         struct address address = {.family = AF_INET6};
@@ -637,6 +671,7 @@ struct world *world_new(void)
         .host = hook_host,
         .publish = hook_publish,
         .withdraw = hook_withdraw,
+        .rank = hook_rank,
         .wake = hook_wake,
         .random = hook_random,
         .userdata = world,

@@ -39,6 +39,12 @@ void world_at(struct world *world, usec_t t);
 struct publisher;
 void world_publish_to(struct world *world, struct publisher *publisher);
 
+/* From now on there is no way to these addresses ("10.0.0.1,10.0.0.2"; "" for none), and the core
+ * has heard of it. They have the rank and the tier that ranker.h gives them; all others rank 0. */
+void world_unreachable(struct world *world, const char *addresses);
+/* The hook that does it, for a publisher. */
+void world_rank(struct world *world, struct answer_head *payload);
+
 /* ---- registries ---- */
 
 /* "ADDRESS ADDRESS,..." one endpoint a word, addresses with commas; after a '/': "warning",
@@ -88,7 +94,7 @@ struct seen *world_lookup(struct world *world, const char *name, int family);
 /* "waiting", or STATUS of the request's family and, if found, the addresses in order of text: e.g.
  * "found 10.0.0.1 10.0.0.2", "absent", "no-data", "undecided", "foreign"; " = CANONICAL" for an
  * alias; a
- * "~" behind "found" for stale. Valid until the next call. */
+ * "~" behind "found" for stale; a "!" behind an IPv4 address without a route. Valid until the next call. */
 const char *seen_text(struct seen *seen);
 /* Of its IPv4 addresses, the percent of first draws that each gets: "10.0.0.1=20 10.0.0.2=80". */
 const char *seen_shares(struct seen *seen);
