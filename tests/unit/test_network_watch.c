@@ -303,6 +303,8 @@ START_TEST(a_link_and_its_address_are_one_change)
     ck_assert(last_routes);
     run("ip -6 rule add from all lookup 100");
     told(event);
+    run("ip -4 rule add from all lookup 100");
+    told(event);
     ck_assert(last_routes);
     watch_end(watch, event);
 }
