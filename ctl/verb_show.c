@@ -82,6 +82,29 @@ static void print_vetoes(const json_t *vetoes)
     print_line("Checks", text);
 }
 
+/* "by kernel routes and 2 lines of /etc/gai.conf; 3 of 40 addresses have no route" */
+static void print_ranks(const json_t *ranks)
+{
+    json_int_t lines = member_number(ranks, "gai_lines"),
+               addresses = member_number(ranks, "addresses"),
+               unreachable = member_number(ranks, "unreachable");
+    char text[1024], rules[512] = "glibc's own rules";
+
+    if (lines > 0)
+        snprintf(rules, sizeof(rules), "%lld line%s of %s", (long long)lines, lines == 1 ? "" : "s",
+                 member_text(ranks, "gai_conf"));
+    if (!json_is_true(json_object_get(ranks, "prefixes_known")))
+        snprintf(text, sizeof(text),
+                 "the addresses of this host cannot be read, so answers have one address");
+    else if (unreachable > 0)
+        snprintf(text, sizeof(text), "by kernel routes and %s; %lld of %lld address%s %s no route",
+                 rules, (long long)unreachable, (long long)addresses, addresses == 1 ? "" : "es",
+                 unreachable == 1 ? "has" : "have");
+    else
+        snprintf(text, sizeof(text), "by kernel routes and %s", rules);
+    print_line("Ranks", text);
+}
+
 static void print_daemon(const json_t *status)
 {
     char text[SPAN_SIZE], span[SPAN_SIZE];
@@ -98,6 +121,7 @@ static void print_daemon(const json_t *status)
              (long long)member_number(status, "connections"));
     print_line("Lookups", text);
     print_vetoes(json_object_get(status, "vetoes"));
+    print_ranks(json_object_get(status, "ranks"));
     print_snapshot(json_object_get(status, "snapshot"));
     print_line("Log level", member_text(status, "log_level"));
 }

@@ -165,8 +165,8 @@ static json_t *backend_status(void *userdata)
     char view[4096];
 
     snprintf(view, sizeof(view), "%s/" NSS_SD_VIEW_FILE, parts->runtime_directory);
-    return json_pack("{s:s, s:i, s:I, s:s, s:I, s:I, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "version",
-                     PACKAGE_VERSION, "pid", (int)getpid(), "uptime_usec",
+    return json_pack("{s:s, s:i, s:I, s:s, s:I, s:I, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o}",
+                     "version", PACKAGE_VERSION, "pid", (int)getpid(), "uptime_usec",
                      (json_int_t)(describe.now - parts->started_at), "view", view, "lookups",
                      (json_int_t)lookup_server_counters(parts->lookup_server)->requests,
                      "connections", (json_int_t)lookup_server_connections(parts->lookup_server),
@@ -174,7 +174,8 @@ static json_t *backend_status(void *userdata)
                      text_or_null(host_zone_region(parts->host_zone)), "zone_from",
                      text_or_null(host_zone_origin(parts->host_zone)), "log_level",
                      log_level_to_string(log_get_level()), "vetoes", describe_vetoes(parts->veto),
-                     "snapshot", describe_snapshot(parts->snapshot, describe.now), "registries",
+                     "ranks", describe_ranks(parts->ranker), "snapshot",
+                     describe_snapshot(parts->snapshot, describe.now), "registries",
                      describe_registries(&describe));
 }
 

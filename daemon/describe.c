@@ -335,6 +335,17 @@ json_t *describe_vetoes(const struct veto *veto)
                      (int)summary.failing_services, "full", summary.full);
 }
 
+json_t *describe_ranks(const struct ranker *ranker)
+{
+    struct ranker_facts facts;
+
+    ranker_facts(ranker, &facts);
+    return json_pack("{s:s, s:I, s:b, s:I, s:I, s:I}", "gai_conf", facts.gai_conf, "gai_lines",
+                     (json_int_t)facts.gai_lines, "prefixes_known", facts.prefixes_known,
+                     "interface_addresses", (json_int_t)facts.interface_addresses, "addresses",
+                     (json_int_t)facts.addresses, "unreachable", (json_int_t)facts.unreachable);
+}
+
 json_t *describe_registries(const struct describe *describe)
 {
     json_t *array = json_array();

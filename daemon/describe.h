@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "daemon/ranker.h"
 #include "daemon/registries.h"
 #include "daemon/resolver.h"
 #include "daemon/snapshot.h"
@@ -30,6 +31,9 @@ json_t *describe_snapshot(const struct snapshot *snapshot, usec_t now);
 
 /* A Vetoes. */
 json_t *describe_vetoes(const struct veto *veto);
+
+/* A Ranks. */
+json_t *describe_ranks(const struct ranker *ranker);
 
 /* Array of Registry. */
 json_t *describe_registries(const struct describe *describe);

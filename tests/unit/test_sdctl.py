@@ -247,6 +247,8 @@ class Tables(SdctlTest):
     STATUS = {"parameters": {
         "version": "0.1.0", "pid": 77, "uptime_usec": 125 * SECOND, "view": "/run/nss-sd/view",
         "lookups": 12, "connections": 3, "zone": None, "log_level": "info",
+        "ranks": {"gai_conf": "/etc/gai.conf", "gai_lines": 0, "prefixes_known": True,
+                  "interface_addresses": 4, "addresses": 40, "unreachable": 0},
         "snapshot": {"persist": True, "directory": "/var/lib/nss-sd/snapshot", "files": 2,
                      "size": 3000, "written_usec": 4 * SECOND, "error": None,
                      "error_for_usec": None},
@@ -270,6 +272,7 @@ class Tables(SdctlTest):
                     Zone: -
                  Lookups: 12, 3 connections now
                   Checks: -
+                   Ranks: by kernel routes and glibc's own rules
                 Snapshot: /var/lib/nss-sd/snapshot: 2 files of 3 KiB, written 4s ago
                Log level: info
 
@@ -303,6 +306,18 @@ class Tables(SdctlTest):
                  "Checks: 7 of 4096 instances of 2 services fail; of 1 service all fail, and none is "
                  "left out; there may be no more of them\n")):
             status = {"parameters": dict(self.STATUS["parameters"], vetoes=dict(vetoes, **change))}
+            self.assertIn(words, self.run_sdctl("status", replies=[status])[1])
+
+    def test_status_tells_what_addresses_are_ranked_by(self):
+        ranks = self.STATUS["parameters"]["ranks"]
+        for change, words in (
+                ({"gai_lines": 1, "unreachable": 1},
+                 "Ranks: by kernel routes and 1 line of /etc/gai.conf; 1 of 40 addresses has no route\n"),
+                ({"gai_lines": 2, "unreachable": 3},
+                 "Ranks: by kernel routes and 2 lines of /etc/gai.conf; 3 of 40 addresses have no route\n"),
+                ({"prefixes_known": False},
+                 "Ranks: the addresses of this host cannot be read, so answers have one address\n")):
+            status = {"parameters": dict(self.STATUS["parameters"], ranks=dict(ranks, **change))}
             self.assertIn(words, self.run_sdctl("status", replies=[status])[1])
 
     def test_status_tells_a_disk_in_trouble(self):
