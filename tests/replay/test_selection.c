@@ -120,6 +120,14 @@ START_TEST(traffic_is_split_by_weight)
 }
 END_TEST
 
+START_TEST(an_address_that_two_have_comes_once_with_both_weights)
+{
+    answer();
+    say("10.0.0.1,10.0.0.3/w=1 10.0.0.1/w=3 10.0.0.2/w=4");
+    ck_assert_str_eq(answer(), "found 10.0.0.1 10.0.0.2 10.0.0.3");
+}
+END_TEST
+
 /* ---- zones ---- */
 
 START_TEST(a_zone_that_dies_spills_and_gets_its_own_back)
@@ -227,7 +235,8 @@ static Suite *make_suite(void)
                       the_secondary_locality_gets_nothing_on_a_partial_failure_of_the_primary,
                       the_secondary_locality_gets_all_once_the_primary_has_failed,
                       a_locality_that_was_removed_leaves_all_to_the_other,
-                      traffic_is_split_by_weight);
+                      traffic_is_split_by_weight,
+                      an_address_that_two_have_comes_once_with_both_weights);
     UNIT_CASE_FIXTURE(suite, "zone", set_up, tear_down,
                       a_zone_that_dies_spills_and_gets_its_own_back,
                       a_host_that_learns_its_zone_later_gets_other_answers,

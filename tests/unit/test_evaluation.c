@@ -115,24 +115,38 @@ START_TEST(a_sample_gives_everybody_the_share_of_its_weight)
 }
 END_TEST
 
-START_TEST(a_sample_takes_the_lowest_tiers_first)
+/* 200 addresses, so many of tier 0 and of tier 1, the others of tier 2: how many of each are taken?
+ */
+static void expect_tiers(unsigned first, unsigned second, unsigned taken0, unsigned taken1,
+                         unsigned taken2)
 {
     struct evaluation evaluation = {0};
     struct answer answer;
+    unsigned taken[3] = {0};
     uint64_t seed = 1;
     size_t size;
 
     evaluation_reset(&evaluation);
     add_many(&evaluation, 200, 0);
     for (unsigned i = 0; i < 200; i++)
-        evaluation.items[i].tier = (uint8_t)(199 - i);
+        evaluation.items[199 - i].tier = i < first ? 0 : i < first + second ? 1 : 2;
     size = evaluation_write(&evaluation, "orders.one", 8, 0, counter, &seed, buffer,
                             ANSWER_SLOT_SIZE);
     ck_assert(answer_parse(buffer, size, &answer));
-    ck_assert_uint_eq(answer.head->count4, 58);
-    for (unsigned i = 0; i < 58; i++)
-        ck_assert_uint_eq(answer.records4[i].tier, 57 - i);
+    for (unsigned i = 0; i < answer.head->count4; i++)
+        taken[answer.records4[i].tier]++;
+    ck_assert_uint_eq(taken[0], taken0);
+    ck_assert_uint_eq(taken[1], taken1);
+    ck_assert_uint_eq(taken[2], taken2);
     evaluation_done(&evaluation);
+}
+
+START_TEST(a_sample_takes_the_lowest_tiers_first)
+{
+    expect_tiers(30, 100, 30, 28, 0);
+    expect_tiers(100, 50, 58, 0, 0);
+    expect_tiers(1, 1, 1, 1, 56);
+    expect_tiers(58, 100, 58, 0, 0);
 }
 END_TEST
 
