@@ -55,15 +55,24 @@ static const struct verb verbs[] = {
      "  sdctl statistics --json | jq .lookups.timed_out\n"
      "  sdctl statistics --reset\n",
      verb_statistics},
-    {"register", "NAME", 1, 1, OPTION_ID | OPTION_INSTANCE, "Add an instance to the local registry",
+    {"register", "[NAME]", 0, 1, OPTION_ID | OPTION_INSTANCE,
+     "Add an instance to the local registry",
      "Adds an instance of the service NAME to the local registry, or replaces the one of the\n"
      "same --id; from the next lookup on programs reach it as NAME.sd.internal (or the domain\n"
      "that local.registry sets). Without --ttl it stays until it is deregistered, across\n"
-     "restarts too; with it, it goes unless it is registered again in time.\n"
+     "restarts too; with it, it goes unless it is registered again (or passed) in time.\n"
+     "With --check the daemon looks at the instance and hands it out only while it is well:\n"
+     "http:PORT/PATH or a URL (2xx is passing, 429 a warning), tcp:PORT or tcp:HOST:PORT, "
+     "ttl:TIME\n"
+     "(kept alive by 'sdctl pass'). Until its first result an instance is critical, or what\n"
+     "--check-status says. --definition reads all of it, further keys of checks too, from a file\n"
+     "as in local.d ('-': from stdin), and takes no NAME.\n"
      "For root and the members of ControlGroup=.",
      "  sdctl register orders --address 10.0.0.5 --port 8080\n"
      "  sdctl register orders --id blue-1 --address 10.0.0.6 --address 2001:db8::6 --port 8080\n"
-     "  sdctl register orders --target db.example.com --tag primary --weight 10 --ttl 30s\n",
+     "  sdctl register orders --target db.example.com --tag primary --weight 10 --ttl 30s\n"
+     "  sdctl register orders --address 10.0.0.5 --port 8080 --check http:/readyz\n"
+     "  sdctl register --definition orders.json\n",
      verb_register},
     {"deregister", "NAME", 1, 1, OPTION_ID, "Take instances out of the local registry",
      "Takes the instance --id of the service NAME out of the local registry, or without --id all\n"
@@ -72,6 +81,22 @@ static const struct verb verbs[] = {
      "  sdctl deregister orders --id blue-1\n"
      "  sdctl deregister orders\n",
      verb_deregister},
+    {"pass", "ID", 1, 1, OPTION_NOTE, "Say that an instance with a ttl check is well",
+     "Says that the instance ID of the local registry is well: its ttl checks are passing for\n"
+     "their time to live from now, and a registration with --ttl lives that long anew. ID may be\n"
+     "NAME/ID where several services have an instance of one id, or the id of one check.\n"
+     "For root and the members of ControlGroup=.",
+     "  sdctl pass orders-1\n"
+     "  sdctl pass service:orders-1 --note 'queue length 7'\n",
+     verb_pass},
+    {"warn", "ID", 1, 1, OPTION_NOTE, "Say that it is overloaded, but can be used",
+     "As 'sdctl pass', but its ttl checks are warning.\n"
+     "For root and the members of ControlGroup=.",
+     "  sdctl warn orders-1 --note 'disk nearly full'\n", verb_warn},
+    {"fail", "ID", 1, 1, OPTION_NOTE, "Say that it must not be used",
+     "As 'sdctl pass', but its ttl checks are critical: it is not handed out from now on.\n"
+     "For root and the members of ControlGroup=.",
+     "  sdctl fail orders-1 --note 'draining'\n", verb_fail},
     {"flush", "[NAME]", 0, 1, 0, "Forget what is known and ask the registries anew",
      "Forgets what the daemon knows of NAME, or of all names, and asks the registries anew. No\n"
      "registry's change ever needs this.\n"
@@ -136,6 +161,8 @@ static const struct verb *verb_find(const char *name)
 
 /* ---- options ---- */
 
+enum { CHECKS_MAX = 16 }; /* as the daemon takes of an instance */
+
 enum {
     ARG_JSON = 256,
     ARG_NO_LEGEND,
@@ -156,6 +183,12 @@ enum {
     ARG_STALE,
     ARG_RESET,
     ARG_SCAN,
+    ARG_CHECK,
+    ARG_CHECK_INTERVAL,
+    ARG_CHECK_TIMEOUT,
+    ARG_CHECK_STATUS,
+    ARG_DEFINITION,
+    ARG_NOTE,
 };
 
 /* One option: how it is given, to which verbs it belongs (0: to all), what help says of it. */
@@ -176,6 +209,13 @@ static const struct option_text {
     {"tag", ARG_TAG, "TAG", OPTION_INSTANCE, "label; again for each further one"},
     {"weight", ARG_WEIGHT, "WEIGHT", OPTION_INSTANCE, "share of the lookups, 1 (default) to 65535"},
     {"zone", ARG_ZONE, "ZONE", OPTION_INSTANCE, "where it runs; near instances are preferred"},
+    {"check", ARG_CHECK, "CHECK", OPTION_INSTANCE, "how it is well; again for each further one"},
+    {"check-interval", ARG_CHECK_INTERVAL, "TIME", OPTION_INSTANCE, "between two looks (10s)"},
+    {"check-timeout", ARG_CHECK_TIMEOUT, "TIME", OPTION_INSTANCE, "for one look (10s)"},
+    {"check-status", ARG_CHECK_STATUS, "STATUS", OPTION_INSTANCE,
+     "until the first look (critical)"},
+    {"definition", ARG_DEFINITION, "FILE", OPTION_INSTANCE, "all of it, as JSON; '-': from stdin"},
+    {"note", ARG_NOTE, "TEXT", OPTION_NOTE, "what 'sdctl query' shows of it"},
     {"config-directory", ARG_CONFIG_DIRECTORY, "DIR", OPTION_CONFIG_DIRECTORY,
      "instead of /etc, /run and /usr/lib/nss-sd"},
     {"scan", ARG_SCAN, NULL, OPTION_CHECK, "find addresses of instances in files below PATH"},
@@ -262,12 +302,12 @@ static int parse_number(const char *option, const char *text, unsigned *ret_numb
     return EXIT_SUCCESS;
 }
 
-static int parse_ttl(const char *text, usec_t *ret_usec)
+static int parse_time(const char *option, const char *text, usec_t least, usec_t *ret_usec)
 {
-    if (config_duration_from_string(text, ret_usec) < 0 || *ret_usec < USEC_PER_SEC ||
+    if (config_duration_from_string(text, ret_usec) < 0 || *ret_usec < least ||
         *ret_usec > 366 * 86400 * USEC_PER_SEC)
-        return complain("--ttl: '%s' is not a time between 1s and 366d, such as 30s or 5min.",
-                        text);
+        return complain("--%s: '%s' is not a time between %s and 366d, such as 30s or 5min.",
+                        option, text, least < USEC_PER_SEC ? "1ms" : "1s");
     return EXIT_SUCCESS;
 }
 
@@ -342,6 +382,15 @@ static int parse_option(struct command *command, int value, const char *text)
     case ARG_RESET:
         options->reset = true;
         break;
+    case ARG_CHECK_STATUS:
+        options->check_status = text;
+        break;
+    case ARG_DEFINITION:
+        options->definition = text;
+        break;
+    case ARG_NOTE:
+        options->note = text;
+        break;
     case ARG_ZONE:
         options->zone = text;
         break;
@@ -354,7 +403,13 @@ static int parse_option(struct command *command, int value, const char *text)
     case ARG_WEIGHT:
         return parse_number("weight", text, &options->weight);
     case ARG_TTL:
-        return parse_ttl(text, &options->ttl);
+        return parse_time("ttl", text, USEC_PER_SEC, &options->ttl);
+    case ARG_CHECK:
+        return strings_add(&options->checks, CHECKS_MAX, "check", text);
+    case ARG_CHECK_INTERVAL:
+        return parse_time("check-interval", text, USEC_PER_SEC, &options->check_interval);
+    case ARG_CHECK_TIMEOUT:
+        return parse_time("check-timeout", text, USEC_PER_MSEC, &options->check_timeout);
     }
     return EXIT_SUCCESS;
 }

@@ -123,6 +123,14 @@ static int explain_error(const char *method, const char *error, const json_t *pa
     if (streq(error, INTERFACE "InvalidValue"))
         return complain("%s: %s", member_text(parameters, "parameter"),
                         member_text(parameters, "reason"));
+    if (streq(error, INTERFACE "NoSuchCheck")) {
+        _cleanup_(freep) char *id = text_printable(member_text(parameters, "id"));
+
+        return complain(
+            "The local registry has no instance and no check of the id '%s'. See 'sdctl "
+            "query NAME'.",
+            id);
+    }
     if (streq(error, INTERFACE "NoSuchName"))
         return complain("%s: nothing is known of this name.", name);
     if (streq(error, INTERFACE "NoSuchService"))

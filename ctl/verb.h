@@ -29,9 +29,11 @@ struct options {
     const char *config_directory;
     const char *root, *binary, *profile; /* of doctor; NULL: not given */
     const char *id, *zone, *target;
-    struct strings addresses, tags;
-    unsigned port, weight; /* 0: not given */
-    usec_t ttl;            /* 0: not given */
+    struct strings addresses, tags, checks;
+    usec_t check_interval, check_timeout;         /* 0: not given */
+    const char *check_status, *definition, *note; /* NULL: not given */
+    unsigned port, weight;                        /* 0: not given */
+    usec_t ttl;                                   /* 0: not given */
 };
 
 /* Options that only some verbs have; bits of verb.options. */
@@ -45,6 +47,7 @@ enum {
     OPTION_RESET = 1u << 6,
     OPTION_DOCTOR = 1u << 7,
     OPTION_CHECK = 1u << 8,
+    OPTION_NOTE = 1u << 9,
 };
 
 struct verb {
@@ -64,6 +67,9 @@ int verb_services(const struct options *options, int argc, char **argv);
 int verb_statistics(const struct options *options, int argc, char **argv);
 int verb_register(const struct options *options, int argc, char **argv);
 int verb_deregister(const struct options *options, int argc, char **argv);
+int verb_pass(const struct options *options, int argc, char **argv);
+int verb_warn(const struct options *options, int argc, char **argv);
+int verb_fail(const struct options *options, int argc, char **argv);
 int verb_flush(const struct options *options, int argc, char **argv);
 int verb_reload(const struct options *options, int argc, char **argv);
 int verb_monitor(const struct options *options, int argc, char **argv);

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The verbs that change something in the daemon: register, deregister, flush, reload, log-level. */
+/*
+ * The verbs that change something in the daemon: register, deregister, pass, warn, fail, flush,
+ * reload, log-level.
+ */
+#include "ctl/check_option.h"
 #include "ctl/verb.h"
 
 /* null for none at all; NULL if one is not UTF-8. */
@@ -29,24 +33,73 @@ static json_t *call_parameters(json_t *parameters)
     return parameters;
 }
 
+/* The document of --definition; NULL: complained about. */
+static json_t *definition_read(const char *path)
+{
+    json_error_t error;
+    json_t *document = streq(path, "-") ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &error)
+                                        : json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+    char *near = document ? NULL : strstr(error.text, " near ");
+
+    if (near) /* what stands there may be a secret */
+        *near = '\0';
+    if (!document)
+        complain("%s:%d:%d: %s", streq(path, "-") ? "stdin" : path, error.line, error.column,
+                 error.text);
+    return document;
+}
+
+static int register_definition(const struct options *options)
+{
+    _cleanup_(json_decrefp) json_t *reply = NULL;
+    json_t *document = definition_read(options->definition), *item;
+    size_t i;
+    int r;
+
+    if (!document)
+        return EXIT_FAILURE;
+    r = control_call(options, "RegisterDefinition", json_pack("{s:o}", "definition", document),
+                     &reply);
+    if (r != EXIT_SUCCESS || options->json)
+        return r;
+    json_array_foreach (json_object_get(reply, "warnings"), i, item)
+        complain("%s", json_string_value(item) ?: "");
+    json_array_foreach (json_object_get(reply, "registered"), i, item) {
+        _cleanup_(freep) char *name = text_printable(member_text(item, "name"));
+        _cleanup_(freep) char *id = text_printable(member_text(item, "id"));
+
+        printf("Registered %s, instance %s\n", name, id);
+    }
+    return EXIT_SUCCESS;
+}
+
 int verb_register(const struct options *options, int argc, char **argv)
 {
+    json_t *checks;
     _cleanup_(json_decrefp) json_t *reply = NULL;
     _cleanup_(freep) char *name = NULL, *id = NULL;
     json_t *parameters;
     int r;
 
-    (void)argc;
+    if (options->definition && argc == 0)
+        return register_definition(options);
+    if (options->definition)
+        return complain("--definition says the name itself: leave '%s' out.", argv[0]);
+    if (argc == 0)
+        return complain("register needs a NAME, or --definition. See 'sdctl register --help'.");
     if ((options->addresses.count > 0) == (options->target != NULL))
         return complain("register needs to know where %s is: --address (one or several) or "
                         "--target. For example: sdctl register %s --address 10.0.0.5 --port 8080",
                         argv[0], argv[0]);
-    parameters = call_parameters(
-        json_pack("{s:s, s:s?, s:o, s:s?, s:o, s:o, s:o, s:s?, s:o}", "name", argv[0], "id",
-                  options->id, "addresses", strings_to_json(&options->addresses), "target",
-                  options->target, "port", number_or_null(options->port), "tags",
-                  strings_to_json(&options->tags), "weight", number_or_null(options->weight),
-                  "zone", options->zone, "ttl_usec", number_or_null((json_int_t)options->ttl)));
+    checks = check_option_definitions(options);
+    if (!checks)
+        return EXIT_FAILURE;
+    parameters = call_parameters(json_pack(
+        "{s:s, s:s?, s:o, s:s?, s:o, s:o, s:o, s:s?, s:o, s:o}", "name", argv[0], "id", options->id,
+        "addresses", strings_to_json(&options->addresses), "target", options->target, "port",
+        number_or_null(options->port), "tags", strings_to_json(&options->tags), "weight",
+        number_or_null(options->weight), "zone", options->zone, "ttl_usec",
+        number_or_null((json_int_t)options->ttl), "checks", checks));
     if (!parameters)
         return EXIT_FAILURE;
     r = control_call(options, "Register", parameters, &reply);
@@ -76,6 +129,46 @@ int verb_deregister(const struct options *options, int argc, char **argv)
     printf("Deregistered %lld instance%s of %s\n", (long long)removed, removed == 1 ? "" : "s",
            argv[0]);
     return EXIT_SUCCESS;
+}
+
+/* A word about an instance or a check. */
+static int say(const struct options *options, const char *id, const char *status)
+{
+    _cleanup_(json_decrefp) json_t *reply = NULL;
+    json_t *parameters = call_parameters(
+        json_pack("{s:s, s:s, s:s?}", "id", id, "status", status, "note", options->note));
+    json_int_t count;
+    int r;
+
+    if (!parameters)
+        return EXIT_FAILURE;
+    r = control_call(options, "Pass", parameters, &reply);
+    if (r != EXIT_SUCCESS || options->json)
+        return r;
+    count = member_number(reply, "checks");
+    if (count == 0)
+        printf("%s: its time to live begins anew\n", id);
+    else
+        printf("%s: %s, %lld ttl check%s\n", id, status, (long long)count, count == 1 ? "" : "s");
+    return EXIT_SUCCESS;
+}
+
+int verb_pass(const struct options *options, int argc, char **argv)
+{
+    (void)argc;
+    return say(options, argv[0], "passing");
+}
+
+int verb_warn(const struct options *options, int argc, char **argv)
+{
+    (void)argc;
+    return say(options, argv[0], "warning");
+}
+
+int verb_fail(const struct options *options, int argc, char **argv)
+{
+    (void)argc;
+    return say(options, argv[0], "critical");
 }
 
 int verb_flush(const struct options *options, int argc, char **argv)

@@ -93,6 +93,43 @@ static void print_endpoints(const struct options *options, const json_t *answer)
         putchar('\n');
 }
 
+/* ---- checks ---- */
+
+static void add_check(struct table *table, const char *instance, const json_t *check)
+{
+    json_int_t since = member_number(check, "since_usec");
+    const char *target = member_text(check, "target");
+    char span[SPAN_SIZE];
+
+    table_cell(table, STYLE_PLAIN, "%s", instance);
+    table_cell(table, STYLE_PLAIN, "%s%s%s", member_text(check, "kind"), *target ? " " : "",
+               target);
+    table_word(table, member_text(check, "state"));
+    table_cell(table, STYLE_PLAIN, "%s", since >= 0 ? span_to_string((usec_t)since, span) : "");
+    if (json_is_true(json_object_get(check, "known")))
+        table_cell(table, STYLE_PLAIN, "%s", member_text(check, "output"));
+    else
+        table_cell(table, STYLE_DOUBTFUL, "no result yet");
+}
+
+static void print_checks(const struct options *options, const json_t *answer)
+{
+    static const char *const check_headings[] = {"INSTANCE", "CHECK",  "STATE",
+                                                 ">FOR",     "OUTPUT", NULL};
+    _cleanup_(table_freep) struct table *table = table_new(check_headings);
+    json_t *endpoint, *check;
+    size_t i, j;
+
+    json_array_foreach (json_object_get(answer, "endpoints"), i, endpoint)
+        json_array_foreach (json_object_get(endpoint, "checks"), j, check)
+            add_check(table, member_text(endpoint, "name"), check);
+    if (table_rows(table) == 0)
+        return;
+    table_print(table, !options->no_legend);
+    if (!options->no_legend)
+        putchar('\n');
+}
+
 /* ---- the line below ---- */
 
 /* found, or the more telling one of the two families' words. */
@@ -218,6 +255,7 @@ static int show_answer(const struct options *options, const json_t *answer, cons
     bool found = streq(status, "found");
 
     print_endpoints(options, answer);
+    print_checks(options, answer);
     if (found)
         print_found(answer, name, options->family);
     else

@@ -420,6 +420,23 @@ static int backend_register(void *userdata, const struct control_registration *r
                    local ? registry_local_register(local, registration, ret_id) : -ENOENT);
 }
 
+static int backend_register_definition(void *userdata, json_t *definition, json_t **ret_reply,
+                                       char **ret_error)
+{
+    struct registry *local = local_registry(userdata);
+
+    return settled(userdata, local ? registry_local_register_definition(local, definition,
+                                                                        ret_reply, ret_error)
+                                   : -ENOENT);
+}
+
+static int backend_pass(void *userdata, const char *id, enum check_state state, const char *note)
+{
+    struct registry *local = local_registry(userdata);
+
+    return settled(userdata, local ? registry_local_pass(local, id, state, note) : -EUNATCH);
+}
+
 static int backend_deregister(void *userdata, const char *name, const char *id)
 {
     struct registry *local = local_registry(userdata);
@@ -518,6 +535,8 @@ void backend_fill(struct backend *backend, struct control_backend *ret_control)
         .statistics = backend_statistics,
         .statistics_reset = backend_statistics_reset,
         .register_instance = backend_register,
+        .register_definition = backend_register_definition,
+        .pass = backend_pass,
         .deregister_instance = backend_deregister,
         .flush = backend_flush,
         .reload = backend_reload,

@@ -9,6 +9,7 @@
 
 #include "daemon/control_request.h"
 #include "daemon/log.h"
+#include "daemon/registry/local/check_list.h"
 
 static const char description[] =
 #include "daemon/control_interface.h" /* made from io.nss-sd.Control.varlink */
@@ -241,6 +242,25 @@ static bool read_numbers(struct request *request, struct control_registration *r
     return true;
 }
 
+/* Definitions in Consul's words, read as those of a file are. */
+static bool read_checks(struct request *request, struct control_registration *registration)
+{
+    json_t *checks = json_object_get(request->parameters, "checks");
+    struct parser parser = {0};
+    int r;
+
+    if (!json_is_array(checks))
+        return true;
+    r = local_check_list_parse(&parser, registration->id, "", NULL, "checks", checks, 1,
+                               &registration->checks);
+    if (r == -EBADMSG)
+        request_invalid(request, "checks", parser.error);
+    else if (r < 0)
+        request_busy(request);
+    parser_done(&parser);
+    return r == 0;
+}
+
 /* The backend refused without a word; most often it is an address that no registry may hand out. */
 static void registration_refused(struct request *request,
                                  const struct control_registration *registration)
@@ -253,7 +273,10 @@ static void registration_refused(struct request *request,
             return;
         }
     }
-    request_invalid(request, "name", "the local registry cannot serve this name");
+    request_invalid(request, registration->checks ? "checks" : "name",
+                    registration->checks ? "the local registry cannot serve this name, or may not "
+                                           "connect to where a check looks"
+                                         : "the local registry cannot serve this name");
 }
 
 static void stands_in_a_file(struct request *request)
@@ -296,9 +319,64 @@ static void method_register(struct request *request)
         request_free_text(request, "id", &registration->public.id) &&
         request_free_text(request, "zone", &registration->public.zone) &&
         read_addresses(request, registration) && read_tags(request, registration) &&
-        read_numbers(request, &registration->public))
+        read_numbers(request, &registration->public) && read_checks(request, &registration->public))
         register_run(request, registration);
+    local_check_list_unref(registration->public.checks);
     free(registration);
+}
+
+static void method_register_definition(struct request *request)
+{
+    json_t *definition = json_object_get(request->parameters, "definition"), *reply = NULL;
+    _cleanup_(freep) char *error = NULL;
+    int r = request->backend->register_definition(request->backend->userdata, definition, &reply,
+                                                  &error);
+
+    if (r == -ENOENT) {
+        varlink_error(request->call, INTERFACE ".NoLocalRegistry", NULL);
+    } else if (r == -EBADMSG) {
+        request_invalid(request, "definition", error);
+    } else if (r == -EINVAL) {
+        request_invalid(request, "definition",
+                        "an address in it may not be handed out, or not be looked at by a check");
+    } else if (r == -EROFS) {
+        request_invalid(request, "definition",
+                        "an instance of it stands in a file of local.d: change it there");
+    } else if (r < 0) {
+        request_busy(request);
+    } else {
+        log_change(request, "Registered a definition", "", "");
+        request_reply(request, reply);
+    }
+}
+
+static void method_pass(struct request *request)
+{
+    const char *id = request_text(request, "id"), *note, *word;
+    enum check_state state = CHECK_PASSING;
+    int r;
+
+    if (!request_free_text(request, "note", &note))
+        return;
+    word = request_text(request, "status");
+    if (word && check_state_from_string(word, &state) < 0) {
+        request_invalid(request, "status", "none of passing, warning, critical");
+        return;
+    }
+    r = request->backend->pass(request->backend->userdata, id, state, note);
+    if (r == -EUNATCH)
+        varlink_error(request->call, INTERFACE ".NoLocalRegistry", NULL);
+    else if (r == -ENOENT)
+        varlink_error(request->call, INTERFACE ".NoSuchCheck",
+                      json_pack("{s:o}", "id", varlink_string(id)));
+    else if (r == -ENOTUNIQ)
+        request_invalid(request, "id", "several services have one of this id: say NAME/ID");
+    else if (r == -EINVAL)
+        request_invalid(request, "id", "nothing of it waits for a word: it has no ttl check");
+    else if (r < 0)
+        request_busy(request);
+    else
+        request_reply(request, json_pack("{s:i}", "checks", r));
 }
 
 static void method_deregister(struct request *request)
@@ -402,7 +480,10 @@ static const struct control_method methods[] = {
       {"tags", STRINGS},
       {"weight", INTEGER},
       {"zone", STRING},
-      {"ttl_usec", INTEGER}}},
+      {"ttl_usec", INTEGER},
+      {"checks", OBJECTS}}},
+    {"RegisterDefinition", method_register_definition, true, {{"definition", OBJECT, true}}},
+    {"Pass", method_pass, true, {{"id", STRING, true}, {"status", STRING}, {"note", STRING}}},
     {"Deregister", method_deregister, true, {{"name", STRING, true}, {"id", STRING}}},
     {"Flush", method_flush, true, {{"name", STRING}}},
     {"Reload", method_reload, true, {{0}}},

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "daemon/base.h"
+#include "daemon/check_settings.h"
 #include "daemon/config_item.h"
 #include "daemon/endpoint.h"
 
@@ -78,6 +79,14 @@ struct control_backend {
      * is the caller's to free. */
     int (*register_instance)(void *userdata, const struct control_registration *registration,
                              char **ret_id);
+    /*
+     * -ENOENT, -ENOMEM; -EBADMSG: `ret_error` says what is wrong with the definition; -EROFS: an instance
+     * stands in a file. `ret_reply`: the members of RegisterDefinition's reply.
+     */
+    int (*register_definition)(void *userdata, json_t *definition, json_t **ret_reply,
+                               char **ret_error);
+    /* How many checks; -ENOENT: no such check; -EUNATCH: no local registry; -ENOTUNIQ, -EINVAL. */
+    int (*pass)(void *userdata, const char *id, enum check_state state, const char *note);
     int (*deregister_instance)(void *userdata, const char *name,
                                const char *id);     /* count, -ENOENT, -EROFS */
     int (*flush)(void *userdata, const char *name); /* count, -ENOENT */

@@ -23,6 +23,10 @@ static bool kind_ok(const json_t *value, enum parameter_kind kind)
         return strings_ok(value);
     case BOOLEAN:
         return json_is_boolean(value);
+    case OBJECT:
+        return json_is_object(value);
+    case OBJECTS:
+        return json_is_array(value);
     }
     return false;
 }

@@ -11,7 +11,7 @@
 
 #define INTERFACE "io.nss-sd.Control"
 
-enum { PARAMETERS_MAX = 9 };
+enum { PARAMETERS_MAX = 10 };
 
 struct control_server {
     struct control_backend backend;
@@ -23,7 +23,7 @@ struct control_server {
     uint64_t calls; /* of our methods, since the start or the last reset */
 };
 
-enum parameter_kind { STRING = 1, INTEGER, STRINGS, BOOLEAN };
+enum parameter_kind { STRING = 1, INTEGER, STRINGS, BOOLEAN, OBJECT, OBJECTS };
 
 struct parameter {
     const char *name;

@@ -88,21 +88,32 @@ static json_t *describe_reason(const struct describe *describe, const char *name
     return json_sprintf("%s (%s, for %s)", reason, veto.text, span);
 }
 
-/* `reason` is taken over. */
+/* What the registry's own checks know of it. */
+static json_t *describe_checks(const struct registry *registry, const char *key,
+                               const struct endpoint *endpoint)
+{
+    json_t *checks = NULL;
+
+    if (registry && registry->type->checks)
+        checks = registry->type->checks(registry, key, endpoint->name);
+    return checks ? checks : json_null();
+}
+
+/* `reason` and `checks` are taken over. */
 static json_t *describe_endpoint(const struct endpoint *endpoint, enum policy_verdict verdict,
-                                 json_t *reason)
+                                 json_t *reason, json_t *checks)
 {
     json_t *tags = json_array();
 
     for (size_t i = 0; i < endpoint->tag_count; i++)
         json_array_append_new(tags, json_string(endpoint->tags[i]));
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:i, s:o, s:b, s:o}", "name",
-                     endpoint->name, "node", text_or_null(endpoint->node), "addresses",
-                     describe_addresses(endpoint), "target", text_or_null(endpoint->target),
-                     "ports", describe_ports(endpoint), "tags", tags, "health",
-                     endpoint_health_to_string(endpoint->health), "weight",
-                     (json_int_t)endpoint->weight, "priority", (int)endpoint->priority, "zone",
-                     text_or_null(endpoint->zone), "used", policy_uses(verdict), "reason", reason);
+    return json_pack(
+        "{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:i, s:o, s:b, s:o, s:o}", "name", endpoint->name,
+        "node", text_or_null(endpoint->node), "addresses", describe_addresses(endpoint), "target",
+        text_or_null(endpoint->target), "ports", describe_ports(endpoint), "tags", tags, "health",
+        endpoint_health_to_string(endpoint->health), "weight", (json_int_t)endpoint->weight,
+        "priority", (int)endpoint->priority, "zone", text_or_null(endpoint->zone), "used",
+        policy_uses(verdict), "reason", reason, "checks", checks);
 }
 
 /* At most ENDPOINTS_TOLD: a reply of tens of thousands would hold the loop up for seconds. */
@@ -116,9 +127,11 @@ static json_t *describe_endpoints(const struct describe *describe, const char *n
     json_t *array = json_array();
     struct resolver_policy policy;
     struct policy_summary summary;
+    struct registry_facts registry;
 
     if (!judgements)
         return array;
+    registries_facts(describe->registries, facts->registry, &registry);
     describe->hooks->policy(describe->hooks->userdata, name, &policy);
     gather_judge(describe->hooks,
                  &(struct gather_case){name, facts->registry, facts->key, set, selector,
@@ -126,9 +139,11 @@ static json_t *describe_endpoints(const struct describe *describe, const char *n
                  judgements, &summary);
     for (uint32_t i = 0; i < count; i++)
         json_array_append_new(
-            array, describe_endpoint(&set->endpoints[i], judgements[i].verdict,
-                                     describe_reason(describe, name, facts, &set->endpoints[i],
-                                                     judgements[i].verdict)));
+            array,
+            describe_endpoint(
+                &set->endpoints[i], judgements[i].verdict,
+                describe_reason(describe, name, facts, &set->endpoints[i], judgements[i].verdict),
+                describe_checks(registry.registry, facts->key, &set->endpoints[i])));
     free(judgements);
     return array;
 }

@@ -328,14 +328,69 @@ int registry_local_register(struct registry *registry,
         return -ENOMEM;
     if (local_index_find(self->index, NULL, service, id))
         return -EROFS;
-    r = local_registrations_set(self->registrations, service, set, registration->checks,
-                                registration->ttl);
+    r = local_check_list_name(registration->checks, id);
+    if (r == 0)
+        r = local_registrations_set(self->registrations, service, set, registration->checks,
+                                    registration->ttl);
     if (r < 0)
         return r;
     settle(self, service);
     *ret_id = id;
     id = NULL;
     return 0;
+}
+
+/* Why this instance of a definition may not be registered: 0, -EROFS or -EINVAL. */
+static int check_instance(struct registry_local *self, const struct local_instance *instance)
+{
+    const struct endpoint *endpoint = &instance->endpoint->endpoints[0];
+    const struct registry_config *config = self->base.config;
+    struct address refused;
+
+    for (size_t i = 0; i < endpoint->address_count; i++)
+        if (registry_address_refusal(config, true, &endpoint->addresses[i]))
+            return -EINVAL;
+    if (local_check_list_refusal(instance->checks, config, &refused))
+        return -EINVAL;
+    return local_index_find(self->index, NULL, instance->service, endpoint->name) ? -EROFS : 0;
+}
+
+static json_t *definition_reply(const struct local_definition *definition)
+{
+    json_t *registered = json_array(), *warnings = json_array();
+
+    for (size_t i = 0; i < definition->count; i++)
+        json_array_append_new(
+            registered, json_pack("{s:s, s:s}", "name", definition->instances[i].service, "id",
+                                  definition->instances[i].endpoint->endpoints[0].name));
+    for (size_t i = 0; i < LOCAL_WARNINGS_MAX && definition->warnings[i]; i++)
+        json_array_append_new(warnings, json_string(definition->warnings[i]));
+    return json_pack("{s:o, s:o}", "registered", registered, "warnings", warnings);
+}
+
+int registry_local_register_definition(struct registry *registry, json_t *document,
+                                       json_t **ret_reply, char **ret_error)
+{
+    struct registry_local *self = local(registry);
+    struct local_definition *definition;
+    int r = local_definition_from_json(document, name_max(registry->config), &definition,
+                                       ret_error);
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; r == 0 && i < definition->count; i++)
+        r = check_instance(self, &definition->instances[i]);
+    if (r == 0 && definition->count > LOCAL_INSTANCES_MAX - local_index_instances(self->index))
+        r = -ENOSPC;
+    for (size_t i = 0; r == 0 && i < definition->count; i++)
+        r = local_registrations_set(self->registrations, definition->instances[i].service,
+                                    definition->instances[i].endpoint,
+                                    definition->instances[i].checks, USEC_INFINITY);
+    settle(self, NULL);
+    if (r == 0)
+        *ret_reply = definition_reply(definition);
+    local_definition_free(definition);
+    return r;
 }
 
 int registry_local_deregister(struct registry *registry, const char *name, const char *id)

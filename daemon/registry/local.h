@@ -29,6 +29,14 @@ int registry_local_register(struct registry *registry,
                             const struct control_registration *registration, char **ret_id);
 
 /*
+ * The instances of a definition (local/definition.h) as JSON, all or none, to stay. `ret_reply` as of
+ * RegisterDefinition of io.nss-sd.Control. Errors as above, and -EBADMSG with the mistake in `ret_error`,
+ * the caller's to free.
+ */
+int registry_local_register_definition(struct registry *registry, json_t *document,
+                                       json_t **ret_reply, char **ret_error);
+
+/*
  * A word about an instance, and a sign of its life: in force for its ttl checks for their ttl, and
  * its registration's ttl begins anew. `id`: of an instance (or "SERVICE/ID"), all ttl checks of
  * which it is for; or of one check. How many checks it reached. -ENOENT: there is no such instance

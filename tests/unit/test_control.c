@@ -11,6 +11,7 @@
 
 #include "daemon/log.h"
 #include "daemon/peer.h"
+#include "daemon/registry/local/check_list.h"
 #include "tests/unit/unit.h"
 #include "tests/unit/varlink_world.h"
 
@@ -142,8 +143,37 @@ static int fake_register(void *userdata, const struct control_registration *regi
     }
     for (size_t i = 0; i < registration->tag_count; i++)
         end += sprintf(end, " #%s", registration->tags[i]);
+    for (size_t i = 0; registration->checks && i < registration->checks->count; i++) {
+        char text[CHECK_SHOWN_SIZE];
+
+        check_settings_show(registration->checks->checks[i].settings, text);
+        end += sprintf(end, " check %s", text);
+    }
     if (world.result >= 0)
         *ret_id = strdup(*registration->id ? registration->id : "made-up");
+    return world.result;
+}
+
+static int fake_register_definition(void *userdata, json_t *definition, json_t **ret_reply,
+                                    char **ret_error)
+{
+    char *text = json_dumps(definition, JSON_COMPACT);
+
+    (void)userdata;
+    snprintf(world.asked, sizeof(world.asked), "definition %s", text);
+    free(text);
+    if (world.result == -EBADMSG)
+        *ret_error = strdup("service.name: is missing");
+    if (world.result >= 0)
+        *ret_reply = json_pack("{s:[], s:[]}", "registered", "warnings");
+    return world.result;
+}
+
+static int fake_pass(void *userdata, const char *id, enum check_state state, const char *note)
+{
+    (void)userdata;
+    snprintf(world.asked, sizeof(world.asked), "pass %s %s '%s'", id, check_state_to_string(state),
+             note);
     return world.result;
 }
 
@@ -242,6 +272,8 @@ static void start(const char *group)
         .statistics = fake_statistics,
         .statistics_reset = fake_statistics_reset,
         .register_instance = fake_register,
+        .register_definition = fake_register_definition,
+        .pass = fake_pass,
         .deregister_instance = fake_deregister,
         .flush = fake_flush,
         .reload = fake_reload,
@@ -294,6 +326,8 @@ static const char *const reading[] = {
 
 static const char *const changing[] = {
     CALL("Register", "\"name\":\"a\",\"addresses\":[\"10.0.0.1\"]"),
+    CALL("RegisterDefinition", "\"definition\":{}"),
+    CALL("Pass", "\"id\":\"a\""),
     CALL("Deregister", "\"name\":\"a\""),
     CALL("Flush", ""),
     CALL("Reload", ""),
@@ -589,6 +623,49 @@ START_TEST(register_tells_what_the_backend_refuses)
 }
 END_TEST
 
+START_TEST(a_registration_may_have_checks)
+{
+    const char *reply;
+
+    start_as_root();
+    reply = ask(CALL("Register", "\"name\":\"orders\",\"addresses\":[\"10.0.0.1\"],\"checks\":["
+                                 "{\"http\":\"http://10.0.0.1/x\",\"interval\":\"5s\"},"
+                                 "{\"ttl\":\"30s\"}]"));
+    ck_assert_str_eq(reply, OK("\"name\":\"orders\",\"id\":\"made-up\""));
+    ck_assert_ptr_nonnull(strstr(world.asked, "10.0.0.1 check http http://10.0.0.1/x check ttl"));
+    ck_assert_str_eq(ask(CALL("RegisterDefinition", "\"definition\":{\"service\":{}}")),
+                     OK("\"registered\":[],\"warnings\":[]"));
+    ck_assert_str_eq(world.asked, "definition {\"service\":{}}");
+    world.result = -EBADMSG;
+    ck_assert_str_eq(ask(CALL("RegisterDefinition", "\"definition\":{}")),
+                     VALUE("definition") "\"reason\":\"service.name: is missing\"}}");
+    world.result = -EROFS;
+    ck_assert(begins(ask(CALL("RegisterDefinition", "\"definition\":{}")), VALUE("definition")));
+    stop();
+}
+END_TEST
+
+START_TEST(a_word_reaches_the_backend_and_what_it_says_comes_back)
+{
+    start_as_root();
+    world.result = 2;
+    ck_assert_str_eq(ask(CALL("Pass", "\"id\":\"a/b\"")), OK("\"checks\":2"));
+    ck_assert_str_eq(world.asked, "pass a/b passing ''");
+    ck_assert_str_eq(
+        ask(CALL("Pass", "\"id\":\"x\",\"status\":\"critical\",\"note\":\"draining\"")),
+        OK("\"checks\":2"));
+    ck_assert_str_eq(world.asked, "pass x critical 'draining'");
+    world.result = -ENOENT;
+    ck_assert_str_eq(ask(CALL("Pass", "\"id\":\"x\"")),
+                     "{\"error\":\"io.nss-sd.Control.NoSuchCheck\",\"parameters\":{\"id\":\"x\"}}");
+    world.result = -ENOTUNIQ;
+    ck_assert(begins(ask(CALL("Pass", "\"id\":\"x\"")), VALUE("id")));
+    world.result = -EINVAL;
+    ck_assert(begins(ask(CALL("Pass", "\"id\":\"x\"")), VALUE("id")));
+    stop();
+}
+END_TEST
+
 START_TEST(deregister_and_flush_count)
 {
     start_as_root();
@@ -660,6 +737,10 @@ START_TEST(parameters_have_the_right_names_and_types)
         {CALL("Register", "\"name\":\"a\",\"addresses\":{}"), INVALID("addresses")},
         {CALL("Register", "\"name\":\"a\",\"tags\":[[]]"), INVALID("tags")},
         {CALL("Register", "\"name\":\"a\",\"port\":\"80\""), INVALID("port")},
+        {CALL("Register", "\"name\":\"a\",\"checks\":{}"), INVALID("checks")},
+        {CALL("RegisterDefinition", "\"definition\":[]"), INVALID("definition")},
+        {CALL("Pass", "\"id\":1"), INVALID("id")},
+        {CALL("Pass", ""), INVALID("id")},
         {CALL("Deregister", "\"name\":\"a\",\"id\":1"), INVALID("id")},
         {CALL("Flush", "\"name\":false"), INVALID("name")},
         {CALL("Reload", "\"now\":true"), INVALID("now")},
@@ -708,6 +789,13 @@ START_TEST(values_are_checked_and_the_reason_is_told)
         {REGISTER("\"zone\":\"a\\nb\""), VALUE("zone")},
         {REGISTER("\"tags\":[\"a\",\"\"]"), VALUE("tags")},
         {REGISTER("\"tags\":[\"a\\u007f\"]"), VALUE("tags")},
+        {REGISTER("\"checks\":[1]"), VALUE("checks")},
+        {REGISTER("\"checks\":[{}]"), VALUE("checks")},
+        {REGISTER("\"checks\":[{\"http\":\"unix:///x\"}]"), VALUE("checks")},
+        {REGISTER("\"checks\":[{\"ttl\":\"1s\",\"id\":\"x\"},{\"ttl\":\"1s\",\"id\":\"x\"}]"),
+         VALUE("checks")},
+        {CALL("Pass", "\"id\":\"a\",\"status\":\"well\""), VALUE("status")},
+        {CALL("Pass", "\"id\":\"a\",\"note\":\"a\\nb\""), VALUE("note")},
         {CALL("Deregister", "\"name\":\"-/-\""), VALUE("name")},
         {CALL("Deregister", "\"name\":\"a\",\"id\":\"\\t\""), VALUE("id")},
         {CALL("Flush", "\"name\":\"\""), VALUE("name")},
@@ -765,10 +853,10 @@ END_TEST
 
 START_TEST(the_description_names_every_method)
 {
-    static const char *const names[] = {"Query",    "QueryAddress", "Status",          "Services",
-                                        "Register", "Deregister",   "Flush",           "Reload",
-                                        "LogLevel", "Statistics",   "ResetStatistics", "Monitor",
-                                        "Instances"};
+    static const char *const names[] = {
+        "Query",           "QueryAddress", "Status",    "Services",           "Register",
+        "Deregister",      "Flush",        "Reload",    "LogLevel",           "Statistics",
+        "ResetStatistics", "Monitor",      "Instances", "RegisterDefinition", "Pass"};
     const char *text;
 
     start_as_root();
@@ -800,7 +888,8 @@ static Suite *make_suite(void)
               a_monitor_without_names_is_about_everything, a_monitor_is_refused_with_the_reason,
               statistics_are_told_to_all_and_reset_by_few, log_level_is_told_and_set);
     UNIT_CASE(suite, "change", register_passes_everything_on,
-              register_tells_what_the_backend_refuses, deregister_and_flush_count,
+              register_tells_what_the_backend_refuses, a_registration_may_have_checks,
+              a_word_reaches_the_backend_and_what_it_says_comes_back, deregister_and_flush_count,
               reload_tells_every_message);
     UNIT_CASE(suite, "parameters", parameters_have_the_right_names_and_types,
               values_are_checked_and_the_reason_is_told, lists_and_texts_are_bounded,

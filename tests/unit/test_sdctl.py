@@ -121,6 +121,14 @@ class SdctlTest(unittest.TestCase):
         self.assertEqual(done[0], status, done[2])
         return done
 
+    def fails(self, *arguments, replies=(), **more):
+        done = self.run_sdctl(*arguments, replies=replies, **more)
+        self.assertEqual(done[0], 1)
+        self.assertEqual(done[1], "")
+        self.assertTrue(done[2].startswith("sdctl: ") and done[2].endswith("\n"))
+        self.assertEqual(done[2].count("\n"), 1)
+        return done[2]
+
     def check_call(self, method, parameters):
         self.assertEqual(self.daemon.calls, [{"method": "io.nss-sd.Control." + method,
                                               "parameters": parameters}])
@@ -443,6 +451,64 @@ class Changes(SdctlTest):
                    "Registered orders, instance x\n")
         self.check_call("Register", {"name": "orders", "target": "db.example.com"})
 
+    def test_register_with_checks(self):
+        registered = {"parameters": {"name": "orders", "id": "x"}}
+        base = ["register", "orders", "--address", "10.0.0.5", "--port=80"]
+        second = "1000000us"
+        for check, expected in (
+                ("http:/readyz", {"http": "http://10.0.0.5:80/readyz"}),
+                ("https:8443/a?b=c", {"http": "https://10.0.0.5:8443/a?b=c"}),
+                ("http://a.example/x", {"http": "http://a.example/x"}),
+                ("http:https://a.example/x", {"http": "https://a.example/x"}),
+                ("http:9000", {"http": "http://10.0.0.5:9000"}),
+                ("tcp", {"tcp": "10.0.0.5:80"}), ("tcp:", {"tcp": "10.0.0.5:80"}),
+                ("tcp:5432", {"tcp": "10.0.0.5:5432"}), ("tcp:db:5432", {"tcp": "db:5432"}),
+                ("ttl:1s", {"ttl": second})):
+            with self.subTest(check):
+                self.check([*base, "--check", check], registered,
+                           "Registered orders, instance x\n")
+                self.check_call("Register", {"name": "orders", "addresses": ["10.0.0.5"], "port": 80,
+                                             "checks": [expected]})
+        self.check(["register", "orders", "--address=::5", "--check=tcp:1", "--check=ttl:1min",
+                    "--check-interval=1s", "--check-timeout=500ms", "--check-status=passing"],
+                   registered, "Registered orders, instance x\n")
+        self.check_call("Register", {
+            "name": "orders", "addresses": ["::5"], "checks": [
+                {"tcp": "[::5]:1", "interval": second, "timeout": "500000us", "status": "passing"},
+                {"ttl": "60000000us", "status": "passing"}]})
+        self.assertIn("give --port", self.fails("register", "a", "--address=::1", "--check=tcp"))
+        for bad in ("udp:1", "tcpx", "http:x", "ttl:", "ttl:soon", "/bin/true"):
+            with self.subTest(bad):
+                self.assertIn("--check: '", self.fails(*base, "--check", bad))
+
+    def test_register_a_definition(self):
+        path = os.path.join(self.directory, "orders.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"service": {"name": "orders"}}, file)
+        reply = {"parameters": {"registered": [{"name": "orders", "id": "o"}], "warnings": []}}
+        self.check(["register", "--definition", path], reply, "Registered orders, instance o\n")
+        self.check_call("RegisterDefinition", {"definition": {"service": {"name": "orders"}}})
+        self.assertIn("leave 'orders' out", self.fails("register", "orders", "--definition", path))
+        self.assertIn("needs a NAME", self.fails("register"))
+        with open(path, "w", encoding="utf-8") as file:
+            file.write('{"service": {"token": "hush" "hush"}}')
+        text = self.fails("register", "--definition", path)
+        self.assertIn(f"{path}:1:", text)
+        self.assertNotIn("hush", text)
+
+    def test_words_for_ttl_checks(self):
+        self.check(["pass", "o"], {"parameters": {"checks": 1}}, "o: passing, 1 ttl check\n")
+        self.check_call("Pass", {"id": "o", "status": "passing"})
+        self.check(["warn", "o", "--note=full"], {"parameters": {"checks": 2}},
+                   "o: warning, 2 ttl checks\n")
+        self.check_call("Pass", {"id": "o", "status": "warning", "note": "full"})
+        self.check(["fail", "o"], {"parameters": {"checks": 1}}, "o: critical, 1 ttl check\n")
+        self.check(["pass", "o"], {"parameters": {"checks": 0}},
+                   "o: its time to live begins anew\n")
+        self.assertIn("no instance and no check of the id 'o'", self.fails(
+            "pass", "o", replies=[{"error": "io.nss-sd.Control.NoSuchCheck",
+                                   "parameters": {"id": "o"}}]))
+
     def test_deregister_and_flush(self):
         self.check(["deregister", "orders"], {"parameters": {"removed": 1}},
                    "Deregistered 1 instance of orders\n")
@@ -476,14 +542,6 @@ class Changes(SdctlTest):
 
 
 class Failures(SdctlTest):
-    def fails(self, *arguments, replies=(), **more):
-        done = self.run_sdctl(*arguments, replies=replies, **more)
-        self.assertEqual(done[0], 1)
-        self.assertEqual(done[1], "")
-        self.assertTrue(done[2].startswith("sdctl: ") and done[2].endswith("\n"))
-        self.assertEqual(done[2].count("\n"), 1)
-        return done[2]
-
     def error(self, error, /, **parameters):
         return [{"error": error, "parameters": parameters}]
 
@@ -567,6 +625,7 @@ class Json(SdctlTest):
                                       (["services"], {"services": []}),
                                       (["register", "a", "--address=::1"], {"name": "a", "id": "b"}),
                                       (["deregister", "a"], {"removed": 1}),
+                                      (["pass", "a"], {"checks": 1}),
                                       (["flush"], {"flushed": 1}),
                                       (["reload"], {"applied": True, "messages": []}),
                                       (["log-level"], {"level": "info"})):
@@ -584,7 +643,8 @@ class Json(SdctlTest):
 
 
 class Help(SdctlTest):
-    VERBS = ("query", "status", "services", "register", "deregister", "flush", "reload", "monitor",
+    VERBS = ("query", "status", "services", "register", "deregister", "pass", "warn", "fail",
+             "flush", "reload", "monitor",
              "check", "log-level")
 
     def test_every_verb_teaches(self):

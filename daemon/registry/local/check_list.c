@@ -352,26 +352,35 @@ static int read_check(struct parser *parser, const char *key, int index, json_t 
 
 /* ---- the list ---- */
 
-static int make_ids(struct parser *parser, const char *instance, struct local_check_list *list)
+int local_check_list_name(struct local_check_list *list, const char *instance)
 {
-    for (size_t i = 0; i < list->count; i++) {
+    for (size_t i = 0; list && i < list->count; i++) {
         struct local_check *check = &list->checks[i];
-        char id[LOCAL_CHECK_ID_MAX], number[24] = "";
+        char id[LOCAL_CHECK_ID_MAX], number[24] = "", *copy;
 
-        if (!*check->id) {
-            if (list->count > 1)
-                snprintf(number, sizeof(number), ":%zu", i + 1);
-            snprintf(id, sizeof(id), "service:%.255s%s", instance, number);
-            free(check->id);
-            check->id = strdup(id);
-            if (!check->id)
-                return -ENOMEM;
-        }
-        for (size_t j = 0; j < i; j++)
-            if (streq(list->checks[j].id, check->id))
-                return parser_mistake(parser, "", "has two checks of one id");
+        if (*check->id)
+            continue;
+        if (list->count > 1)
+            snprintf(number, sizeof(number), ":%zu", i + 1);
+        snprintf(id, sizeof(id), "service:%.255s%s", instance, number);
+        copy = strdup(id);
+        if (!copy)
+            return -ENOMEM;
+        free(check->id);
+        check->id = copy;
     }
     return 0;
+}
+
+static int make_ids(struct parser *parser, const char *instance, struct local_check_list *list)
+{
+    int r = *instance ? local_check_list_name(list, instance) : 0;
+
+    for (size_t i = 0; r == 0 && i < list->count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (*list->checks[i].id && streq(list->checks[j].id, list->checks[i].id))
+                return parser_mistake(parser, "", "has two checks of one id");
+    return r;
 }
 
 static int read_all(struct parser *parser, const char *check_key, json_t *check,

@@ -46,6 +46,9 @@ int local_check_list_parse(struct parser *parser, const char *instance, const ch
                            json_t *check, const char *checks_key, json_t *checks,
                            uint32_t warning_weight, struct local_check_list **ret_list);
 
+/* Gives those an id that were parsed for an instance "", as one that had none yet. 0 or -ENOMEM. */
+int local_check_list_name(struct local_check_list *list, const char *instance);
+
 struct local_check_list *local_check_list_ref(struct local_check_list *list);   /* takes NULL */
 struct local_check_list *local_check_list_unref(struct local_check_list *list); /* likewise */
 bool local_check_list_equal(const struct local_check_list *a, const struct local_check_list *b);
