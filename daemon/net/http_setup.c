@@ -16,14 +16,25 @@ static curl_socket_t open_socket(void *userdata, curlsocktype purpose,
 {
     int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 
-    (void)userdata;
     (void)purpose;
-    if (fd >= 0 && address->family != AF_UNIX)
+    if (fd >= 0 && address->family != AF_UNIX && !userdata)
         liveness_set(fd);
     return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
-static CURLcode set_rules(CURL *easy)
+/*
+ * A call that ends within seconds in any case, on a connection that nobody takes up after it, needs
+ * no probes: health checks are thousands of them.
+ */
+static void *is_short(const struct http_request *request)
+{
+    static char yes;
+    bool brief = request->timeout > 0 && request->timeout <= 30 * USEC_PER_SEC;
+
+    return request->fresh && brief ? &yes : NULL;
+}
+
+static CURLcode set_rules(CURL *easy, const struct http_request *request)
 {
     CURLcode bad = CURLE_OK;
 
@@ -35,6 +46,7 @@ static CURLcode set_rules(CURL *easy)
     SET(bad, easy, CURLOPT_PROXY, "");
     SET(bad, easy, CURLOPT_NOPROXY, "*");
     SET(bad, easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    SET(bad, easy, CURLOPT_OPENSOCKETDATA, is_short(request));
     SET(bad, easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     SET(bad, easy, CURLOPT_USERAGENT, "nss-sd");
     return bad;
@@ -199,7 +211,7 @@ static int setup_fill(struct http_setup *setup, const struct http_request *reque
     int r = http_target_parse(request->url, tls ? tls->server_name : NULL, &setup->target);
 
     if (r == 0)
-        r = code_to_errno(set_rules(setup->easy));
+        r = code_to_errno(set_rules(setup->easy, request));
     if (r == 0)
         r = code_to_errno(set_target(setup->easy, request, &setup->target));
     if (r == 0)

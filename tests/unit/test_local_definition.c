@@ -382,7 +382,7 @@ START_TEST(the_examples_are_good)
     static const struct {
         const char *name;
         size_t count;
-    } files[] = {{"orders", 3}, {"stock", 1}};
+    } files[] = {{"health-checks", 3}, {"local.d/orders", 3}, {"local.d/stock", 1}};
     const char *source = getenv("srcdir");
 
     for (size_t i = 0; i < ELEMENTS(files); i++) {
@@ -390,7 +390,7 @@ START_TEST(the_examples_are_good)
         char path[4096], text[4096];
         FILE *file;
 
-        snprintf(path, sizeof(path), "%s/examples/local.d/%s.json", source ?: ".", files[i].name);
+        snprintf(path, sizeof(path), "%s/examples/%s.json", source ?: ".", files[i].name);
         file = fopen(path, "re");
         ck_assert_msg(file != NULL, "%s", path);
         text[fread(text, 1, sizeof(text) - 1, file)] = '\0';

@@ -223,7 +223,7 @@ static void warn_about(struct local_files *files, const struct local_file *file,
                        const struct local_definition *definition)
 {
     for (size_t i = 0; i < LOCAL_WARNINGS_MAX && definition->warnings[i]; i++)
-        env_log(files->env, LOG_WARNING, NULL, "%s: %s", file->path, definition->warnings[i]);
+        env_log(files->env, LOG_WARNING, NULL, "%s:%s", file->path, definition->warnings[i]);
     if (definition->warning_count > LOCAL_WARNINGS_MAX)
         env_log(files->env, LOG_WARNING, NULL, "%s: and %zu more unknown keys", file->path,
                 definition->warning_count - LOCAL_WARNINGS_MAX);
