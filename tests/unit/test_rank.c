@@ -276,6 +276,7 @@ START_TEST(lines_with_a_mistake_are_passed_over)
         ck_assert_msg(conf->lines == 0, "%s", lines[i]);
         ck_assert(!conf->reload);
     }
+    tear_down();
     ck_assert_int_eq(gai_conf_parse("label ::1 5\0 label\nlabel ::2 6", 30, &conf), 0);
     ck_assert_uint_eq(conf->lines, 2);
 }
