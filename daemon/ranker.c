@@ -225,31 +225,6 @@ void ranker_rank(struct ranker *ranker, struct answer_head *payload)
         payload->limit = 1;
 }
 
-int ranker_explain(struct ranker *ranker, const struct address *addresses, size_t count,
-                   struct ranker_finding *ret_findings)
-{
-    _cleanup_(freep) struct rank_key *keys = calloc(count + 1, sizeof(*keys));
-    _cleanup_(freep) uint16_t *ranks = calloc(count + 1, sizeof(*ranks));
-    bool known = true;
-    int r;
-
-    if (!keys || !ranks)
-        return -ENOMEM;
-    for (size_t i = 0; i < count; i++) {
-        struct ranker_finding *finding = &ret_findings[i];
-
-        *finding = (struct ranker_finding){0};
-        r = routes_find(ranker->routes, &addresses[i], &finding->source);
-        known &= finding->known = r >= 0;
-        finding->reachable = finding->source.reachable;
-        keys[i] = rank_key(ranker->conf, &addresses[i], &finding->source);
-    }
-    r = rank_assign(keys, count, ranks);
-    for (size_t i = 0; known && r >= 0 && i < count; i++)
-        ret_findings[i].rank = ranks[i];
-    return r;
-}
-
 /* ---- life ---- */
 
 static void read_interfaces(struct ranker *ranker)

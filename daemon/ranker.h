@@ -38,17 +38,6 @@ void ranker_retry(struct ranker *ranker);
 /* Fills in rank and tier of a forward answer that evaluation_write() made. */
 void ranker_rank(struct ranker *ranker, struct answer_head *payload);
 
-/* One address among others, for sdctl. */
-struct ranker_finding {
-    bool known; /* else the kernel did not say */
-    bool reachable;
-    uint16_t rank; /* 0 unless known */
-    struct rank_source source;
-};
-/* -ENOMEM. */
-int ranker_explain(struct ranker *ranker, const struct address *addresses, size_t count,
-                   struct ranker_finding *ret_findings);
-
 struct ranker_facts {
     const char *gai_conf;          /* path */
     size_t gai_lines;              /* lines of it in force; 0: glibc's own tables */

@@ -168,27 +168,6 @@ START_TEST(facts_count_what_has_no_route)
 }
 END_TEST
 
-START_TEST(an_explanation_tells_of_each_address)
-{
-    struct address addresses[3];
-    struct ranker_finding findings[3];
-    static const char *const texts[] = {"192.0.2.9", "198.51.100.1", "2001:db8::3"};
-
-    make_ranker();
-    for (unsigned i = 0; i < 3; i++)
-        ck_assert_int_eq(address_from_string(texts[i], &addresses[i]), 0);
-    ck_assert_int_eq(ranker_explain(ranker, addresses, 3, findings), 0);
-    for (unsigned i = 0; i < 3; i++)
-        ck_assert(findings[i].known);
-    ck_assert(findings[0].reachable && !findings[1].reachable && findings[2].reachable);
-    ck_assert_uint_eq(findings[0].rank, 1);
-    ck_assert_uint_eq(findings[1].rank, 2);
-    ck_assert_uint_eq(findings[2].rank, 0);
-    ck_assert_uint_eq(findings[0].source.prefix, 24);
-    ck_assert_int_eq(findings[0].source.address.bytes[3], 2);
-}
-END_TEST
-
 /* From now on socket() of this family fails with EACCES, as a sandbox has it. */
 static void forbid_sockets(int family)
 {
@@ -249,13 +228,13 @@ static Suite *make_suite(void)
 {
     Suite *suite = suite_create("ranker");
 
-    UNIT_CASE_FIXTURE(
-        suite, "ranker", set_up, tear_down, records_of_both_families_get_rank_and_tier,
-        a_change_of_the_network_is_seen_when_it_is_told, gai_conf_is_followed_and_told,
-        facts_count_what_has_no_route, an_explanation_tells_of_each_address,
-        without_netlink_an_answer_has_one_address_and_no_better_one_is_hidden,
-        without_the_kernels_word_an_answer_has_one_address,
-        more_addresses_than_are_remembered_are_ranked_too);
+    UNIT_CASE_FIXTURE(suite, "ranker", set_up, tear_down,
+                      records_of_both_families_get_rank_and_tier,
+                      a_change_of_the_network_is_seen_when_it_is_told,
+                      gai_conf_is_followed_and_told, facts_count_what_has_no_route,
+                      without_netlink_an_answer_has_one_address_and_no_better_one_is_hidden,
+                      without_the_kernels_word_an_answer_has_one_address,
+                      more_addresses_than_are_remembered_are_ranked_too);
     return suite;
 }
 

@@ -17,22 +17,24 @@
 #include <ifaddrs.h>
 #include <netdb.h>
 #include <stdio.h>
-#include <systemd/sd-event.h>
 
-#include "daemon/ranker.h"
+#include "daemon/rank.h"
+#include "daemon/routes.h"
 
 enum { SET_MAX = 16, OWN_MAX = 64 };
 
 struct set {
     struct address addresses[SET_MAX];
-    struct ranker_finding findings[SET_MAX];
+    struct rank_source sources[SET_MAX];
+    uint16_t ranks[SET_MAX];
     size_t count;
 };
 
 static struct address own[OWN_MAX];
 static size_t own_count;
 static const char *hosts;
-static struct ranker *ranker;
+static struct gai_conf *conf;
+static struct routes *routes;
 static bool parity;
 static unsigned failures;
 
@@ -115,6 +117,19 @@ static bool is_special(const struct address *address)
            (!parity && memcmp(address->bytes, mapped, 12) == 0);
 }
 
+static void rank(struct set *set)
+{
+    struct rank_key keys[SET_MAX];
+
+    for (size_t i = 0; i < set->count; i++) {
+        if (routes_find(routes, &set->addresses[i], &set->sources[i]) < 0)
+            abort();
+        keys[i] = rank_key(conf, &set->addresses[i], &set->sources[i]);
+    }
+    if (rank_assign(keys, set->count, set->ranks) < 0)
+        abort();
+}
+
 static void make_set(struct set *set)
 {
     size_t wanted = 2 + draw(SET_MAX - 1);
@@ -126,8 +141,7 @@ static void make_set(struct set *set)
         if (!contains(set, &address) && !is_special(&address))
             set->addresses[set->count++] = address;
     }
-    if (ranker_explain(ranker, set->addresses, set->count, set->findings) < 0)
-        abort();
+    rank(set);
 }
 
 /* ---- glibc ---- */
@@ -192,12 +206,12 @@ static void complain(const struct set *set, const char *what, const size_t *give
     printf("%s\n", what);
     for (size_t i = 0; i < count; i++) {
         address_to_string(&set->addresses[given[i]], text);
-        printf("  given %s (rank %u)", text, set->findings[given[i]].rank);
+        printf("  given %s (rank %u)", text, set->ranks[given[i]]);
         address_to_string(&set->addresses[sorted[i]], text);
-        printf(", glibc %s (rank %u)", text, set->findings[sorted[i]].rank);
-        address_to_string(&set->findings[sorted[i]].source.address, text);
-        printf(" from %s/%u%s\n", text, set->findings[sorted[i]].source.prefix,
-               set->findings[sorted[i]].reachable ? "" : " unreachable");
+        printf(", glibc %s (rank %u)", text, set->ranks[sorted[i]]);
+        address_to_string(&set->sources[sorted[i]].address, text);
+        printf(" from %s/%u%s\n", text, set->sources[sorted[i]].prefix,
+               set->sources[sorted[i]].reachable ? "" : " unreachable");
     }
 }
 
@@ -224,7 +238,7 @@ static bool check_order(const struct set *set)
         place[order[i]] = i;
     sort(set, order, set->count, sorted);
     for (size_t i = 1; i < set->count; i++) {
-        uint16_t before = set->findings[sorted[i - 1]].rank, rank = set->findings[sorted[i]].rank;
+        uint16_t before = set->ranks[sorted[i - 1]], rank = set->ranks[sorted[i]];
 
         right &= before < rank || (before == rank && place[sorted[i - 1]] < place[sorted[i]]);
     }
@@ -239,7 +253,7 @@ static bool check_first(const struct set *set)
 
     order[0] = draw(set->count);
     for (size_t i = 0; i < set->count; i++)
-        if (i != order[0] && set->findings[i].rank >= set->findings[order[0]].rank)
+        if (i != order[0] && set->ranks[i] >= set->ranks[order[0]])
             order[count++] = i;
     shuffle(order + 1, count - 1);
     sort(set, order, count, sorted);
@@ -248,15 +262,23 @@ static bool check_first(const struct set *set)
     return memcmp(order, sorted, count * sizeof(*order)) != 0;
 }
 
-static void on_change(void *userdata)
+static void look_at_host(void)
 {
-    (void)userdata;
+    static char data[GAI_CONF_SIZE_MAX];
+    FILE *file = fopen("/etc/gai.conf", "re");
+    size_t size = file ? fread(data, 1, sizeof(data), file) : 0;
+
+    if (file)
+        fclose(file);
+    routes = routes_new();
+    if (!routes || routes_refresh(routes) < 0 || gai_conf_parse(data, size, &conf) < 0)
+        abort();
+    collect_own();
 }
 
 int main(int argc, char *argv[])
 {
     unsigned moved = 0;
-    sd_event *event;
 
     if (argc < 4) {
         fprintf(stderr, "rank HOSTS SEED SETS [parity]\n");
@@ -265,10 +287,7 @@ int main(int argc, char *argv[])
     hosts = argv[1];
     srandom((unsigned)atoi(argv[2]));
     parity = argc > 4;
-    if (sd_event_new(&event) < 0 ||
-        ranker_new(event, "/etc/gai.conf", on_change, NULL, &ranker) < 0)
-        return 2;
-    collect_own();
+    look_at_host();
     for (int i = 0; i < atoi(argv[3]); i++) {
         struct set set;
 
@@ -278,7 +297,7 @@ int main(int argc, char *argv[])
         moved += check_first(&set);
     }
     printf("%u\n", moved);
-    ranker_free(ranker);
-    sd_event_unref(event);
+    routes_free(routes);
+    gai_conf_free(conf);
     return failures > 0;
 }
