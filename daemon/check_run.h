@@ -4,7 +4,8 @@
  * one interface; all that it needs of the world comes from struct registry_env.
  *
  * A run has three results that never mix: the target is well (or warns), it is not, and it could
- * not be tried (memory or descriptors ran out here), which says nothing of the target.
+ * not be tried (memory or descriptors ran out here), which says nothing of the target. An HTTP run
+ * cannot tell that: to libcurl it is a target that is not reached.
  */
 #pragma once
 

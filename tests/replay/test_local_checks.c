@@ -536,6 +536,7 @@ END_TEST
 START_TEST(headers_stay_in_the_files_that_only_the_daemon_reads)
 {
     const json_t *described;
+    json_t *checks;
     struct stat st;
     char *text;
 
@@ -554,7 +555,9 @@ START_TEST(headers_stay_in_the_files_that_only_the_daemon_reads)
                     NULL, "sesame");
     described = twin_describe(twin);
     ck_assert_int_eq(json_integer_value(json_object_get(described, "ChecksCritical")), 1);
-    text = json_dumps(registry_type_local.checks(twin_registry(twin), "orders", "o1"), 0);
+    checks = registry_type_local.checks(twin_registry(twin), "orders", "o1");
+    text = json_dumps(checks, 0);
+    json_decref(checks);
     ck_assert_ptr_nonnull(strstr(text, "http://10.0.0.1/x"));
     ck_assert_ptr_null(strstr(text, "sesame"));
     free(text);
