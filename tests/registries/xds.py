@@ -309,7 +309,8 @@ class Plane(_Process):
     # How it behaves
 
     def do(self, **order):
-        """What xds/plane/control.go takes: token, spoil + of, wire, end, goaway, inject, reset, health."""
+        """What xds/plane/control.go takes: token, spoil + of, brief, wire, end, goaway, inject, reset,
+        health."""
         self._ask("POST", "/do", order)
 
     # What clients said

@@ -582,14 +582,19 @@ def test_connections_reset_and_streams_ended_by_the_plane(make_plane):
         world.wait_for(NAME, [f"192.0.2.{n}"], timeout=30)
 
 
-def test_a_stream_that_always_fails_is_not_opened_without_pause(make_plane):
-    plane = make_plane(max_age="50ms")
+def test_a_stream_that_always_ends_is_not_opened_without_pause(make_plane):
+    plane = make_plane()
     plane.serve("orders", "192.0.2.1")
-    world = begin(plane)
+    world = begin(plane, Protocol="sotw")
     world.wait_for(NAME, ["192.0.2.1"])
+    plane.do(brief=True)
+    plane.do(end=14)
     time.sleep(3)
-    assert 2 <= len(plane.seen(what="open")) <= 12
+    assert 2 <= len(plane.seen(what="open")) <= 10
     assert world.addresses(NAME) == ["192.0.2.1"]
+    plane.do(brief=False)
+    plane.assign("orders", "192.0.2.2")
+    world.wait_for(NAME, ["192.0.2.2"], timeout=60)
 
 
 def test_garbage_on_the_wire(make_plane):
@@ -847,6 +852,19 @@ def test_a_name_table_that_changes(mesh):
     wait_until(lambda: world.ask("new.shop.svc.cluster.local")["status"] == "EAI_NONAME",
                what="a host absent that was in the table, which is empty")
     world.wait_for(ISTIO_HOST, ["192.0.2.1", "192.0.2.2", "192.0.2.3"])
+
+
+@pytest.mark.skipif(not os.environ.get("NSS_SD_TESTS_LONG"), reason="takes a minute: --long")
+def test_a_connection_that_is_only_half_there_is_given_up(mesh):
+    """The plane's side takes and sends nothing any more, and nobody closes anything."""
+    world = begin(mesh, Istio="yes", Domains="svc.cluster.local", patience="300ms")
+    world.wait_for("vip.shop.svc.cluster.local", ["10.96.0.2"])
+    mesh.do(wire="frozen")
+    wait_until(lambda: "down" in world.sdctl("status").stdout, 90, "down in sdctl status")
+    assert world.addresses("vip.shop.svc.cluster.local") == ["10.96.0.2"]
+    mesh.do(wire="")
+    mesh.set_names(**{"vip.shop.svc.cluster.local": ["10.96.0.3"]})
+    world.wait_for("vip.shop.svc.cluster.local", ["10.96.0.3"], timeout=60)
 
 
 # Time and size

@@ -23,6 +23,8 @@ type order struct {
 	// Spoil: what is done to answers of type Of (see mood.go).
 	Spoil *string `json:"spoil"`
 	Of    *string `json:"of"`
+	// Brief: every stream ends as soon as it has answered.
+	Brief *bool `json:"brief"`
 	// Wire: how connections behave (see gates.set).
 	Wire *string `json:"wire"`
 	// End: all streams, with this status.
@@ -72,7 +74,7 @@ func answer(w http.ResponseWriter, err error) {
 }
 
 func (p *plane) obey(o *order) error {
-	p.mood.set(o.Token, o.Spoil, o.Of)
+	p.mood.set(o.Token, o.Spoil, o.Of, o.Brief)
 	for service, serves := range o.Health {
 		state := healthpb.HealthCheckResponse_NOT_SERVING
 		if serves {

@@ -44,7 +44,6 @@ var (
 	clientCA    = flag.String("client-ca", "", "PEM file: clients must have a certificate")
 	istio       = flag.Bool("istio", false, "demand node ids as istiod does, and make up any assignment")
 	minPing     = flag.Duration("min-ping", 5*time.Minute, "clients that PING more often are sent away")
-	maxAge      = flag.Duration("max-age", 0, "connections are ended with a GOAWAY after this long")
 )
 
 // plane is one running control plane.
@@ -94,10 +93,6 @@ func (p *plane) serveGRPC() {
 		grpc.StreamInterceptor(p.intercept),
 		grpc.MaxConcurrentStreams(1000),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: *minPing}),
-	}
-	if *maxAge > 0 {
-		options = append(options, grpc.KeepaliveParams(keepalive.ServerParameters{
-			MaxConnectionAge: *maxAge, MaxConnectionAgeGrace: *maxAge}))
 	}
 	if config := tlsConfig("h2"); config != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(config)))
@@ -242,5 +237,9 @@ func (n *noted) RecvMsg(message any) error {
 func (n *noted) SendMsg(message any) error {
 	n.plane.mood.alter(message)
 	n.plane.seen.message(n.number, message)
-	return n.ServerStream.SendMsg(message)
+	err := n.ServerStream.SendMsg(message)
+	if n.plane.mood.isBrief() {
+		n.plane.mood.end(int(codes.Unavailable))
+	}
+	return err
 }

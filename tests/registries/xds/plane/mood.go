@@ -23,7 +23,9 @@ type mood struct {
 	token string
 	// spoil is done to answers of type `of`: duplicate, garbage, foreign, wrap, oversized.
 	spoil, of string
-	streams   map[int]chan error
+	// brief: a stream ends as soon as it has answered.
+	brief   bool
+	streams map[int]chan error
 }
 
 // authorize demands the token, if there is one.
@@ -36,9 +38,18 @@ func (m *mood) authorize(values []string) error {
 	return nil
 }
 
-func (m *mood) set(token, spoil, of *string) {
+func (m *mood) isBrief() bool {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
+	return m.brief
+}
+
+func (m *mood) set(token, spoil, of *string, brief *bool) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if brief != nil {
+		m.brief = *brief
+	}
 	for from, to := range map[*string]*string{token: &m.token, spoil: &m.spoil, of: &m.of} {
 		if from != nil {
 			*to = *from
