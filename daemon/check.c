@@ -145,7 +145,8 @@ void check_hurry(struct check *check)
 
     if (check->settings->kind == CHECK_TTL || check->run || check->waiter.waiting)
         return;
-    if (soon < check->due)
+    /* One that is overdue was slept over, and would begin anew within its whole interval. */
+    if (soon < check->due || check->due < env_now(check->env))
         set_due(check, soon);
 }
 

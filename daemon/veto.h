@@ -5,10 +5,11 @@
  *
  * A check can veto an instance and nothing else: policy.h says what a veto does (never add one,
  * never veto all of them). What is checked follows the evaluations: judging an endpoint for a name
- * wants its check, and one that the last evaluation of no name wanted ends. So services in use are
- * checked, and only endpoints that would be handed out. Names whose policies ask for the same share
- * the checks. A result stays while the endpoint does, in whatever order the registry reports it; at
- * the start of the daemon nothing is vetoed.
+ * wants its check, and one that the last evaluation of no name wanted ends. So services in use (or
+ * kept because their registry is down, which can say least then) are checked, and only endpoints
+ * that would be handed out. Names whose policies ask for the same share the checks. A result stays
+ * while the endpoint does, in whatever order the registry reports it; at the start of the daemon
+ * nothing is vetoed.
  *
  * An endpoint is vetoed when none of its addresses passes. It is not checked when it has no address
  * of its own (host names are chased, and what is behind them is no instance that the registry
