@@ -27,6 +27,16 @@ static const struct verb verbs[] = {
      "  sdctl query --json orders.sd.internal | jq '.answer.endpoints[].ports'\n"
      "  sdctl query 10.0.0.5\n",
      verb_query},
+    {"explain", "NAME...", 1, -1, OPTION_TABLE, "Tell why a name means what it does, and what to do",
+     "Tells of each NAME in one line what is so and what to do about it, then all that it rests\n"
+     "on: domain, registry and its last error, service, state and age; what the policy is, with\n"
+     "the file and line that set it; host names that it leads to; what programs get now, from\n"
+     "the view or from the daemon, for IPv4, IPv6 and both; whether nscd stands in front; and\n"
+     "for every instance whether it is used, if not why, and how often it comes first. It looks\n"
+     "names up with the module's own code. The exit status is 0 if programs find the service.",
+     "  sdctl explain orders.service.consul\n"
+     "  sdctl explain --json orders.service.consul | jq .odds\n",
+     verb_explain},
     {"status", "", 0, 0, OPTION_TABLE, "Show the daemon and the state of every registry",
      "Shows the daemon and, for each configured registry, whether it is up and since when, when\n"
      "it last answered, how many services are known from it, how many of them are stale (served\n"

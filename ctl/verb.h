@@ -72,6 +72,7 @@ int verb_warn(const struct options *options, int argc, char **argv);
 int verb_fail(const struct options *options, int argc, char **argv);
 int verb_flush(const struct options *options, int argc, char **argv);
 int verb_reload(const struct options *options, int argc, char **argv);
+int verb_explain(const struct options *options, int argc, char **argv);
 int verb_monitor(const struct options *options, int argc, char **argv);
 int verb_log_level(const struct options *options, int argc, char **argv);
 int verb_check(const struct options *options, int argc, char **argv);

@@ -357,6 +357,21 @@ static usec_t wall_clock(void *userdata)
 
 /* ---- Statistics ---- */
 
+/* ---- Explain ---- */
+
+static json_t *backend_explain(void *userdata, const char *name)
+{
+    struct backend *backend = userdata;
+    struct describe describe = describe_of(backend);
+    struct describe_explained parts = {
+        .resolver = backend->parts.resolver,
+        .config = backend->parts.config(backend->parts.userdata),
+        .host_zone = backend->parts.host_zone,
+    };
+
+    return describe_explain(&describe, &parts, name);
+}
+
 static struct statistics_parts statistics_of(const struct backend *backend)
 {
     const struct backend_parts *parts = &backend->parts;
@@ -529,6 +544,7 @@ void backend_fill(struct backend *backend, struct control_backend *ret_control)
         .query_cancel = backend_query_cancel,
         .query_address = backend_query_address,
         .status = backend_status,
+        .explain = backend_explain,
         .services = backend_services,
         .monitor = backend_monitor,
         .instances = backend_instances,

@@ -214,11 +214,18 @@ static void link_ask(struct chase_link *link, usec_t now)
         half_ask(&link->halves[i], now);
 }
 
-struct chase_link *chase_get(struct chase *chase, const char *host, usec_t now)
+struct chase_link *chase_find(struct chase *chase, const char *host)
 {
     struct chase_link *link;
 
     HASH_FIND_STR(chase->links, host, link);
+    return link;
+}
+
+struct chase_link *chase_get(struct chase *chase, const char *host, usec_t now)
+{
+    struct chase_link *link = chase_find(chase, host);
+
     if (link)
         return link;
     link = link_new(chase, host, now);

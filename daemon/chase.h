@@ -49,6 +49,9 @@ void chase_set_rules(struct chase *chase, const struct chase_rules *rules);
 /* The link of a folded host name, asked at once if it is new. NULL: over CHASE_LINKS_MAX. */
 struct chase_link *chase_get(struct chase *chase, const char *host, usec_t now);
 
+/* The link of a folded host name that somebody depends on; NULL: none. */
+struct chase_link *chase_find(struct chase *chase, const char *host);
+
 /* What an earlier run knew of a host name: its last answers, as old as they are. Made and asked as
  * by chase_get(); nothing is restored over a link that is there. 0 or -ENOSPC, -ENOMEM. */
 struct chase_half_memory {

@@ -80,6 +80,8 @@ static int load_global_files(const struct config_loader *loader, const struct co
 
         r = config_pairs_read(path, sections, loader->messages, &pairs);
         if (r == 0)
+            r = config_origins_note(&loader->config->origins, path, &pairs);
+        if (r == 0)
             r = config_tables_assign(tables, TABLE_COUNT, path, &pairs, NULL, loader->messages);
         config_pairs_done(&pairs);
     }
@@ -181,6 +183,7 @@ struct config *config_free(struct config *config)
         config_registry_done(&config->registries[i]);
     for (size_t i = 0; i < config->policy_count; i++)
         config_policy_done(&config->policies[i]);
+    config_origins_done(&config->origins);
     free(config->registries);
     free(config->policies);
     config_strings_free(config->resolve.search);

@@ -16,6 +16,7 @@
 
 #include "daemon/base.h"
 #include "daemon/config_item.h"
+#include "daemon/config_origins.h"
 #include "daemon/policy.h"
 #include "daemon/registry/registry.h"
 
@@ -48,6 +49,7 @@ struct config_resolve {
 struct config_policy {
     char *file;
     char **match; /* globs of folded FQDNs */
+    struct config_origins origins;
     /* For each value, the place in the order (from 1) of the file that set it; 0: it is not set. */
     unsigned has_answers, has_max_stale, has_empty_protection, has_private, has_allow_warning,
         has_terminating, has_min_ttl, has_max_ttl, has_negative_ttl, has_check, has_check_interval,
@@ -67,6 +69,7 @@ struct config_policy {
 
 struct config {
     struct config_resolve resolve;
+    struct config_origins origins; /* of nss-sd.conf and its drop-ins */
     struct registry_config *registries; /* enabled ones, by name */
     size_t registry_count;
     struct config_policy *policies; /* in lexical order: later ones win */
@@ -81,6 +84,8 @@ struct config {
 int config_load(const char *directory, struct config_messages *messages, struct config **ret_config);
 struct config *config_free(struct config *config);
 
+/* Is this policy for the folded FQDN? */
+bool config_policy_matches(const struct config_policy *policy, const char *name);
 /* The policy of one folded FQDN: all matching files applied in order. */
 void config_policy_for(const struct config *config, const char *name,
                        struct config_policy *ret_policy);

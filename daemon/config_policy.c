@@ -118,6 +118,7 @@ void config_policy_done(struct config_policy *policy)
 {
     config_strings_free(policy->match);
     free(policy->check);
+    config_origins_done(&policy->origins);
     free(policy->file);
 }
 
@@ -158,6 +159,8 @@ static int load_policy(const struct config_loader *loader, const struct config_f
 
     r = config_pairs_read(file->path, sections, loader->messages, &pairs);
     if (r == 0)
+        r = config_origins_note(&policy->origins, file->path, &pairs);
+    if (r == 0)
         r = config_table_init(&tables[0], "Match", config_match_items, policy, loader->messages);
     if (r == 0)
         r = config_table_init(&tables[1], "Policy", config_policy_items, policy, loader->messages);
@@ -191,7 +194,7 @@ int config_load_policy(struct config_loader *loader, const struct config_files_i
     return r;
 }
 
-static bool policy_matches(const struct config_policy *policy, const char *name)
+bool config_policy_matches(const struct config_policy *policy, const char *name)
 {
     for (size_t i = 0; policy->match[i]; i++)
         if (fnmatch(policy->match[i], name, 0) == 0)
@@ -215,7 +218,7 @@ void config_policy_for(const struct config *config, const char *name,
     for (size_t i = 0; i < config->policy_count; i++) {
         const struct config_policy *policy = &config->policies[i];
 
-        if (!policy_matches(policy, name))
+        if (!config_policy_matches(policy, name))
             continue;
         INHERIT(ret_policy, policy, has_answers, answers);
         INHERIT(ret_policy, policy, has_pick, pick);

@@ -105,6 +105,7 @@ void config_registry_done(struct registry_config *registry)
     free(registry->settings);
     free(registry->allow_addresses);
     config_strings_free(registry->domains);
+    config_origins_done(&registry->origins);
     free(registry->file);
     free(registry->name);
 }
@@ -241,6 +242,8 @@ static int load_registry(struct config_loader *loader, const struct config_files
     int r;
 
     r = config_pairs_read(file->path, sections, loader->messages, &pairs);
+    if (r == 0)
+        r = config_origins_note(&registry->origins, file->path, &pairs);
     if (r == 0)
         r = config_table_init(&tables[0], "Registry", config_registry_items, registry,
                               loader->messages);

@@ -95,6 +95,17 @@ static void method_query_address(struct request *request)
                                          varlink_string(registry)));
 }
 
+static void method_explain(struct request *request)
+{
+    char name[NAME_SIZE];
+    json_t *explanation;
+
+    if (!request_name(request, name, NULL))
+        return;
+    explanation = request->backend->explain(request->backend->userdata, name);
+    request_reply(request, explanation ? json_pack("{s:o}", "explanation", explanation) : NULL);
+}
+
 static void method_status(struct request *request)
 {
     request_reply(request, request->backend->status(request->backend->userdata));
@@ -462,6 +473,7 @@ static void method_reload(struct request *request)
 
 static const struct control_method methods[] = {
     {"Query", method_query, false, {{"name", STRING, true}, {"family", INTEGER}}},
+    {"Explain", method_explain, false, {{"name", STRING, true}}},
     {"QueryAddress", method_query_address, false, {{"address", STRING, true}}},
     {"Status", method_status, false, {{0}}},
     {"Services", method_services, false, {{"registry", STRING}, {"stale", BOOLEAN}}},

@@ -65,6 +65,8 @@ struct control_backend {
     void (*query_cancel)(void *userdata, struct control_reply *reply);
     int (*query_address)(void *userdata, const struct address *address, char **ret_name,
                          char **ret_registry); /* -ENOENT */
+    /* An Explanation of a folded full name. */
+    json_t *(*explain)(void *userdata, const char *name);
     json_t *(*status)(void *userdata);
     /* Array; `stale`: only those that are stale or expired. NULL: no such registry. */
     json_t *(*services)(void *userdata, const char *registry, bool stale);

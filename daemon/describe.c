@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "daemon/describe.h"
+#include "daemon/describe_internal.h"
 
 #include <arpa/inet.h>
 
@@ -9,28 +9,7 @@ enum { ENDPOINTS_TOLD = 1000 }; /* in one Answer */
 
 /* ---- small values ---- */
 
-static json_t *text_or_null(const char *text)
-{
-    return text && *text ? json_string(text) : json_null();
-}
-
-/* Microseconds since `then`; null for never. */
-static json_t *age(usec_t then, usec_t now)
-{
-    if (then == 0 || then == USEC_INFINITY)
-        return json_null();
-    return json_integer(then > now ? 0 : (json_int_t)(now - then));
-}
-
-/* Microseconds until `then`; -1: for ever. */
-static json_t *span(usec_t then, usec_t now)
-{
-    if (then == USEC_INFINITY)
-        return json_integer(-1);
-    return json_integer(then > now ? (json_int_t)(then - now) : 0);
-}
-
-static const char *status_word(uint8_t status)
+const char *describe_status(uint8_t status)
 {
     static const char *const words[] = {
         [ANSWER_FOUND] = "found",         [ANSWER_NO_DATA] = "no-data", [ANSWER_ABSENT] = "absent",
@@ -40,7 +19,7 @@ static const char *status_word(uint8_t status)
     return status < ELEMENTS(words) && words[status] ? words[status] : "undecided";
 }
 
-static void append_address(json_t *array, const struct address *address)
+void describe_append_address(json_t *array, const struct address *address)
 {
     char text[INET6_ADDRSTRLEN];
 
@@ -66,7 +45,7 @@ static json_t *describe_addresses(const struct endpoint *endpoint)
     json_t *array = json_array();
 
     for (size_t i = 0; i < endpoint->address_count; i++)
-        append_address(array, &endpoint->addresses[i]);
+        describe_append_address(array, &endpoint->addresses[i]);
     return array;
 }
 
@@ -116,6 +95,32 @@ static json_t *describe_endpoint(const struct endpoint *endpoint, enum policy_ve
         policy_uses(verdict), "reason", reason, "checks", checks);
 }
 
+void describe_judge(const struct describe *describe, const char *name,
+                    const struct service_facts *facts, const struct selector *selector,
+                    struct policy_judgement *ret_judgements, struct policy_summary *ret_summary)
+{
+    struct resolver_policy policy;
+
+    describe->hooks->policy(describe->hooks->userdata, name, &policy);
+    gather_judge(describe->hooks,
+                 &(struct gather_case){name, facts->registry, facts->key, facts->endpoints,
+                                       selector, &policy.rules, facts->flags & REPORT_ALL_ANSWERS},
+                 ret_judgements, ret_summary);
+}
+
+/* How often it comes first, and after whom otherwise. */
+static void add_share(json_t *object, const struct policy_judgement *judgement,
+                      const struct policy_summary *summary)
+{
+    bool used = policy_uses(judgement->verdict);
+
+    json_object_set_new(object, "tier", used ? json_integer(judgement->tier) : json_null());
+    json_object_set_new(object, "share",
+                        json_real(used && summary->weight > 0
+                                      ? (double)judgement->weight / (double)summary->weight
+                                      : 0.0));
+}
+
 /* At most ENDPOINTS_TOLD: a reply of tens of thousands would hold the loop up for seconds. */
 static json_t *describe_endpoints(const struct describe *describe, const char *name,
                                   const struct service_facts *facts,
@@ -125,25 +130,23 @@ static json_t *describe_endpoints(const struct describe *describe, const char *n
     struct policy_judgement *judgements = calloc(set->count + 1, sizeof(*judgements));
     uint32_t count = set->count < ENDPOINTS_TOLD ? set->count : ENDPOINTS_TOLD;
     json_t *array = json_array();
-    struct resolver_policy policy;
     struct policy_summary summary;
     struct registry_facts registry;
 
     if (!judgements)
         return array;
     registries_facts(describe->registries, facts->registry, &registry);
-    describe->hooks->policy(describe->hooks->userdata, name, &policy);
-    gather_judge(describe->hooks,
-                 &(struct gather_case){name, facts->registry, facts->key, set, selector,
-                                       &policy.rules, facts->flags & REPORT_ALL_ANSWERS},
-                 judgements, &summary);
-    for (uint32_t i = 0; i < count; i++)
-        json_array_append_new(
-            array,
-            describe_endpoint(
-                &set->endpoints[i], judgements[i].verdict,
-                describe_reason(describe, name, facts, &set->endpoints[i], judgements[i].verdict),
-                describe_checks(registry.registry, facts->key, &set->endpoints[i])));
+    describe_judge(describe, name, facts, selector, judgements, &summary);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct endpoint *endpoint = &set->endpoints[i];
+        json_t *object = describe_endpoint(
+            endpoint, judgements[i].verdict,
+            describe_reason(describe, name, facts, endpoint, judgements[i].verdict),
+            describe_checks(registry.registry, facts->key, endpoint));
+
+        add_share(object, &judgements[i], &summary);
+        json_array_append_new(array, object);
+    }
     free(judgements);
     return array;
 }
@@ -222,14 +225,31 @@ static json_t *answer_addresses(const struct answer *answer)
     for (size_t i = 0; i < answer->head->count4; i++) {
         address = (struct address){.family = AF_INET};
         memcpy(address.bytes, answer->records4[i].address, 4);
-        append_address(array, &address);
+        describe_append_address(array, &address);
     }
     for (size_t i = 0; i < answer->head->count6; i++) {
         address = (struct address){.family = AF_INET6};
         memcpy(address.bytes, answer->records6[i].address, 16);
-        append_address(array, &address);
+        describe_append_address(array, &address);
     }
     return array;
+}
+
+json_t *describe_name(const struct describe *describe, const char *name, uint8_t status4,
+                      uint8_t status6)
+{
+    json_t *object = json_pack(
+        "{s:s, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:s, s:s, s:n, s:n, s:n, s:n, s:b, s:i, s:[], "
+        "s:[], s:i, s:n}",
+        "name", name, "canonical", "registry", "registry_state", "registry_state_for_usec", "key",
+        "selector", "state", "status4", describe_status(status4), "status6",
+        describe_status(status6), "age_usec", "fresh_for_usec", "stale_for_usec",
+        "stale_since_usec", "restored", 0, "limit", 0, "addresses", "endpoints", "endpoints_more",
+        0, "error");
+
+    if (object && *name)
+        add_service(describe, name, object);
+    return object;
 }
 
 json_t *describe_answer(const struct describe *describe, const void *payload, size_t size)
@@ -239,21 +259,14 @@ json_t *describe_answer(const struct describe *describe, const void *payload, si
 
     if (!answer_parse(payload, size, &answer))
         return NULL;
-    object = json_pack(
-        "{s:s, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:s, s:s, s:n, s:n, s:n, s:n, s:b, s:i, s:o, "
-        "s:[], s:i, s:n}",
-        "name", answer.name, "canonical", "registry", "registry_state", "registry_state_for_usec",
-        "key", "selector", "state", "status4", status_word(answer.head->status4), "status6",
-        status_word(answer.head->status6), "age_usec", "fresh_for_usec", "stale_for_usec",
-        "stale_since_usec", "restored", 0, "limit", (int)answer.head->limit, "addresses",
-        answer_addresses(&answer), "endpoints", "endpoints_more", 0, "error");
+    object = describe_name(describe, answer.name, answer.head->status4, answer.head->status6);
     if (!object)
         return NULL;
+    json_object_set_new(object, "limit", json_integer(answer.head->limit));
+    json_object_set_new(object, "addresses", answer_addresses(&answer));
     if (answer.canonical)
         json_object_set_new(object, "canonical",
                             json_stringn(answer.canonical, answer.head->canonical_length));
-    if (*answer.name)
-        add_service(describe, answer.name, object);
     return object;
 }
 
@@ -304,8 +317,8 @@ json_t *describe_services(const struct describe *describe, unsigned registry, bo
     return list.array;
 }
 
-static json_t *describe_registry(const struct describe *describe, unsigned index,
-                                 const struct registry_facts *facts)
+json_t *describe_registry(const struct describe *describe, unsigned index,
+                          const struct registry_facts *facts)
 {
     json_t *domains = json_array(), *details = json_object();
     struct store_summary summary;

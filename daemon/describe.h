@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "daemon/host_zone.h"
 #include "daemon/ranker.h"
 #include "daemon/registries.h"
 #include "daemon/resolver.h"
@@ -25,6 +26,16 @@ struct describe {
 
 /* An Answer from the payload that a lookup got (answer.h). New reference, NULL without memory. */
 json_t *describe_answer(const struct describe *describe, const void *payload, size_t size);
+
+/* An Explanation of a folded full name: all that bears on its lookups, and who set it. Begins no
+ * lookup. New reference, NULL without memory. */
+struct describe_explained {
+    struct resolver *resolver;
+    const struct config *config;
+    const struct host_zone *host_zone;
+};
+json_t *describe_explain(const struct describe *describe, const struct describe_explained *parts,
+                         const char *name);
 
 /* A Snapshot. */
 json_t *describe_snapshot(const struct snapshot *snapshot, usec_t now);

@@ -907,6 +907,11 @@ static int make_core(struct manager *manager)
     return manager->resolver ? make_snapshot(manager) : -ENOMEM;
 }
 
+static const struct config *hook_config(void *userdata)
+{
+    return ((struct manager *)userdata)->config;
+}
+
 static int make_servers(struct manager *manager)
 {
     const struct config_resolve *global = &manager->config->resolve;
@@ -947,6 +952,7 @@ static int make_servers(struct manager *manager)
         .snapshot = manager->snapshot,
         .veto = manager->veto,
         .runtime_directory = manager->runtime_directory,
+        .config = hook_config,
         .started_at = manager->started_at,
         .reload = manager_reload,
         .settle = manager_settle,

@@ -24,6 +24,7 @@
 
 #include "daemon/base.h"
 #include "daemon/config_item.h"
+#include "daemon/config_origins.h"
 #include "daemon/endpoint.h"
 #include "daemon/message.h"
 #include "daemon/net/dns.h"
@@ -136,6 +137,7 @@ struct registry_config {
     unsigned max_fetches;                             /* of a type that asks: on their way at one time */
     void *settings; /* the type's own keys: `type->settings_size` bytes filled by `type->items` */
     char *file;     /* where it was read, for messages */
+    struct config_origins origins; /* of its keys */
 };
 
 /*

@@ -53,6 +53,12 @@ static int query_address(void *userdata, const struct address *address, char **r
     return 0;
 }
 
+static json_t *explain(void *userdata, const char *name)
+{
+    (void)userdata;
+    return *name == 'x' ? NULL : json_object();
+}
+
 static json_t *status(void *userdata)
 {
     (void)userdata;
@@ -157,6 +163,7 @@ static void start(void)
         .query_cancel = query_cancel,
         .query_address = query_address,
         .status = status,
+        .explain = explain,
         .services = services,
         .monitor = monitor,
         .instances = instances,

@@ -97,6 +97,13 @@ static int fake_query_address(void *userdata, const struct address *address, cha
     return 0;
 }
 
+static json_t *fake_explain(void *userdata, const char *name)
+{
+    (void)userdata;
+    snprintf(world.asked, sizeof(world.asked), "explain %s", name);
+    return world.result < 0 ? NULL : json_pack("{s:s}", "name", name);
+}
+
 static json_t *fake_status(void *userdata)
 {
     (void)userdata;
@@ -266,6 +273,7 @@ static void start(const char *group)
         .query_cancel = fake_query_cancel,
         .query_address = fake_query_address,
         .status = fake_status,
+        .explain = fake_explain,
         .services = fake_services,
         .monitor = fake_monitor,
         .instances = fake_instances,
@@ -470,6 +478,20 @@ START_TEST(addresses_have_names_or_none)
 }
 END_TEST
 
+START_TEST(explain_is_about_the_folded_name)
+{
+    start_as_root();
+    ck_assert_str_eq(ask(CALL("Explain", "\"name\":\"Orders.SD.internal.\"")),
+                     OK("\"explanation\":{\"name\":\"orders.sd.internal\"}"));
+    ck_assert_str_eq(world.asked, "explain orders.sd.internal");
+    ck_assert_str_eq(ask(CALL("Explain", "")), INVALID("name"));
+    ck_assert(begins(ask(CALL("Explain", "\"name\":\"a..b\"")), VALUE("name")));
+    world.result = -ENOMEM;
+    ck_assert_str_eq(ask(CALL("Explain", "\"name\":\"a\"")), BUSY);
+    stop();
+}
+END_TEST
+
 START_TEST(status_and_services_pass_on_what_the_backend_says)
 {
     start_as_root();
@@ -496,8 +518,9 @@ END_TEST
 START_TEST(a_monitor_is_told_when_there_is_something)
 {
     start_as_root();
-    ck_assert_str_eq(ask(MORE("Monitor", "\"names\":[\"Orders.SERVICE.consul.\",\"b\"]")),
-                     "{\"parameters\":{\"n\":1},\"continues\":true}");
+    ck_assert_str_eq(
+        ask(MORE("Monitor", "\"names\":[\"Orders.SERVICE.consul.\",\"b\"]")),
+        "{\"parameters\":{\"n\":1},\"continues\":true}");
     ck_assert_str_eq(world.asked, "monitor uid=0 privileged orders.service.consul b");
     ck_assert(world_silent(world.fd));
     fake_stream.ready = 2;
@@ -856,7 +879,8 @@ START_TEST(the_description_names_every_method)
     static const char *const names[] = {
         "Query",           "QueryAddress", "Status",    "Services",           "Register",
         "Deregister",      "Flush",        "Reload",    "LogLevel",           "Statistics",
-        "ResetStatistics", "Monitor",      "Instances", "RegisterDefinition", "Pass"};
+        "ResetStatistics", "Monitor",      "Instances", "RegisterDefinition", "Pass",
+        "Explain"};
     const char *text;
 
     start_as_root();
@@ -883,7 +907,8 @@ static Suite *make_suite(void)
     UNIT_CASE(suite, "rights", root_the_own_user_and_the_group_may_change,
               a_group_that_does_not_exist_lets_nobody_in, readers_have_a_quota_and_root_has_none);
     UNIT_CASE(suite, "ask", query_answers_later, query_is_cancelled_when_the_caller_goes,
-              addresses_have_names_or_none, status_and_services_pass_on_what_the_backend_says,
+              addresses_have_names_or_none, explain_is_about_the_folded_name,
+              status_and_services_pass_on_what_the_backend_says,
               a_monitor_is_told_when_there_is_something,
               a_monitor_without_names_is_about_everything, a_monitor_is_refused_with_the_reason,
               statistics_are_told_to_all_and_reset_by_few, log_level_is_told_and_set);

@@ -643,7 +643,7 @@ class Json(SdctlTest):
 
 
 class Help(SdctlTest):
-    VERBS = ("query", "status", "services", "register", "deregister", "pass", "warn", "fail",
+    VERBS = ("query", "explain", "status", "services", "register", "deregister", "pass", "warn", "fail",
              "flush", "reload", "monitor",
              "check", "log-level")
 
@@ -705,6 +705,103 @@ def stream(*parameters, last=True):
 
 def located(address, name, *ports):
     return {"address": address, "name": name, "ports": list(ports)}
+
+
+def explanation(meaning="service", **more):
+    return {"parameters": {"explanation": {
+        "name": "orders.service.consul", "domain": "consul", "shared": False, "meaning": meaning,
+        "registry": {"name": "consul", "type": "consul", "domains": ["consul"], "state": "up",
+                     "state_for_usec": 60 * SECOND, "last_answer_usec": 2 * SECOND,
+                     "last_error": None, "last_error_usec": None},
+        "in_use": True, "answer": answer()["parameters"]["answer"],
+        "service": {"state": "fresh", "alias": None, "asking": False, "live": True, "held": False,
+                    "suspect": False, "max_stale_usec": 86400 * SECOND, "idle_usec": 0,
+                    "ask_in_usec": None},
+        "choice": None, "settings": [], "hosts": [], **more}}}
+
+
+class Explain(SdctlTest):
+    """What the daemon says, told; where lookups succeed is tests/system/test_explain.py's."""
+
+    def explain(self, *replies, name="orders.service.consul"):
+        done = self.run_sdctl("explain", name, replies=[answer(), *replies])
+        self.assertEqual(done[0], 1)  # there is no lookup socket here: programs find nothing
+        head = done[1].splitlines()
+        return head[0], head[1].strip(), done[1], done[2]
+
+    def state(self, state, *, asking=False, registry=None, choice=None, **more):
+        told = explanation()["parameters"]["explanation"]
+        told["answer"] |= {"state": state, **more}
+        told["service"] |= {"state": state, "asking": asking}
+        told["registry"] |= registry or {}
+        told["choice"] = choice
+        return {"parameters": {"explanation": told}}
+
+    def test_each_state_is_one_line_and_what_to_do(self):
+        down = {"state": "down", "state_for_usec": 300 * SECOND, "last_error": "refused"}
+        for reply, expected, advice in (
+                (self.state("absent"), "absent: registry consul says", "spelling"),
+                (self.state("expired", registry=down), "expired: last confirmed 2s ago, longer than "
+                 "MaxStaleSec= allows", "Mend the way to registry consul"),
+                (self.state("unknown", asking=True), "pending: the registry was asked", "journal"),
+                (self.state("unknown", registry=down),
+                 "registry consul is down for 5min: refused", "Mend"),
+                (self.state("empty", endpoints=[]), "empty: the service exists and has no instance",
+                 "Start an instance"),
+                (self.state("fresh", choice={"selected": 0, "used": 0}), "none of the 1 instances",
+                 "tag"),
+                (self.state("fresh", choice={"selected": 1, "used": 0}), "no instance is usable",
+                 "health")):
+            with self.subTest(expected):
+                text, told, _, errors = self.explain(reply)
+                self.assertTrue(text.startswith("orders.service.consul: "), text)
+                self.assertIn(expected, text)
+                self.assertTrue(told.startswith("-> "), told)
+                self.assertIn(advice, told)
+                self.assertEqual(errors, "")
+
+    def test_what_is_no_service_is_told_as_what_it_is(self):
+        text, told, _, _ = self.explain(explanation("foreign", domain=None, registry=None,
+                                                    answer=None, service=None), Tables.STATUS)
+        self.assertIn("not a name of nss-sd", text)
+        self.assertIn("consul", told)
+        text, told, _, _ = self.explain(explanation("no-such-name", answer=None, service=None))
+        self.assertIn("no name as its type (consul) has them", text)
+        self.assertIn("nss-sd.registry(5)", told)
+
+    def test_who_set_what(self):
+        _, _, text, _ = self.explain(explanation(settings=[
+            {"key": "Answers", "value": "2", "file": "/etc/x.policy", "line": 4},
+            {"key": "MaxStaleSec", "value": "3d", "file": None, "line": None},
+            {"key": "Zone", "value": None, "file": None, "line": None}]))
+        self.assertIn("Answers=2 (/etc/x.policy:4)\n", text)
+        self.assertIn("MaxStaleSec=3d (default)\n", text)
+        self.assertNotIn("Zone=", text)
+
+    def test_instances_have_their_verdicts(self):
+        told = self.state("fresh", choice={"selected": 2, "used": 1, "zone": "own zone alone",
+                                           "host_zone": "eu-1a", "host_zone_from": "Zone="},
+                          endpoints=[endpoint("a", ["10.0.0.1"], share=1.0, tier=0),
+                                     endpoint("b", ["10.0.0.2"], used=False, share=0.0, tier=None,
+                                              reason="in another zone")])
+        _, _, text, _ = self.explain(told)
+        self.assertIn("1 of 2 instances are used; own zone alone\n", text)
+        self.assertIn("this host is in zone eu-1a (from Zone=)", text)
+        self.assertRegex(text, r"10\.0\.0\.1 .* 100\.0 % .* used\n")
+        self.assertRegex(text, r"10\.0\.0\.2 .* left out: in another zone\n")
+
+    def test_without_a_daemon_it_says_so(self):
+        with tempfile.TemporaryDirectory() as empty:
+            done = self.run_sdctl("explain", "orders.service.consul",
+                                  NSS_SD_RUNTIME_DIRECTORY=empty)
+        self.assertEqual(done[0], 1)
+        self.assertIn("nss-sdd does not answer", done[1].splitlines()[0])
+        self.assertIn("systemctl start nss-sdd", done[1].splitlines()[1])
+
+    def test_what_is_no_name_is_refused(self):
+        done = self.run_sdctl("explain", "a..b")
+        self.assertEqual(done[0], 1)
+        self.assertIn("not a host name", done[2])
 
 
 class Monitor(SdctlTest):
