@@ -139,9 +139,13 @@ static const struct verb verbs[] = {
      "--scan looks in the text files below each PATH for addresses of instances of the services\n"
      "that are in use now, IPv4 and IPv6 in any spelling, and says which name to write instead.\n"
      "It follows no links, reads the first 16 MiB of a file, and leaves nss-sd's own files out.\n"
-     "What it finds are warnings.",
+     "--services warns of services in use without a health check, with a single instance, with\n"
+     "all instances in one zone, of TTLs above 300 s, of addresses in the place of host names,\n"
+     "of checks that ask the liveness path, and of a daemon that keeps nothing on disk.\n"
+     "What --scan and --services find are warnings, which leave the exit status 0.",
      "  sdctl check\n"
      "  sdctl check --config-directory ./examples/local\n"
+     "  sdctl check --services\n"
      "  sdctl check --scan /etc /opt/app\n",
      verb_check},
     {"doctor", "", 0, 0, OPTION_CONFIG_DIRECTORY | OPTION_DOCTOR,
@@ -193,6 +197,7 @@ enum {
     ARG_STALE,
     ARG_RESET,
     ARG_SCAN,
+    ARG_SERVICES,
     ARG_CHECK,
     ARG_CHECK_INTERVAL,
     ARG_CHECK_TIMEOUT,
@@ -229,6 +234,7 @@ static const struct option_text {
     {"config-directory", ARG_CONFIG_DIRECTORY, "DIR", OPTION_CONFIG_DIRECTORY,
      "instead of /etc, /run and /usr/lib/nss-sd"},
     {"scan", ARG_SCAN, NULL, OPTION_CHECK, "find addresses of instances in files below PATH"},
+    {"services", ARG_SERVICES, NULL, OPTION_CHECK, "find classic mistakes of services in use"},
     {"stale", ARG_STALE, NULL, OPTION_STALE, "only services that are stale or expired"},
     {"reset", ARG_RESET, NULL, OPTION_RESET, "count anew, and show nothing"},
     {"binary", ARG_BINARY, "FILE", OPTION_DOCTOR, "also: does this program find services?"},
@@ -388,6 +394,9 @@ static int parse_option(struct command *command, int value, const char *text)
         break;
     case ARG_SCAN:
         options->scan = true;
+        break;
+    case ARG_SERVICES:
+        options->services = true;
         break;
     case ARG_RESET:
         options->reset = true;

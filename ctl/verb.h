@@ -22,7 +22,7 @@ struct options {
     const char *runtime_directory;
     bool json;
     bool no_legend;
-    bool scan;
+    bool scan, services; /* of check */
     bool stale; /* only what is stale */
     bool reset;
     int family; /* 0 both, 4, 6 */

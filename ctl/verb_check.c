@@ -2,6 +2,7 @@
 /* sdctl check: reads the configuration as the daemon would and tells every mistake. Needs no
  * daemon; what --scan and others add is in check_*.c. */
 #include "ctl/check_scan.h"
+#include "ctl/check_services.h"
 #include "daemon/config.h"
 #include "daemon/control.h"
 
@@ -54,6 +55,8 @@ static int check_config(const struct options *options)
 
 int verb_check(const struct options *options, int argc, char **argv)
 {
+    if (options->scan && options->services)
+        return complain("--scan and --services are two checks: one after the other, please.");
     if (options->scan && argc == 0)
         return complain("--scan needs a PATH to look in, such as /etc. See 'sdctl check --help'.");
     if (options->scan)
@@ -62,5 +65,5 @@ int verb_check(const struct options *options, int argc, char **argv)
         return complain("'%s' is one argument too many for 'check', unless it is to --scan there. "
                         "See 'sdctl check --help'.",
                         argv[0]);
-    return check_config(options);
+    return options->services ? check_services(options) : check_config(options);
 }

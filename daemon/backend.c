@@ -12,6 +12,7 @@
 #include "daemon/monitor.h"
 #include "daemon/notify.h"
 #include "daemon/registry/local.h"
+#include "daemon/review.h"
 #include "daemon/statistics.h"
 #include "nss-sd/wire.h"
 #include <config.h>
@@ -231,6 +232,52 @@ static int backend_instances(void *userdata, struct control_stream *ret_stream)
         return -ENOMEM;
     }
     *ret_stream = (struct control_stream){listing_next, listing_free, listing};
+    return 0;
+}
+
+/* ---- Review ---- */
+
+/* A reader of all services, on its way through them. */
+struct reading {
+    struct backend *backend;
+    struct review *review;
+};
+
+static json_t *reading_next(void *userdata, bool *ret_last)
+{
+    struct reading *reading = userdata;
+
+    return review_next(reading->review, backend_now(reading->backend), ret_last);
+}
+
+static void reading_free(void *userdata)
+{
+    struct reading *reading = userdata;
+
+    review_free(reading->review);
+    free(reading);
+}
+
+static int backend_review(void *userdata, struct control_stream *ret_stream)
+{
+    struct backend *backend = userdata;
+    const struct review_parts parts = {
+        .store = backend->parts.store,
+        .registries = backend->parts.registries,
+        .resolver = backend->parts.resolver,
+        .config = backend->parts.config,
+        .userdata = backend->parts.userdata,
+    };
+    struct reading *reading = calloc(1, sizeof(*reading));
+
+    if (!reading)
+        return -ENOMEM;
+    *reading = (struct reading){backend, review_new(&parts)};
+    if (!reading->review) {
+        free(reading);
+        return -ENOMEM;
+    }
+    *ret_stream = (struct control_stream){reading_next, reading_free, reading};
     return 0;
 }
 
@@ -548,6 +595,7 @@ void backend_fill(struct backend *backend, struct control_backend *ret_control)
         .services = backend_services,
         .monitor = backend_monitor,
         .instances = backend_instances,
+        .review = backend_review,
         .statistics = backend_statistics,
         .statistics_reset = backend_statistics_reset,
         .register_instance = backend_register,

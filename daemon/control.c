@@ -479,6 +479,7 @@ static const struct control_method methods[] = {
     {"Services", method_services, false, {{"registry", STRING}, {"stale", BOOLEAN}}},
     {"Monitor", control_monitor, false, {{"names", STRINGS}}},
     {"Instances", control_instances, false, {{0}}},
+    {"Review", control_review, false, {{0}}},
     {"Statistics", method_statistics, false, {{0}}},
     {"ResetStatistics", method_reset_statistics, true, {{0}}},
     {"Register",

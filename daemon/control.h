@@ -75,6 +75,8 @@ struct control_backend {
                    struct control_stream *ret_stream, size_t *ret_bad);
     /* Every address of the services in use: arrays of Located. */
     int (*instances)(void *userdata, struct control_stream *ret_stream);
+    /* Every service in use: arrays of Reviewed. */
+    int (*review)(void *userdata, struct control_stream *ret_stream);
     json_t *(*statistics)(void *userdata);
     void (*statistics_reset)(void *userdata);
     /* -ENOENT: no local registry; -EINVAL; -EROFS: stands in a file; -ENOSPC: its limit. `ret_id`

@@ -71,3 +71,4 @@ void request_reply(struct request *request, json_t *parameters);
 
 void control_monitor(struct request *request);
 void control_instances(struct request *request);
+void control_review(struct request *request);

@@ -125,16 +125,28 @@ void control_monitor(struct request *request)
     free(names);
 }
 
-void control_instances(struct request *request)
+/* A list of the backend's. */
+static void list_begin(struct request *request,
+                       int (*begin)(void *userdata, struct control_stream *ret_stream))
 {
     struct stream *stream = stream_new(request);
 
     if (!stream)
         return;
-    if (request->backend->instances(request->backend->userdata, &stream->source) >= 0) {
+    if (begin(request->backend->userdata, &stream->source) >= 0) {
         varlink_call_stream(request->call, stream_next, stream_gone, stream);
         return;
     }
     free(stream);
     request_busy(request);
+}
+
+void control_instances(struct request *request)
+{
+    list_begin(request, request->backend->instances);
+}
+
+void control_review(struct request *request)
+{
+    list_begin(request, request->backend->review);
 }

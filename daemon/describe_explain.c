@@ -158,13 +158,12 @@ static void add_answer(const struct describe *describe, const struct describe_ex
     struct policy_summary summary;
     struct service_facts facts;
 
-    json_object_set_new(object, "in_use", json_boolean(evaluation != NULL));
-    json_object_set_new(object, "answer",
-                        describe_name(describe, name,
-                                      evaluation ? evaluation->status4 : ANSWER_UNDECIDED,
-                                      evaluation ? evaluation->status6 : ANSWER_UNDECIDED));
-    if (!service)
+    /* Judging endpoints begins checks of our own: not for a name that nobody uses. */
+    if (!evaluation || !service)
         return;
+    json_object_set_new(object, "in_use", json_true());
+    json_object_set_new(object, "answer",
+                        describe_name(describe, name, evaluation->status4, evaluation->status6));
     service_facts(service, describe->now, &facts);
     json_object_set_new(object, "service", describe_details(&facts, describe->now));
     judgements = facts.endpoints ? calloc(facts.endpoints->count + 1, sizeof(*judgements)) : NULL;

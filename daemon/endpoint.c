@@ -170,6 +170,7 @@ static int addresses_compare(const struct endpoint *a, const struct endpoint *b)
 static bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
 {
     return a->priority == b->priority && a->weight == b->weight && a->health == b->health &&
+           a->checks == b->checks &&
            addresses_compare(a, b) == 0 && streq(a->name, b->name) && streq(a->node, b->node) &&
            streq(a->hostname, b->hostname) && streq(a->target, b->target) &&
            streq(a->zone, b->zone) && streq(a->region, b->region) && tags_equal(a, b) &&
@@ -207,6 +208,8 @@ static int endpoint_order(const void *left, const void *right)
         order = (int)a->ports[0].number - (int)b->ports[0].number;
     if (order == 0)
         order = (int)a->health - (int)b->health;
+    if (order == 0)
+        order = (int)a->checks - (int)b->checks;
     return order;
 }
 
@@ -222,6 +225,7 @@ struct draft {
     uint16_t address_count, tag_count, port_count, priority;
     uint32_t weight;
     enum endpoint_health health;
+    enum endpoint_checks checks;
 };
 
 struct draft_port {
@@ -473,6 +477,14 @@ void endpoint_builder_health(struct endpoint_builder *builder, enum endpoint_hea
         draft->health = health;
 }
 
+void endpoint_builder_checks(struct endpoint_builder *builder, enum endpoint_checks checks)
+{
+    struct draft *draft = last_draft(builder);
+
+    if (draft)
+        draft->checks = checks;
+}
+
 void endpoint_builder_weight(struct endpoint_builder *builder, uint32_t weight)
 {
     struct draft *draft = last_draft(builder);
@@ -504,6 +516,7 @@ void endpoint_builder_copy(struct endpoint_builder *builder, const struct endpoi
         endpoint_builder_port(builder, endpoint->ports[i].name, endpoint->ports[i].protocol,
                               endpoint->ports[i].number);
     endpoint_builder_health(builder, endpoint->health);
+    endpoint_builder_checks(builder, endpoint->checks);
     endpoint_builder_weight(builder, endpoint->weight);
     endpoint_builder_priority(builder, endpoint->priority);
 }
@@ -576,6 +589,7 @@ static struct layout *lay_out(const struct endpoint_builder *builder)
             .priority = draft->priority,
             .weight = draft->weight,
             .health = draft->health,
+            .checks = draft->checks,
         };
     }
     block->set = (struct endpoint_set){

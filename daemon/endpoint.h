@@ -36,6 +36,13 @@ enum endpoint_health {
 };
 const char *endpoint_health_to_string(enum endpoint_health health);
 
+/* Does its registry check it? */
+enum endpoint_checks {
+    CHECKS_NOT_TOLD, /* the registry does not say */
+    CHECKS_NONE,
+    CHECKS_SOME,
+};
+
 struct endpoint_port {
     const char *name; /* "" if unnamed */
     const char *protocol; /* lower case: "tcp", "udp"; "" if not said */
@@ -57,6 +64,7 @@ struct endpoint {
     uint16_t priority; /* 0 is used first */
     uint32_t weight;   /* relative; the registry has folded health-dependent weights in */
     enum endpoint_health health;
+    enum endpoint_checks checks; /* not kept in snapshots */
 };
 
 struct endpoint_set {
@@ -89,6 +97,7 @@ void endpoint_builder_tag(struct endpoint_builder *builder, const char *tag);
 void endpoint_builder_port(struct endpoint_builder *builder, const char *name,
                            const char *protocol, uint16_t number);
 void endpoint_builder_health(struct endpoint_builder *builder, enum endpoint_health health);
+void endpoint_builder_checks(struct endpoint_builder *builder, enum endpoint_checks checks);
 void endpoint_builder_weight(struct endpoint_builder *builder, uint32_t weight);
 void endpoint_builder_priority(struct endpoint_builder *builder, uint16_t priority);
 /* Copies a finished endpoint whole (begin and all). */

@@ -7,24 +7,12 @@ enum { PORTS_TOLD = 8 };
 
 struct instances {
     struct instances_parts parts;
-    char **names;
-    size_t count, capacity;
-    /* Where the next piece begins. */
-    size_t name;
+    struct names_walk walk;
+    /* Where the next piece begins, of the name at which the walk is. */
     uint32_t endpoint; /* of its service */
     size_t item;       /* of its evaluation */
     bool has_hosts;    /* some endpoint is a host name */
 };
-
-static void add_name(void *userdata, const char *name)
-{
-    struct instances *instances = userdata;
-
-    if (instances->count < instances->capacity)
-        instances->names[instances->count] = strdup(name);
-    if (instances->count < instances->capacity && instances->names[instances->count])
-        instances->count++;
-}
 
 struct instances *instances_new(const struct instances_parts *parts)
 {
@@ -33,21 +21,15 @@ struct instances *instances_new(const struct instances_parts *parts)
     if (!instances)
         return NULL;
     instances->parts = *parts;
-    instances->capacity = resolver_names(parts->resolver);
-    instances->names = calloc(instances->capacity + 1, sizeof(*instances->names));
-    if (!instances->names)
-        return instances_free(instances);
-    resolver_each(parts->resolver, add_name, instances);
-    return instances;
+    return names_walk_init(&instances->walk, parts->resolver) < 0 ? instances_free(instances)
+                                                                  : instances;
 }
 
 struct instances *instances_free(struct instances *instances)
 {
     if (!instances)
         return NULL;
-    for (size_t i = 0; i < instances->count; i++)
-        free(instances->names[i]);
-    free(instances->names);
+    names_walk_done(&instances->walk);
     free(instances);
     return NULL;
 }
@@ -103,23 +85,16 @@ static bool add_items(struct instances *instances, const char *name, usec_t now,
 /* False: the piece is full before the end of the name. */
 static bool add_of_name(struct instances *instances, const char *name, usec_t now, json_t *array)
 {
-    struct registries *registries = instances->parts.registries;
-    struct registry_target target = {0};
-    struct resolver_owner owner;
-    struct service_facts facts;
-    struct service *service;
+    struct names_walk_service service;
+    bool all;
 
-    if (!registries_owner(registries, name, &owner) ||
-        registries_meaning(registries, &owner, name, &target) != REGISTRY_TARGET)
+    if (!names_walk_service(instances->parts.store, instances->parts.registries, name, now,
+                            &service))
         return true;
-    service = store_find(instances->parts.store, owner.registry, target.key);
-    if (!service)
-        return true;
-    service_facts(service, now, &facts);
-    if (target.selector.kind == SELECT_ALL &&
-        !add_endpoints(instances, name, facts.endpoints, array))
+    all = service.target.selector.kind == SELECT_ALL;
+    if (all && !add_endpoints(instances, name, service.facts.endpoints, array))
         return false;
-    if (target.selector.kind == SELECT_ALL && !facts.alias && !instances->has_hosts)
+    if (all && !service.facts.alias && !instances->has_hosts)
         return true;
     return add_items(instances, name, now, array);
 }
@@ -127,14 +102,14 @@ static bool add_of_name(struct instances *instances, const char *name, usec_t no
 json_t *instances_next(struct instances *instances, usec_t now, bool *ret_last)
 {
     json_t *array = json_array();
+    const char *name;
 
-    while (instances->name < instances->count &&
-           add_of_name(instances, instances->names[instances->name], now, array)) {
-        instances->name++;
+    while ((name = names_walk_name(&instances->walk)) && add_of_name(instances, name, now, array)) {
+        instances->walk.at++;
         instances->endpoint = 0;
         instances->item = 0;
         instances->has_hosts = false;
     }
-    *ret_last = instances->name == instances->count;
+    *ret_last = !name;
     return json_pack("{s:o}", "instances", array);
 }

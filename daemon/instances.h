@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Every address of the services in use, with a name that leads to it, in pieces: what `sdctl check
- * --scan` looks for. The names are those of the moment at which it began, what is behind them that
- * of the moment at which each piece is made. Reads the core and changes nothing.
+ * --scan` looks for. Reads the core and changes nothing.
  */
 #pragma once
 
 #include <jansson.h>
 
-#include "daemon/registries.h"
-#include "daemon/resolver.h"
+#include "daemon/names_walk.h"
 
 enum { INSTANCES_PIECE = 500 }; /* addresses of one piece */
 

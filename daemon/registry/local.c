@@ -283,6 +283,9 @@ static int build(const char *service, const struct control_registration *registr
     if (registration->port > 0)
         endpoint_builder_port(builder, "", "", registration->port);
     endpoint_builder_weight(builder, registration->weight);
+    /* One that has to come again is checked by that. */
+    endpoint_builder_checks(builder,
+                            registration->ttl == USEC_INFINITY ? CHECKS_NONE : CHECKS_SOME);
     endpoint_builder_locality(builder, registration->zone, NULL);
     r = endpoint_builder_finish(builder, ret_set);
     return r == -E2BIG ? -EINVAL : r;

@@ -167,6 +167,7 @@ static void start(void)
         .services = services,
         .monitor = monitor,
         .instances = instances,
+        .review = instances,
         .statistics = statistics,
         .statistics_reset = statistics_reset,
         .register_instance = register_instance,

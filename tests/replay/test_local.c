@@ -500,6 +500,8 @@ START_TEST(a_registration_with_a_ttl_goes_unless_renewed)
     twin_expect_report(twin, REPORT_ABSENT, "web");
     twin_expect_log(twin, LOG_INFO, "was not registered anew in time");
     registered(twin, "web", "1", "10.0.0.1", 10 * USEC_PER_SEC);
+    twin_expect_data(twin, "web", "10.0.0.1:80*3");
+    /* The same for good: it is not checked by its TTL any more. */
     registered(twin, "web", "1", "10.0.0.1", USEC_INFINITY);
     twin_expect_data(twin, "web", "10.0.0.1:80*3");
     twin_advance(twin, 20 * USEC_PER_SEC);

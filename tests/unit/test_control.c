@@ -277,6 +277,7 @@ static void start(const char *group)
         .services = fake_services,
         .monitor = fake_monitor,
         .instances = fake_instances,
+        .review = fake_instances,
         .statistics = fake_statistics,
         .statistics_reset = fake_statistics_reset,
         .register_instance = fake_register,
@@ -518,9 +519,8 @@ END_TEST
 START_TEST(a_monitor_is_told_when_there_is_something)
 {
     start_as_root();
-    ck_assert_str_eq(
-        ask(MORE("Monitor", "\"names\":[\"Orders.SERVICE.consul.\",\"b\"]")),
-        "{\"parameters\":{\"n\":1},\"continues\":true}");
+    ck_assert_str_eq(ask(MORE("Monitor", "\"names\":[\"Orders.SERVICE.consul.\",\"b\"]")),
+                     "{\"parameters\":{\"n\":1},\"continues\":true}");
     ck_assert_str_eq(world.asked, "monitor uid=0 privileged orders.service.consul b");
     ck_assert(world_silent(world.fd));
     fake_stream.ready = 2;
@@ -564,6 +564,7 @@ START_TEST(a_monitor_is_refused_with_the_reason)
     world.result = -EDQUOT;
     ck_assert_str_eq(ask(MORE("Monitor", "")), BUSY);
     ck_assert_str_eq(ask(MORE("Instances", "")), BUSY);
+    ck_assert_str_eq(ask(MORE("Review", "")), BUSY);
     stop();
     ck_assert_int_eq(fake_stream.freed, 0);
 }
@@ -880,7 +881,7 @@ START_TEST(the_description_names_every_method)
         "Query",           "QueryAddress", "Status",    "Services",           "Register",
         "Deregister",      "Flush",        "Reload",    "LogLevel",           "Statistics",
         "ResetStatistics", "Monitor",      "Instances", "RegisterDefinition", "Pass",
-        "Explain"};
+        "Explain",         "Review"};
     const char *text;
 
     start_as_root();

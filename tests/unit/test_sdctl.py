@@ -988,6 +988,60 @@ class Scan(SdctlTest):
             self.assertIn(text, done[2])
 
 
+class Services(SdctlTest):
+    """Services in use and classic mistakes; tests/system/test_check_services.py finds real ones."""
+
+    STATUS = {"parameters": {"snapshot": {"persist": True, "directory": "/s", "error": None},
+                             "registries": []}}
+
+    @staticmethod
+    def reviewed(key, name=None, **more):
+        return {"name": name or f"{key}.service.consul", "registry": "consul", "type": "consul",
+                "key": key, "endpoints": 2, "usable": 2, "alias": False, "unchecked": 0,
+                "own_check": False, "zones": 2, "zone": None, "ttl_usec": None, "literal": None,
+                **more}
+
+    def check_services(self, *services, status=None):
+        done = self.run_sdctl("check", "--services", "--json", f"--config-directory={self.directory}",
+                              replies=[status or self.STATUS, stream({"services": services})])
+        self.assertEqual((done[0], done[2]), (0, ""))
+        return [(one["check"], one["name"] or one["file"]) for one in
+                json.loads(done[1])["findings"]]
+
+    def test_each_mistake_has_a_name(self):
+        for more, expected in (
+                ({}, None),
+                ({"unchecked": 1}, "no-check"),
+                ({"unchecked": 1, "own_check": True}, None),
+                ({"endpoints": 1, "usable": 1, "zone": "a"}, "single-instance"),
+                ({"zones": 1, "zone": "a"}, "one-zone"),
+                ({"zones": 1, "zone": "a", "usable": 1}, None),
+                ({"ttl_usec": 300 * SECOND}, None),
+                ({"ttl_usec": 301 * SECOND}, "long-ttl"),
+                ({"literal": "10.0.0.1", "alias": True, "endpoints": 0}, "ip-literal"),
+                ({"alias": True, "endpoints": 1}, None)):
+            with self.subTest(more):
+                self.assertEqual(self.check_services(self.reviewed("orders", **more)),
+                                 [(expected, "orders.service.consul")] if expected else [])
+
+    def test_a_service_is_told_once_whatever_its_names(self):
+        self.assertEqual(self.check_services(self.reviewed("orders", unchecked=2),
+                                             self.reviewed("orders", "a.service.consul", unchecked=2),
+                                             self.reviewed("users", unchecked=2)),
+                         [("no-check", "orders.service.consul"),
+                          ("no-check", "users.service.consul")])
+
+    def test_a_state_directory_that_cannot_be_written_is_told(self):
+        status = {"parameters": {"snapshot": {"persist": True, "directory": "/s",
+                                              "error": "Permission denied"}, "registries": []}}
+        self.assertEqual(self.check_services(status=status), [("no-persistence", "/s")])
+
+    def test_one_check_at_a_time(self):
+        done = self.run_sdctl("check", "--services", "--scan", "/etc")
+        self.assertEqual(done[0], 1)
+        self.assertIn("one after the other", done[2])
+
+
 class Output(SdctlTest):
     def test_a_full_disk_is_a_failure(self):
         self.daemon.replies = [Tables.STATUS]

@@ -12,7 +12,8 @@ struct work {
     struct endpoint_builder *builder;
     const struct consul_document_rules *rules;
     struct consul_document *document;
-    const char *datacenter; /* of the whole answer; NULL: each node says its own */
+    const char *datacenter;      /* of the whole answer; NULL: each node says its own */
+    enum endpoint_checks checks; /* of the entry that is read */
 };
 
 static void freep_json(json_t **value)
@@ -202,6 +203,18 @@ static enum endpoint_health health_of(const json_t *checks)
     return worst;
 }
 
+/* Checks of the node alone do not tell whether the instance works. */
+static enum endpoint_checks checks_of(const json_t *checks)
+{
+    const json_t *check;
+    size_t i;
+
+    json_array_foreach (checks, i, check)
+        if (registry_json_text(check, "ServiceID")[0])
+            return CHECKS_SOME;
+    return json_is_array(checks) ? CHECKS_NONE : CHECKS_NOT_TOLD;
+}
+
 /*
  * Weights follow health. Zero, which only Warning may be, means: not to be handed out. An instance
  * that is not handed out anyway keeps its passing weight, for policies that use it when nothing
@@ -331,6 +344,7 @@ static const char *add_endpoint(struct work *work, const json_t *node, const jso
     }
     endpoint_builder_node(work->builder, registry_json_text(node, "Node"));
     endpoint_builder_health(work->builder, health);
+    endpoint_builder_checks(work->builder, work->checks);
     endpoint_builder_weight(work->builder, weight_of(service, health));
     add_locality(work, node, service);
     add_tags(work, service);
@@ -382,6 +396,7 @@ static void add_entry(struct work *work, const json_t *entry)
     const char *reason = entry_fault(node, service, checks);
 
     work->document->entries++;
+    work->checks = checks_of(checks);
     if (!reason)
         reason = add_instance(work, node, service, health_of(checks));
     if (reason)

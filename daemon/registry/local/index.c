@@ -294,6 +294,8 @@ static void build_entry(struct endpoint_builder *builder, const struct local_ser
         return;
     endpoint_builder_copy(builder, endpoint);
     endpoint_builder_health(builder, health);
+    endpoint_builder_checks(
+        builder, entry->checks || endpoint->checks == CHECKS_SOME ? CHECKS_SOME : CHECKS_NONE);
     if (health == HEALTH_WARNING && entry->checks)
         endpoint_builder_weight(builder, entry->checks->warning_weight);
 }
