@@ -14,7 +14,7 @@
 #include <uthash.h>
 
 #include "ctl/address_scan.h"
-#include "ctl/instances.h"
+#include "ctl/known.h"
 #include "daemon/varlink.h"
 #include "nss-sd/wire.h"
 
@@ -37,7 +37,7 @@ struct seen {
 
 struct scanner {
     const struct options *options;
-    struct instances *instances;
+    struct known *instances;
     char *buffer;
     struct seen *seen;
     bool several;     /* trees, which may overlap */
@@ -131,7 +131,7 @@ static void add_finding(const struct scanner *scanner, const struct address_foun
 static void take_address(void *userdata, const struct address_found *found)
 {
     struct scanner *scanner = userdata;
-    const struct known_address *known = instances_find(scanner->instances, &found->address);
+    const struct known_address *known = known_find(scanner->instances, &found->address);
     const char *best;
     bool port_fits;
 
@@ -340,7 +340,7 @@ static void print_sum(const struct scanner *scanner)
 {
     printf("%zu address%s of instances in %zu of %zu text file%s; %zu addresses were looked for\n",
            scanner->found, scanner->found == 1 ? "" : "es", scanner->with_finding, scanner->files,
-           scanner->files == 1 ? "" : "s", instances_count(scanner->instances));
+           scanner->files == 1 ? "" : "s", known_count(scanner->instances));
     if (scanner->unreadable > 0)
         complain("%zu file%s or director%s could not be read%s", scanner->unreadable,
                  scanner->unreadable == 1 ? "" : "s", scanner->unreadable == 1 ? "y" : "ies",
@@ -367,7 +367,7 @@ static void scanner_done(struct scanner *scanner)
         free(seen);
     }
     json_decref(scanner->findings);
-    instances_free(scanner->instances);
+    known_free(scanner->instances);
     free(scanner->buffer);
 }
 
@@ -375,7 +375,7 @@ int check_scan(const struct options *options, int argc, char **argv)
 {
     struct scanner scanner = {
         .options = options,
-        .instances = instances_load(options),
+        .instances = known_load(options),
         .several = argc > 1,
         .progress = isatty(STDERR_FILENO) && !options->json,
     };

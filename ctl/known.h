@@ -24,21 +24,15 @@ struct known_address {
     size_t more; /* names beyond these */
 };
 
-struct instances;
+struct known;
 
 /* Asks the daemon. NULL: explained why not. */
-struct instances *instances_load(const struct options *options);
-struct instances *instances_free(struct instances *instances); /* takes NULL, returns NULL */
+struct known *known_load(const struct options *options);
+struct known *known_free(struct known *all); /* takes NULL, returns NULL */
 
-size_t instances_count(const struct instances *instances);
-const struct known_address *instances_find(const struct instances *instances,
-                                           const struct address *address);
+size_t known_count(const struct known *all);
+const struct known_address *known_find(const struct known *all, const struct address *address);
 
 /* The name to write instead of address and port (0: none is written): the shortest of those with
  * this port, else the shortest. *ret_port: it has this port. */
 const char *known_best(const struct known_address *known, unsigned port, bool *ret_port);
-
-static inline void instances_freep(struct instances **instances)
-{
-    instances_free(*instances);
-}

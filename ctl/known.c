@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "ctl/instances.h"
+#include "ctl/known.h"
 
 #include <ifaddrs.h>
 #include <uthash.h>
@@ -10,21 +10,21 @@ struct entry {
     UT_hash_handle hh;
 };
 
-struct instances {
+struct known {
     struct entry *by_address;
 };
 
-static struct entry *entry_find(const struct instances *instances, const struct address *address)
+static struct entry *entry_find(const struct known *all, const struct address *address)
 {
     struct entry *entry;
 
-    HASH_FIND(hh, instances->by_address, address, sizeof(*address), entry);
+    HASH_FIND(hh, all->by_address, address, sizeof(*address), entry);
     return entry;
 }
 
-static struct entry *entry_get(struct instances *instances, const struct address *address)
+static struct entry *entry_get(struct known *all, const struct address *address)
 {
-    struct entry *entry = entry_find(instances, address);
+    struct entry *entry = entry_find(all, address);
 
     if (entry)
         return entry;
@@ -32,7 +32,7 @@ static struct entry *entry_get(struct instances *instances, const struct address
     if (!entry)
         out_of_memory();
     entry->known.address = *address;
-    HASH_ADD(hh, instances->by_address, known.address, sizeof(*address), entry);
+    HASH_ADD(hh, all->by_address, known.address, sizeof(*address), entry);
     return entry;
 }
 
@@ -70,7 +70,7 @@ static void add_name(struct known_address *known, const char *text, const json_t
 
 static int take_instances(void *userdata, json_t *parameters)
 {
-    struct instances *instances = userdata;
+    struct known *all = userdata;
     size_t index;
     json_t *located;
 
@@ -78,7 +78,7 @@ static int take_instances(void *userdata, json_t *parameters)
         struct address address = {0};
 
         if (address_from_string(member_text(located, "address"), &address) >= 0)
-            add_name(&entry_get(instances, &address)->known, member_text(located, "name"),
+            add_name(&entry_get(all, &address)->known, member_text(located, "name"),
                      json_object_get(located, "ports"));
     }
     return EXIT_SUCCESS;
@@ -86,7 +86,7 @@ static int take_instances(void *userdata, json_t *parameters)
 
 /* ---- this host ---- */
 
-static void note_own(struct instances *instances, const struct sockaddr *socket)
+static void note_own(struct known *all, const struct sockaddr *socket)
 {
     struct address address = {0};
     struct entry *entry;
@@ -98,64 +98,63 @@ static void note_own(struct instances *instances, const struct sockaddr *socket)
         memcpy(address.bytes, &((const struct sockaddr_in *)socket)->sin_addr, 4);
     else if (socket->sa_family == AF_INET6)
         memcpy(address.bytes, &((const struct sockaddr_in6 *)socket)->sin6_addr, 16);
-    entry = entry_find(instances, &address);
+    entry = entry_find(all, &address);
     if (entry)
         entry->known.own = true;
 }
 
-static void note_own_addresses(struct instances *instances)
+static void note_own_addresses(struct known *all)
 {
     struct ifaddrs *list;
 
     if (getifaddrs(&list) < 0)
         return;
     for (const struct ifaddrs *one = list; one; one = one->ifa_next)
-        note_own(instances, one->ifa_addr);
+        note_own(all, one->ifa_addr);
     freeifaddrs(list);
 }
 
 /* ---- life ---- */
 
-struct instances *instances_load(const struct options *options)
+struct known *known_load(const struct options *options)
 {
-    struct instances *instances = calloc(1, sizeof(*instances));
+    struct known *all = calloc(1, sizeof(*all));
 
-    if (!instances)
+    if (!all)
         out_of_memory();
-    if (control_stream(options, "Instances", json_object(), false, take_instances, instances) !=
+    if (control_stream(options, "Instances", json_object(), false, take_instances, all) !=
         EXIT_SUCCESS)
-        return instances_free(instances);
-    note_own_addresses(instances);
-    return instances;
+        return known_free(all);
+    note_own_addresses(all);
+    return all;
 }
 
-struct instances *instances_free(struct instances *instances)
+struct known *known_free(struct known *all)
 {
     struct entry *entry, *next;
 
-    if (!instances)
+    if (!all)
         return NULL;
-    HASH_ITER (hh, instances->by_address, entry, next) {
-        HASH_DEL(instances->by_address, entry);
+    HASH_ITER (hh, all->by_address, entry, next) {
+        HASH_DEL(all->by_address, entry);
         for (size_t i = 0; i < entry->known.name_count; i++)
             free(entry->known.names[i].name);
         free(entry);
     }
-    free(instances);
+    free(all);
     return NULL;
 }
 
 /* ---- questions ---- */
 
-size_t instances_count(const struct instances *instances)
+size_t known_count(const struct known *all)
 {
-    return HASH_COUNT(instances->by_address);
+    return HASH_COUNT(all->by_address);
 }
 
-const struct known_address *instances_find(const struct instances *instances,
-                                           const struct address *address)
+const struct known_address *known_find(const struct known *all, const struct address *address)
 {
-    struct entry *entry = entry_find(instances, address);
+    struct entry *entry = entry_find(all, address);
 
     return entry ? &entry->known : NULL;
 }
