@@ -357,6 +357,13 @@ void backend_noticed(struct backend *backend, enum store_notice notice,
         monitors_notice(backend->monitors, notice, facts);
 }
 
+void backend_vetoed(struct backend *backend, unsigned registry, const char *key,
+                    const char *instance, bool failing, const char *text)
+{
+    if (backend)
+        monitors_vetoed(backend->monitors, registry, key, instance, failing, text);
+}
+
 void backend_reported(struct backend *backend, unsigned registry)
 {
     struct registry_facts facts;

@@ -54,6 +54,9 @@ void backend_replaced(struct backend *backend, struct service *service,
                       const struct endpoint_set *before);
 void backend_noticed(struct backend *backend, enum store_notice notice,
                      const struct service_facts *facts);
+/* A check of our own vetoes an instance from now on, or does not any more. */
+void backend_vetoed(struct backend *backend, unsigned registry, const char *key,
+                    const char *instance, bool failing, const char *text);
 /* A registry said something, or was started or stopped. */
 void backend_reported(struct backend *backend, unsigned registry);
 /* Now and then: registries that could not even start, and what is followed stays in use. */

@@ -436,6 +436,12 @@ static void veto_changed(void *userdata, unsigned registry, const char *key)
         watch_list_notify(service_watchers(service));
 }
 
+static void veto_told(void *userdata, unsigned registry, const char *key, const char *instance,
+                      bool failing, const char *text)
+{
+    backend_vetoed(((struct manager *)userdata)->backend, registry, key, instance, failing, text);
+}
+
 static const char *registry_name(void *userdata, unsigned registry)
 {
     struct registry_facts facts;
@@ -866,7 +872,8 @@ static int make_core(struct manager *manager)
     };
     struct publisher_hooks publisher_hooks = {hook_view_policy, hook_reverse, hook_carried,
                                               hook_rank, manager};
-    struct veto_hooks veto_hooks = {veto_rules_of, veto_changed, registry_name, manager};
+    struct veto_hooks veto_hooks = {veto_rules_of, veto_changed, registry_name, veto_told,
+                                    manager};
     struct chase_rules chase_rules = rules_chase(&manager->config->resolve);
     struct resolver_rules resolver_rules = rules_resolver(&manager->config->resolve);
     int r = ranker_new(manager->event, GAI_CONF, ranks_changed, manager, &manager->ranker);

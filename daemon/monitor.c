@@ -228,6 +228,15 @@ void monitors_notice(struct monitors *monitors, enum store_notice notice,
         monitor_event_word(&subject, words[notice], facts->error);
 }
 
+void monitors_vetoed(struct monitors *monitors, unsigned registry, const char *key,
+                     const char *instance, bool failing, const char *text)
+{
+    struct monitor_subject subject;
+
+    if (subject_of(monitors, registry, key, &subject))
+        monitor_event_vetoed(&subject, instance, failing, text);
+}
+
 void monitors_condition(struct monitors *monitors, unsigned registry, uint64_t changes,
                         const char *condition, const char *text)
 {

@@ -74,6 +74,9 @@ void monitors_replaced(struct monitors *monitors, const struct service_facts *fa
                        const struct endpoint_set *before);
 void monitors_notice(struct monitors *monitors, enum store_notice notice,
                      const struct service_facts *facts);
+/* A check of our own vetoes this instance, or does not any more. */
+void monitors_vetoed(struct monitors *monitors, unsigned registry, const char *key,
+                     const char *instance, bool failing, const char *text);
 /* How a registry is; `changes`: how often that was another thing. Tells what was not told before;
  * `text`: why it is so, or "". */
 void monitors_condition(struct monitors *monitors, unsigned registry, uint64_t changes,

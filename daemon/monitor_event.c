@@ -157,6 +157,16 @@ static json_t *added_event(const struct monitor_subject *subject, const struct e
     return event;
 }
 
+void monitor_event_vetoed(const struct monitor_subject *subject, const char *instance, bool failing,
+                          const char *text)
+{
+    json_t *event = event_new(subject, failing ? "vetoed" : "admitted");
+
+    json_object_set_new(event, "instance", varlink_string(instance));
+    json_object_set_new(event, "text", varlink_string(text));
+    subject->tell(subject->userdata, subject, event);
+}
+
 /* ---- two sets ---- */
 
 /* A walk through two sets in the order that both have, by name. */

@@ -22,5 +22,8 @@ struct monitor_subject {
  */
 void monitor_event_replaced(const struct monitor_subject *subject,
                             const struct service_facts *facts, const struct endpoint_set *before);
+/* A check of our own vetoes an instance, or does not any more. */
+void monitor_event_vetoed(const struct monitor_subject *subject, const char *instance, bool failing,
+                          const char *text);
 /* One word about the whole, and why. */
 void monitor_event_word(const struct monitor_subject *subject, const char *what, const char *text);

@@ -97,6 +97,9 @@ static void tell(const struct probe *probe, usec_t lasted)
     char spec[VETO_SPEC_TEXT_SIZE], span[SPAN_SIZE];
 
     veto_spec_show(&subject->rules.spec, spec);
+    if (veto->hooks.told)
+        veto->hooks.told(veto->hooks.userdata, subject->registry, subject->key, probe->endpoint,
+                         probe->failing, probe->failing ? output_of(probe) : spec);
     if (!probe->failing)
         message_log(MESSAGE_VETO_LIFTED, &context, now,
                     "instance %s passes our check %s again after %s", probe->endpoint, spec,

@@ -45,6 +45,10 @@ struct veto_hooks {
     /* Vetoes of this service are others: its names are to be evaluated again. */
     void (*changed)(void *userdata, unsigned registry, const char *key);
     const char *(*registry_name)(void *userdata, unsigned registry);
+    /* An instance fails our check from now on, or passes again; `text`: what the check said. May be
+     * NULL. */
+    void (*told)(void *userdata, unsigned registry, const char *key, const char *instance,
+                 bool failing, const char *text);
     void *userdata;
 };
 

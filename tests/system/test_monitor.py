@@ -111,6 +111,18 @@ def test_health_and_the_loss_of_a_real_consul_are_told(agent):
     follower.heard("up", registry="consul")
 
 
+def test_a_veto_of_our_own_check_is_told(world):
+    (world.config / "services.d").mkdir()
+    (world.config / "services.d/orders.policy").write_text(
+        "[Match]\nName=orders.*\n[Policy]\nCheck=tcp:9\nCheckIntervalSec=1s\nCheckFailures=1\n")
+    world.daemon.reload()
+    follower = follow(world)
+    world.services("orders", instance("orders", "127.0.0.1", id="a"))
+    world.wait_for(NAME, ["127.0.0.1"])
+    told = follower.heard("vetoed", registry="local", service="orders", instance="a")
+    assert "127.0.0.1:9" in told["text"]
+
+
 def test_a_reader_that_stands_still_loses_events_and_nobody_else_does(world):
     world.services("orders", instance("orders", "192.0.2.1", id="a"))
     world.wait_for(NAME, ["192.0.2.1"])
