@@ -202,6 +202,8 @@ START_TEST(a_resource_that_nobody_asked_for_is_passed_over)
     begin();
     SAY("endpoints", "2", "e2", ASSIGNMENT("other", "10.0.0.2:80"));
     asks("endpoints [cart] v=2 n=e2");
+    SAY("endpoints", "3", "e3", ASSIGNMENT("other", "10.0.0.2:80*0"));
+    asks("endpoints [cart] v=3 n=e3"); /* nor is it looked at closely */
     twin_expect_no_report(twin);
     ck_assert_uint_eq(xds_resources_count(&((struct xds *)twin_registry(twin))->protocol.resources,
                                           XDS_ENDPOINTS, XDS_HELD),
@@ -464,6 +466,24 @@ START_TEST(what_is_known_stays_while_the_control_plane_is_away)
     /* It answers, and has nothing new of cart: that confirms it. */
     SAY("cluster", "1", "c1", CLUSTER("cart", "eds"));
     expect_up();
+    twin_advance(twin, SEC);
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.1:80");
+}
+END_TEST
+
+START_TEST(what_a_control_plane_that_is_back_does_not_speak_of_is_confirmed)
+{
+    begin_delta();
+    twin_grpc_end(call, GRPC_UNAVAILABLE, "connection lost");
+    twin_advance(twin, SEC / 10);
+    connected("Delta");
+    twin_grpc_end(call, GRPC_UNAVAILABLE, "refused");
+    twin_skip_reports(twin);
+    twin_advance(twin, 2 * SEC);
+    connected("Delta");
+    SAY("cluster", "", "c5"); /* nothing has changed */
+    expect_up();
+    twin_expect_no_report(twin);
     twin_advance(twin, SEC);
     twin_expect_data(twin, "cart.xds.internal", "10.0.0.1:80");
 }
@@ -945,6 +965,7 @@ static Suite *make_suite(void)
     UNIT_CASE_FIXTURE(
         suite, "away", NULL, tear_down, what_is_known_stays_while_the_control_plane_is_away,
         a_stream_that_stands_and_says_nothing_confirms_what_is_known,
+        what_a_control_plane_that_is_back_does_not_speak_of_is_confirmed,
         attempts_are_further_and_further_apart,
         another_server_takes_over_and_is_told_no_versions_of_the_first,
         a_refused_token_is_for_an_operator, the_token_goes_with_every_stream_and_nowhere_else);
