@@ -353,7 +353,6 @@ static struct xds_resource *asked_for(struct xds_protocol *protocol, struct xds_
     resource = xds_resources_find(&protocol->resources, response->kind, name);
     if (resource && (xds_resource_is_wanted(resource) || resource->sent))
         return resource;
-    response->ignored++;
     return NULL;
 }
 

@@ -87,7 +87,7 @@ struct xds_response {
     enum xds_kind kind;
     uint64_t number;
     char *version, *nonce;
-    size_t bad, ignored;
+    size_t bad;
     bool unnamed; /* a bad one without a name: nothing can be concluded from what is not there */
     char reasons[1024];
 };

@@ -29,12 +29,10 @@ struct xds_stream {
     struct env_timer decode_timer;
     struct env_timer silence_timer; /* T20: a kind that is asked for by name stays silent */
     bool settled;                   /* on this stream: it answered, or it stands */
-    bool restarting;                /* ended by ourselves, to begin anew otherwise */
     size_t server, tried;           /* index of the current one; how many failed in a row */
     unsigned failures;              /* rounds in which all servers failed */
     unsigned brief;                 /* streams in a row that answered, and ended soon */
     usec_t opened_at;               /* the last stream */
-    int status;                     /* of the last end; a grpc_code */
     struct xds_intake intake;
     struct xds_waiting *waiting, *last; /* the intake reads the first */
     size_t waiting_size;
