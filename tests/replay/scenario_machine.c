@@ -501,7 +501,7 @@ static void make_veto(struct machine *machine)
     machine->checker = checker;
     machine->veto = veto_new(
         twin_env(checker->twin),
-        &(struct veto_hooks){veto_rules_of, veto_changed, registry_name, machine});
+        &(struct veto_hooks){veto_rules_of, veto_changed, registry_name, NULL, machine});
 }
 
 static void end_veto(struct machine *machine)
