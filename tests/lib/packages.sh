@@ -18,8 +18,9 @@ packages_missing() {
 }
 
 packages_provided() {
+    # Read to the end: under pipefail a reader that leaves early fails the writer.
     dpkg-query -W -f '${db:Status-Status} ${Provides}\n' | grep '^installed ' |
-        grep -qE "[ ,]$1( |,|\$)"
+        grep -E "[ ,]$1( |,|\$)" >/dev/null
 }
 
 # packages_install [build]: installs what is missing; with nothing missing it needs no root.
