@@ -50,15 +50,26 @@ static json_t *http_definition(const struct options *options, const char *check)
                      json_sprintf("%.*s//%s%s", (int)(rest - check), check, place, rest + digits));
 }
 
-static json_t *tcp_definition(const struct options *options, const char *check)
+static bool is_kind(const char *check, const char *kind)
 {
-    const char *rest = check[3] ? check + 4 : check + 3;
+    size_t length = strlen(kind);
+
+    return strncmp(check, kind, length) == 0 && (check[length] == '\0' || check[length] == ':');
+}
+
+/* "KIND", "KIND:PORT", "KIND:HOST:PORT"; a service of gRPC after a '/'. */
+static json_t *place_definition(const struct options *options, const char *kind, const char *check)
+{
+    const char *rest = check + strlen(kind) + (check[strlen(kind)] == ':');
+    const char *service = rest + strcspn(rest, "/");
+    size_t digits = strspn(rest, "0123456789");
     char place[TEXT_SIZE];
 
-    if (strspn(rest, "0123456789") < strlen(rest))
-        return json_pack("{s:s}", "tcp", rest);
-    return own_place(options, check, rest, strlen(rest), place) ? json_pack("{s:s}", "tcp", place)
-                                                                : NULL;
+    if (rest + digits < service)
+        return json_pack("{s:s}", kind, rest);
+    return own_place(options, check, rest, digits, place)
+               ? json_pack("{s:o}", kind, json_sprintf("%s%s", place, service))
+               : NULL;
 }
 
 static json_t *duration(usec_t usec)
@@ -81,11 +92,14 @@ static json_t *definition(const struct options *options, const char *check)
 {
     if (strncmp(check, "http:", 5) == 0 || strncmp(check, "https:", 6) == 0)
         return http_definition(options, check);
-    if (streq(check, "tcp") || strncmp(check, "tcp:", 4) == 0)
-        return tcp_definition(options, check);
+    if (is_kind(check, "tcp"))
+        return place_definition(options, "tcp", check);
+    if (is_kind(check, "grpc"))
+        return place_definition(options, "grpc", check);
     if (strncmp(check, "ttl:", 4) == 0)
         return ttl_definition(check);
-    complain("--check: '%s' is none of http:PORT/PATH, a URL, tcp:PORT, tcp:HOST:PORT, ttl:TIME.",
+    complain("--check: '%s' is none of http:PORT/PATH, a URL, tcp:PORT, tcp:HOST:PORT, "
+             "grpc:PORT/SERVICE, ttl:TIME.",
              check);
     return NULL;
 }

@@ -2,7 +2,8 @@
 /*
  * What `sdctl register --check` says, as the definition that the daemon reads: "http://..." and
  * "https://..." as they are, "http:/PATH", "http:PORT/PATH", "tcp" and "tcp:PORT" of the instance's
- * own first address (or its target), "tcp:HOST:PORT", "ttl:TIME".
+ * own first address (or its target), "tcp:HOST:PORT", the same with "grpc" and maybe "/SERVICE",
+ * "ttl:TIME".
  */
 #pragma once
 

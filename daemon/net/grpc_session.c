@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Written against nghttp2 1.52 (its size_t-free names came later). Its callbacks only note what
- * they hear; any of them may stop the session by ending it, since it carries one call.
+ * The callbacks of nghttp2 only note what they hear; any of them may stop the session by ending it,
+ * since it carries one call.
  */
 #include "daemon/net/grpc_session.h"
 #include "daemon/net/byte_queue.h"
@@ -67,7 +67,7 @@ static void _printf_(3, 4)
     va_end(args);
 }
 
-/* What the last header block said, or else what HTTP said, or nothing. */
+/* The server ended its half: by the status that it told last. */
 static void session_finish(struct grpc_session *session)
 {
     if (session->has_status && session->told_status == GRPC_OK)
@@ -474,7 +474,6 @@ static int submit_settings(struct grpc_session *session)
     return 0;
 }
 
-/* A token is not to stay in a table that later headers are compared with: no index. */
 static nghttp2_nv header_make(const char *name, const char *value, uint8_t flags)
 {
     return (nghttp2_nv){.name = (uint8_t *)name,
@@ -532,6 +531,7 @@ static int submit_request(struct grpc_session *session, const struct grpc_reques
     headers[count++] = header_make("content-type", "application/grpc", NGHTTP2_NV_FLAG_NONE);
     headers[count++] = header_make("user-agent", "nss-sd", NGHTTP2_NV_FLAG_NONE);
     headers[count++] = header_make("grpc-accept-encoding", "identity", NGHTTP2_NV_FLAG_NONE);
+    /* A token is not to stay in the compressor's table. */
     for (size_t i = 0; i < request->metadata_count; i++)
         headers[count++] = header_make(request->metadata[i].name, request->metadata[i].value,
                                        NGHTTP2_NV_FLAG_NO_INDEX);

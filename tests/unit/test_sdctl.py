@@ -463,6 +463,9 @@ class Changes(SdctlTest):
                 ("http:9000", {"http": "http://10.0.0.5:9000"}),
                 ("tcp", {"tcp": "10.0.0.5:80"}), ("tcp:", {"tcp": "10.0.0.5:80"}),
                 ("tcp:5432", {"tcp": "10.0.0.5:5432"}), ("tcp:db:5432", {"tcp": "db:5432"}),
+                ("grpc", {"grpc": "10.0.0.5:80"}), ("grpc:50051", {"grpc": "10.0.0.5:50051"}),
+                ("grpc:/shop.Orders", {"grpc": "10.0.0.5:80/shop.Orders"}),
+                ("grpc:50051/a", {"grpc": "10.0.0.5:50051/a"}), ("grpc:db:1/a", {"grpc": "db:1/a"}),
                 ("ttl:1s", {"ttl": second})):
             with self.subTest(check):
                 self.check([*base, "--check", check], registered,
