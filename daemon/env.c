@@ -72,6 +72,15 @@ static const char *variable(struct registry_env *env, const char *name)
     return getenv(name);
 }
 
+static void locality(struct registry_env *env, const char **ret_zone, const char **ret_region)
+{
+    const struct env_services *services = &real(env)->services;
+
+    *ret_zone = *ret_region = "";
+    if (services->locality)
+        services->locality(services->userdata, ret_zone, ret_region);
+}
+
 /* ---- timers ---- */
 
 static void timer_end(struct timer_entry *entry)
@@ -255,6 +264,7 @@ static const struct registry_env_ops real_ops = {
     .now_realtime = now_realtime,
     .random = random_number,
     .variable = variable,
+    .locality = locality,
     .timer_set = timer_set,
     .timer_off = timer_off,
     .http_start = env_http,

@@ -24,6 +24,8 @@ struct env_services {
     const char *state_directory, *config_directory; /* as in struct registry_env; never NULL */
     /* Takes every report; `report` is borrowed for the call. */
     void (*report)(void *userdata, struct registry *registry, const struct registry_report *report);
+    /* As the verb of struct registry_env; NULL: nothing is known. */
+    void (*locality)(void *userdata, const char **ret_zone, const char **ret_region);
     void *userdata;
 };
 

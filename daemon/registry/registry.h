@@ -246,6 +246,10 @@ struct registry_env_ops {
     /* A variable of the daemon's own environment (credentials of a cloud), or NULL. */
     const char *(*variable)(struct registry_env *env, const char *name);
 
+    /* Zone and region of this host as the daemon knows them now; "": it does not. Valid until the
+     * loop turns. */
+    void (*locality)(struct registry_env *env, const char **ret_zone, const char **ret_region);
+
     /* at = absolute; 0 = as soon as the loop runs (this is env_defer). timer_off takes one that is off. */
     int (*timer_set)(struct registry_env *env, struct env_timer *timer, usec_t at);
     void (*timer_off)(struct registry_env *env, struct env_timer *timer);

@@ -90,6 +90,33 @@ START_TEST(a_cluster_is_found_by_its_name)
 }
 END_TEST
 
+static void expect_node(struct twin_options options, const char *node)
+{
+    char request[128];
+
+    twin = twin_new(&registry_type_xds, &options);
+    ck_assert_int_eq(twin_start(twin), 0);
+    connected("StreamAggregatedResources");
+    twin_want(twin, "cart.xds.internal");
+    snprintf(request, sizeof(request), "cluster [cart cart.xds.internal] %s", node);
+    asks(request);
+    twin_skip_reports(twin);
+    tear_down();
+}
+
+START_TEST(the_control_plane_hears_where_this_host_is)
+{
+    static const char *const own[] = {
+        "URL", "http://plane.test:15010", "Protocol", "sotw", "Zone", "z9", NULL};
+
+    expect_node((struct twin_options){.settings = sotw}, "node");
+    expect_node((struct twin_options){.settings = sotw, .zone = "z1", .region = "r1"},
+                "node@r1/z1");
+    /* What is set for the type goes before, as a whole. */
+    expect_node((struct twin_options){.settings = own, .zone = "z1", .region = "r1"}, "node@/z9");
+}
+END_TEST
+
 /* The usual beginning: cart is known, all is acknowledged, its reports are passed over. */
 static void begin_with_cart(const char *const *settings, const char *path)
 {
@@ -765,7 +792,7 @@ START_TEST(istio_is_asked_as_a_sidecar)
 
     begin_istio();
     xds = (const struct xds *)twin_registry(twin);
-    asks("cluster node");
+    asks("cluster node@/z1");
     asks("names");
     ck_assert_str_eq(xds->profile.node.id, "sidecar~127.0.0.1~build7.shop~shop.svc.cluster.local");
     ck_assert_str_eq(json_string_value(json_object_get(xds->profile.node.metadata, "NAMESPACE")),
@@ -779,7 +806,7 @@ END_TEST
 START_TEST(a_host_of_istio_has_the_endpoints_of_all_its_ports)
 {
     begin_istio();
-    asks("cluster node");
+    asks("cluster node@/z1");
     asks("names");
     SAY("cluster", "", "c1", CLUSTER(CART, "eds"), CLUSTER("outbound|443||cart.shop.svc", "eds"),
         CLUSTER("outbound|80|v2|cart.shop.svc", "eds"), CLUSTER("BlackHoleCluster", "static "));
@@ -946,6 +973,7 @@ static Suite *make_suite(void)
 
     UNIT_CASE_FIXTURE(
         suite, "state of the world", NULL, tear_down, a_cluster_is_found_by_its_name,
+        the_control_plane_hears_where_this_host_is,
         a_response_of_endpoints_that_lacks_one_takes_nothing_away,
         a_cluster_that_a_response_lacks_is_gone,
         a_broken_resource_is_refused_and_the_good_ones_are_kept,

@@ -133,6 +133,12 @@ static const char *variable(struct registry_env *env, const char *name)
     return NULL;
 }
 
+static void locality(struct registry_env *env, const char **ret_zone, const char **ret_region)
+{
+    *ret_zone = twin_of(env)->options.zone ?: "";
+    *ret_region = twin_of(env)->options.region ?: "";
+}
+
 static int timer_order(const struct twin_timer *a, const struct twin_timer *b)
 {
     if (a->at != b->at)
@@ -394,6 +400,7 @@ static const struct registry_env_ops twin_ops = {
     .now_realtime = now_realtime,
     .random = next_random,
     .variable = variable,
+    .locality = locality,
     .timer_set = twin_timer_set,
     .timer_off = twin_timer_off,
     .http_start = twin_http_start,

@@ -52,6 +52,7 @@ struct twin_options {
     const char *const *environment; /* the daemon's own: "NAME", "value", ..., NULL; borrowed */
     const char *state_directory;    /* NULL: "" */
     const char *config_directory;   /* NULL: "/nonexistent" */
+    const char *zone, *region; /* of this host, as the daemon knows them; NULL: not */
     bool shared, reverse;
     unsigned max_services;   /* 0: 1000 */
     uint64_t seed;           /* of the random numbers */

@@ -509,6 +509,8 @@ static void put_rest(FILE *stream, const char *version, const char *nonce, const
         fprintf(stream, " n=%s", nonce);
     if (node)
         fprintf(stream, " node");
+    if (node && node->locality)
+        fprintf(stream, "@%s/%s", node->locality->region, node->locality->zone);
     if (error)
         fprintf(stream, " error=%s", error->message);
 }

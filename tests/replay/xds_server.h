@@ -12,7 +12,7 @@
 /*
  * The next request on a stream as text; "" if there is none. SotW: "KIND [names]", delta: "KIND
  * +[names] -[names] held={name:version}"; then, where they are there, " v=VERSION", " n=NONCE",
- * " node", " error=TEXT".
+ * " node" or " node@REGION/ZONE", " error=TEXT".
  */
 const char *xds_server_request(struct twin *twin, struct grpc_call *call);
 

@@ -69,13 +69,14 @@ static json_t *names_of(struct xds_rest *rest)
 static char *make_body(struct xds_rest *rest)
 {
     struct xds_exchange *exchange = exchange_of(rest);
+    struct xds_node node = xds_node_now(rest->xds);
     json_t *body = json_object();
     char *text;
 
     if (exchange->version && !exchange->changed)
         json_object_set_new(body, "version_info", json_string(exchange->version));
     exchange->changed = false;
-    json_object_set_new(body, "node", xds_node_to_json(&rest->xds->profile.node));
+    json_object_set_new(body, "node", xds_node_to_json(&node));
     json_object_set_new(body, "resource_names", names_of(rest));
     json_object_set_new(body, "type_url", json_string(xds_kind_url(rest->kind)));
     text = json_dumps(body, JSON_COMPACT);

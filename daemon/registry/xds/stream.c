@@ -384,7 +384,8 @@ static int send_request(struct xds_stream *stream, struct xds_request *request)
 {
     uint8_t *data;
     size_t size;
-    int r = xds_message_encode(request, &stream->xds->profile.node, &data, &size);
+    struct xds_node node = xds_node_now(stream->xds);
+    int r = xds_message_encode(request, &node, &data, &size);
 
     xds_request_done(request);
     if (r < 0)

@@ -249,6 +249,22 @@ void xds_unreachable(struct xds *xds, enum registry_failure failure, const char 
                &(struct registry_report){.kind = REPORT_DOWN, .text = xds->text});
 }
 
+/* ---- who we are ---- */
+
+struct xds_node xds_node_now(const struct xds *xds)
+{
+    struct registry_env *env = xds->registry.env;
+    struct xds_node node = xds->profile.node;
+    const char *zone, *region;
+
+    if (node.zone || node.region || node.sub_zone)
+        return node;
+    env->ops->locality(env, &zone, &region);
+    node.zone = *zone ? (char *)zone : NULL;
+    node.region = *region ? (char *)region : NULL;
+    return node;
+}
+
 /* ---- life ---- */
 
 static void tell_locality(struct env_timer *timer)

@@ -51,6 +51,10 @@ extern const struct xds_names_handler xds_names_of_hosts;
 
 struct xds_lookup xds_lookup_of(struct xds *xds, void *owner);
 
+/* The profile's node, with the locality that the daemon knows where it has none of its own. All is
+ * borrowed till the loop turns. */
+struct xds_node xds_node_now(const struct xds *xds);
+
 /* The control plane answers. */
 void xds_answered(struct xds *xds);
 /* It does not, on any server. */
