@@ -234,6 +234,19 @@ START_TEST(one_check_more_leaves_the_others_as_they_are)
 }
 END_TEST
 
+START_TEST(a_check_that_a_definition_drops_is_forgotten_on_disk)
+{
+    put("orders.json", ONE("\"checks\": [{\"id\": \"old\", \"ttl\": \"10m\"}]"));
+    start();
+    registry_local_pass(twin_registry(twin), "old", CHECK_PASSING, NULL);
+    twin_advance(twin, SEC);
+    ck_assert_ptr_nonnull(strstr(state_file("checks.json"), "\"old\""));
+    change("orders.json", ONE("\"checks\": [{\"id\": \"new\", \"ttl\": \"10m\"}]"));
+    twin_advance(twin, SEC);
+    ck_assert_ptr_null(strstr(state_file("checks.json"), "\"old\""));
+}
+END_TEST
+
 START_TEST(an_instance_that_is_gone_is_checked_no_more)
 {
     put("orders.json", ONE(TCP));
@@ -503,6 +516,23 @@ START_TEST(time_spent_critical_counts_across_a_restart)
 }
 END_TEST
 
+START_TEST(nobody_is_taken_out_after_a_long_stop_before_another_look)
+{
+    start();
+    ck_assert_int_eq(register_one(TCP_CHECKS, USEC_INFINITY), 0);
+    tcp_says(TCP_CALL_REFUSED);
+    restart(24 * HOUR);
+    tcp_says(TCP_CALL_CONNECTED);
+    want("orders", "10.0.0.1:80");
+    tcp_says(TCP_CALL_REFUSED);
+    restart(24 * HOUR);
+    want("orders", "10.0.0.1:80/critical");
+    tcp_says(TCP_CALL_REFUSED);
+    twin_advance(twin, 20 * SEC);
+    twin_expect_report(twin, REPORT_ABSENT, "orders");
+}
+END_TEST
+
 START_TEST(a_state_that_cannot_be_understood_is_no_state)
 {
     static const char *const texts[] = {
@@ -604,8 +634,9 @@ static Suite *make_suite(void)
         an_instance_that_was_never_well_is_told_once, the_initial_status_is_the_definitions,
         the_worst_of_several_checks_wins_and_a_warning_has_its_weight,
         an_instance_without_checks_is_passing, a_check_goes_on_through_changes_that_are_none_of_it,
-        one_check_more_leaves_the_others_as_they_are, an_instance_that_is_gone_is_checked_no_more,
-        a_kick_runs_what_waits);
+        one_check_more_leaves_the_others_as_they_are,
+        a_check_that_a_definition_drops_is_forgotten_on_disk,
+        an_instance_that_is_gone_is_checked_no_more, a_kick_runs_what_waits);
     UNIT_CASE_FIXTURE(suite, "words", set_up, tear_down, a_ttl_check_lives_from_pass_to_pass,
                       a_word_for_what_there_is_not_is_refused);
     UNIT_CASE_FIXTURE(suite, "registrations", set_up, tear_down,
@@ -620,6 +651,7 @@ static Suite *make_suite(void)
                       a_crash_costs_no_more_than_the_last_second,
                       a_word_is_good_for_as_long_as_it_was_given_across_a_restart,
                       time_spent_critical_counts_across_a_restart,
+                      nobody_is_taken_out_after_a_long_stop_before_another_look,
                       a_state_that_cannot_be_understood_is_no_state);
     UNIT_CASE_FIXTURE(suite, "secrets", set_up, tear_down,
                       headers_stay_in_the_files_that_only_the_daemon_reads,

@@ -154,16 +154,20 @@ static void expel_fired(struct env_timer *timer)
         checks->hooks.changed(checks->hooks.userdata, service);
 }
 
-/* Critical by a result, not only by how it began: nobody is expelled who was never looked at. */
+/* Critical by a result, not only by how it began: nobody is expelled who was never looked at, and
+ * after a restart nobody who was not looked at once more. */
 static void watch_critical(struct live *live)
 {
     struct registry_env *env = live->instance->checks->env;
     struct check_facts facts;
+    usec_t at, looked;
 
     check_facts(live->check, &facts);
     if (live->said->deregister_after != USEC_INFINITY && facts.known &&
         facts.state == CHECK_CRITICAL) {
-        env_timer_set(env, &live->expel, usec_add(facts.since, live->said->deregister_after));
+        at = usec_add(facts.since, live->said->deregister_after);
+        looked = facts.last > 0 ? 0 : usec_add(facts.next, check_settings(live->check)->timeout);
+        env_timer_set(env, &live->expel, at > looked ? at : looked);
         return;
     }
     env_timer_off(env, &live->expel);
@@ -251,6 +255,20 @@ static void live_adopt(struct live *live, const struct instance *instance)
     }
 }
 
+/* What is known of checks that another list has no more. */
+static void forget_others(const struct instance *instance, const struct local_check_list *list)
+{
+    for (size_t i = 0; instance->list && i < instance->list->count; i++) {
+        const char *id = instance->list->checks[i].id;
+        bool stays = false;
+
+        for (size_t j = 0; j < list->count; j++)
+            stays = stays || streq(list->checks[j].id, id);
+        if (!stays)
+            checks_state_remove(instance->checks->state, instance->key, id);
+    }
+}
+
 /* Another definition: what is the same in it goes on from where it was. */
 static int instance_use(struct instance *instance, struct local_check_list *list)
 {
@@ -267,6 +285,7 @@ static int instance_use(struct instance *instance, struct local_check_list *list
         lives_stop(live, list);
         return r;
     }
+    forget_others(instance, list);
     lives_stop(instance->live, instance->list);
     instance->live = live;
     instance->list = list;
