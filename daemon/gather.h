@@ -48,8 +48,12 @@ struct resolver_hooks {
      * for? NULL: there are none. After a change: watch_list_notify(service_watchers(service)). */
     bool (*vetoed)(void *userdata, const char *name, unsigned registry, const char *key,
                    const struct endpoint *endpoint);
-    /* A name was evaluated: its slot of the view may have to change. `interest_at`: from then on a
-     * reader is to say that the name is still wanted. NULL where there is no view. */
+    /* A name was evaluated: what was not judged for it (vetoed) is not wanted for it any more. NULL
+     * where nothing is vetoed. */
+    void (*evaluated)(void *userdata, const char *name);
+    /* A name was evaluated, or its ranks are others: its slot of the view may have to change.
+     * `interest_at`: from then on a reader is to say that the name is still wanted. NULL where
+     * there is no view. */
     void (*publish)(void *userdata, const char *name, const struct evaluation *evaluation,
                     usec_t interest_at, usec_t now);
     void (*withdraw)(void *userdata, const char *name);

@@ -98,12 +98,16 @@ static void hook_host(void *userdata, struct policy_host *ret_host)
     memcpy(ret_host->machine, manager->machine.bytes, sizeof(ret_host->machine));
 }
 
+static void hook_evaluated(void *userdata, const char *name)
+{
+    veto_evaluated(((struct manager *)userdata)->veto, name);
+}
+
 static void hook_publish(void *userdata, const char *name, const struct evaluation *evaluation,
                          usec_t interest_at, usec_t now)
 {
     struct manager *manager = userdata;
 
-    veto_evaluated(manager->veto, name);
     publisher_publish(manager->publisher, name, evaluation, interest_at, now);
 }
 
@@ -499,6 +503,7 @@ int manager_make_core(struct manager *manager)
         .policy = hook_policy,
         .host = hook_host,
         .vetoed = hook_vetoed,
+        .evaluated = hook_evaluated,
         .publish = hook_publish,
         .withdraw = hook_withdraw,
         .rank = hook_rank,

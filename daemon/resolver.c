@@ -188,6 +188,8 @@ static void name_evaluate(struct name *name, bool asked, usec_t now)
 
     name_detach(name);
     gather_name(&gather, name->text, &name->evaluation);
+    if (resolver->hooks.evaluated)
+        resolver->hooks.evaluated(resolver->hooks.userdata, name->text);
     name->evaluation.answered = name->answered;
     name_publish(name, now);
     name->answered |= is_decided(&name->evaluation);

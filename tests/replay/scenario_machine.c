@@ -376,10 +376,14 @@ static const char *registry_name(void *userdata, unsigned registry)
     return facts.name;
 }
 
+static void hook_evaluated(void *userdata, const char *name)
+{
+    veto_evaluated(((struct machine *)userdata)->veto, name);
+}
+
 static void hook_publish(void *userdata, const char *name, const struct evaluation *evaluation,
                          usec_t interest_at, usec_t now)
 {
-    veto_evaluated(((struct machine *)userdata)->veto, name);
     publisher_publish(((struct machine *)userdata)->publisher, name, evaluation, interest_at, now);
 }
 
@@ -531,6 +535,7 @@ static void make_core(struct machine *machine)
         .refusal = hook_refusal,
         .policy = hook_policy,
         .vetoed = hook_vetoed,
+        .evaluated = hook_evaluated,
         .publish = hook_publish,
         .withdraw = hook_withdraw,
         .wake = hook_wake,

@@ -39,6 +39,7 @@ struct wish {
 
 struct world {
     usec_t now;
+    size_t evaluations;
     bool awake, shared;
     struct store *store;
     struct chase *chase;
@@ -213,6 +214,12 @@ static void hook_policy(void *userdata, const char *name, struct resolver_policy
 static void hook_host(void *userdata, struct policy_host *ret_host)
 {
     *ret_host = (struct policy_host){.zone = ((const struct world *)userdata)->zone};
+}
+
+static void hook_evaluated(void *userdata, const char *name)
+{
+    (void)name;
+    ((struct world *)userdata)->evaluations++;
 }
 
 static void hook_publish(void *userdata, const char *name, const struct evaluation *evaluation,
@@ -616,6 +623,11 @@ struct policy_rules *world_selection(struct world *world, const char *zone)
     return &world->selection;
 }
 
+size_t world_evaluations(const struct world *world)
+{
+    return world->evaluations;
+}
+
 usec_t world_now(const struct world *world)
 {
     return world->now;
@@ -669,6 +681,7 @@ struct world *world_new(void)
         .refusal = hook_refusal,
         .policy = hook_policy,
         .host = hook_host,
+        .evaluated = hook_evaluated,
         .publish = hook_publish,
         .withdraw = hook_withdraw,
         .rank = hook_rank,

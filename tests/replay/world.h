@@ -32,6 +32,7 @@ struct policy_rules *world_selection(struct world *world, const char *zone);
 void world_shared(struct world *world, bool shared); /* of registry 0 */
 
 usec_t world_now(const struct world *world);
+size_t world_evaluations(const struct world *world); /* of names, till now */
 /* Moves the clock to `t`, running everything that falls due on the way, in order. */
 void world_at(struct world *world, usec_t t);
 
