@@ -156,7 +156,7 @@ START_TEST(a_family_that_fails_keeps_its_addresses_beside_news_of_the_other_for_
         twin_dns_reply_addresses(twin_expect_dns(twin, DNS_A, "web.test"), 60 * SEC, "192.0.2.9");
         twin_dns_fail(twin_expect_dns(twin, DNS_AAAA, "web.test"), DNS_FAILED, 0, "SERVFAIL");
         report = twin_expect_data(twin, "web.test",
-                                  hours < 24 ? "192.0.2.9 [2001:db8::1]" : "192.0.2.9");
+                                  hours < 24 ? "192.0.2.9+[2001:db8::1]" : "192.0.2.9");
         ck_assert_uint_eq(report->flags, hours < 24 ? 0 : REPORT_IPV6_UNDECIDED);
         twin_advance(twin, 5 * 3600 * SEC);
     }

@@ -83,7 +83,7 @@ static bool address_ok(struct dns_name *name, const struct address *address)
     return false;
 }
 
-/* Each address of the name is an instance of its own: nothing ties families together. */
+/* Each address of the name is an instance of its own. */
 static void add_family(struct dns_name *name, const struct dns_family *family,
                        struct endpoint_builder *builder)
 {
@@ -114,6 +114,29 @@ static size_t add_target_family(struct dns_name *name, const struct dns_host *ho
             added++;
         }
     return added;
+}
+
+/* Nothing ties the families together but that there is one address of each: then it is one host,
+ * and who gets its IPv4 address gets the other too. */
+static void add_addresses(struct dns_name *name, const struct dns_host *host,
+                          struct endpoint_builder *builder)
+{
+    const struct address *four, *six;
+    char text[INET6_ADDRSTRLEN];
+
+    if (dns_host_addresses(host, &host->four, &four) != 1 ||
+        dns_host_addresses(host, &host->six, &six) != 1) {
+        add_family(name, &host->four, builder);
+        add_family(name, &host->six, builder);
+        return;
+    }
+    address_to_string(four, text);
+    endpoint_builder_begin(builder, text);
+    endpoint_builder_weight(builder, 1);
+    if (add_target_family(name, host, &host->four, builder) +
+            add_target_family(name, host, &host->six, builder) ==
+        0)
+        endpoint_builder_abandon(builder);
 }
 
 /* "_http._tcp.NAME": the port's name and protocol; "" where the name does not say. */
@@ -164,10 +187,8 @@ static void self_on_done(struct dns_host *host)
         break;
     }
     builder = endpoint_builder_new();
-    if (builder) {
-        add_family(name, &host->four, builder);
-        add_family(name, &host->six, builder);
-    }
+    if (builder)
+        add_addresses(name, host, builder);
     if (dns_host_undecided(host, &host->four))
         flags |= REPORT_IPV4_UNDECIDED;
     if (dns_host_undecided(host, &host->six))
