@@ -9,6 +9,7 @@ in there speaks HTTP for the test. Never touches a server that it did not start.
     eureka.py record DIRECTORY   writes what a server answers, the fixtures of the unit tests
     eureka.py drive              speaks HTTP: a line of JSON in, one out (what Driver starts)
 """
+import contextlib
 import fcntl
 import hashlib
 import http.client
@@ -19,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -175,12 +177,12 @@ class Server:
 
     # API
 
-    def request(self, method, path, body=None, *, accept="application/json", **more):
-        return self.driver.ask(host=self.address, port=self.port, method=method,
-                               path=f"/eureka{path}",
-                               body=json.dumps(body) if body is not None else None,
-                               headers={"Content-Type": "application/json", "Accept": accept},
-                               **more)
+    def request(self, method, path, body=None, *, accept="application/json", driver=None, **more):
+        driver = driver or self.driver
+        return driver.ask(host=self.address, port=self.port, method=method,
+                          path=f"/eureka{path}",
+                          body=json.dumps(body) if body is not None else None,
+                          headers={"Content-Type": "application/json", "Accept": accept}, **more)
 
     def must(self, method, path, body=None):
         """A request that succeeds; its answer, which says when it came."""
@@ -189,16 +191,19 @@ class Server:
             raise ApiError(f"{method} {path}: {answer['status']} {answer['body']}")
         return answer
 
-    def register(self, app, id, address, *, vip=None, secure_vip=None, status="UP", port=8080,
-                 lease=90, zone=None, host=None):
-        return self.must("POST", f"/apps/{app}", {"instance": {
+    def registration(self, app, id, address, *, vip=None, secure_vip=None, status="UP", port=8080,
+                     lease=90, zone=None, host=None):
+        return f"/apps/{app}", {"instance": {
             "instanceId": id, "hostName": host or f"{id}.example", "app": app, "ipAddr": address,
             "vipAddress": app.lower() if vip is None else vip,
             "secureVipAddress": app.lower() if secure_vip is None else secure_vip,
             "status": status, "port": {"$": port, "@enabled": "true"},
             "securePort": {"$": 443, "@enabled": "false"}, "dataCenterInfo": MY_OWN,
             "leaseInfo": {"renewalIntervalInSecs": 30, "durationInSecs": lease},
-            "metadata": {"zone": zone} if zone else {"@class": "java.util.Collections$EmptyMap"}}})
+            "metadata": {"zone": zone} if zone else {"@class": "java.util.Collections$EmptyMap"}}}
+
+    def register(self, *arguments, **more):
+        return self.must("POST", *self.registration(*arguments, **more))
 
     def renew(self, app, id):
         return self.must("PUT", f"/apps/{app}/{id}")
@@ -218,6 +223,40 @@ class Server:
         if answer["status"] != 200:
             raise ApiError(answer["body"])
         return answer["at_ns"]
+
+
+class Pulse:
+    """Registers one instance again and again, for an Eureka whose registry changes all the time, as
+    real ones do. A server that is otherwise at rest hides a change for minutes now and then: one that
+    comes while a document is made for its cache is not in the document, which stays there for 180 s
+    or until the next change."""
+
+    def __init__(self, server, app, id, address, period=1.5):
+        self.server, self.instance, self.period = server, (app, id, address), period
+        self.beats, self.over = threading.Event(), threading.Event()
+        self.beats.set()
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self):
+        driver = Driver(self.server.launch)
+        while not self.over.wait(self.period):
+            if self.beats.is_set():
+                self.server.request("POST", *self.server.registration(*self.instance, lease=3600),
+                                    driver=driver)
+        driver.close()
+
+    @contextlib.contextmanager
+    def paused(self):
+        self.beats.clear()
+        try:
+            yield
+        finally:
+            self.beats.set()
+
+    def stop(self):
+        self.over.set()
+        self.thread.join()
 
 
 # What a server answers, recorded
