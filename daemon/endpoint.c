@@ -134,7 +134,7 @@ struct endpoint_set *endpoint_set_unref(struct endpoint_set *set)
     return NULL;
 }
 
-static bool tags_equal(const struct endpoint *a, const struct endpoint *b)
+bool endpoint_tags_equal(const struct endpoint *a, const struct endpoint *b)
 {
     if (a->tag_count != b->tag_count)
         return false;
@@ -144,7 +144,7 @@ static bool tags_equal(const struct endpoint *a, const struct endpoint *b)
     return true;
 }
 
-static bool ports_equal(const struct endpoint *a, const struct endpoint *b)
+bool endpoint_ports_equal(const struct endpoint *a, const struct endpoint *b)
 {
     if (a->port_count != b->port_count)
         return false;
@@ -173,8 +173,8 @@ static bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
            a->checks == b->checks &&
            addresses_compare(a, b) == 0 && streq(a->name, b->name) && streq(a->node, b->node) &&
            streq(a->hostname, b->hostname) && streq(a->target, b->target) &&
-           streq(a->zone, b->zone) && streq(a->region, b->region) && tags_equal(a, b) &&
-           ports_equal(a, b);
+           streq(a->zone, b->zone) && streq(a->region, b->region) && endpoint_tags_equal(a, b) &&
+           endpoint_ports_equal(a, b);
 }
 
 bool endpoint_set_equal(const struct endpoint_set *a, const struct endpoint_set *b)

@@ -75,6 +75,8 @@ struct endpoint_set {
 
 struct endpoint_set *endpoint_set_ref(struct endpoint_set *set);
 struct endpoint_set *endpoint_set_unref(struct endpoint_set *set); /* takes NULL, returns NULL */
+bool endpoint_tags_equal(const struct endpoint *a, const struct endpoint *b);
+bool endpoint_ports_equal(const struct endpoint *a, const struct endpoint *b);
 bool endpoint_set_equal(const struct endpoint_set *a, const struct endpoint_set *b);
 
 /*

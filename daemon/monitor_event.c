@@ -83,28 +83,6 @@ static bool same_addresses(const struct endpoint *a, const struct endpoint *b)
     return true;
 }
 
-static bool same_tags(const struct endpoint *a, const struct endpoint *b)
-{
-    if (a->tag_count != b->tag_count)
-        return false;
-    for (size_t i = 0; i < a->tag_count; i++)
-        if (!streq(a->tags[i], b->tags[i]))
-            return false;
-    return true;
-}
-
-static bool same_ports(const struct endpoint *a, const struct endpoint *b)
-{
-    if (a->port_count != b->port_count)
-        return false;
-    for (size_t i = 0; i < a->port_count; i++)
-        if (a->ports[i].number != b->ports[i].number ||
-            !streq(a->ports[i].name, b->ports[i].name) ||
-            !streq(a->ports[i].protocol, b->ports[i].protocol))
-            return false;
-    return true;
-}
-
 static void compare(const struct endpoint *a, const struct endpoint *b,
                     struct difference *difference)
 {
@@ -117,9 +95,9 @@ static void compare(const struct endpoint *a, const struct endpoint *b,
     if (!streq(a->zone, b->zone))
         differ(difference, "zone %.60s, was %.60s", *b->zone ? b->zone : "none",
                *a->zone ? a->zone : "none");
-    if (!same_ports(a, b))
+    if (!endpoint_ports_equal(a, b))
         differ(difference, "other ports");
-    if (!same_tags(a, b))
+    if (!endpoint_tags_equal(a, b))
         differ(difference, "other tags");
 }
 
