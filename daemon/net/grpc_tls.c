@@ -8,6 +8,7 @@
 #include <openssl/x509v3.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 struct grpc_tls {
     SSL *ssl;
@@ -102,12 +103,43 @@ static int pem_add_authorities(SSL_CTX *context, const void *pem, size_t size)
     return count > 0 ? 0 : -EINVAL;
 }
 
+/*
+ * The system's authorities. They take tens of milliseconds to read, which is too long for each
+ * connection: they are kept until their file changes. The only state that calls share. NULL: out of
+ * memory.
+ */
+static X509_STORE *system_authorities(void)
+{
+    static X509_STORE *store;
+    static struct timespec changed;
+    struct stat file = {0};
+
+    (void)stat(X509_get_default_cert_file(), &file);
+    if (store && file.st_mtim.tv_sec == changed.tv_sec && file.st_mtim.tv_nsec == changed.tv_nsec &&
+        sk_X509_OBJECT_num(X509_STORE_get0_objects(store)) > 0)
+        return store;
+    X509_STORE_free(store);
+    store = X509_STORE_new();
+    if (store)
+        X509_STORE_set_default_paths(store);
+    ERR_clear_error(); /* files that are not there */
+    changed = file.st_mtim;
+    return store;
+}
+
 /* An authority of one's own replaces the system's, and need not be a root. */
 static int load_authorities(struct grpc_tls *tls, SSL_CTX *context, const struct http_tls *config)
 {
+    X509_STORE *store;
+
+    if (config->insecure)
+        return 0;
     X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), X509_V_FLAG_PARTIAL_CHAIN);
     if (!config->ca_file && !config->ca_path && !config->ca_pem) {
-        SSL_CTX_set_default_verify_paths(context);
+        store = system_authorities();
+        if (!store)
+            return -ENOMEM;
+        SSL_CTX_set1_cert_store(context, store);
         return 0;
     }
     if ((config->ca_file || config->ca_path) &&
