@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "daemon/backend.h"
+#include "daemon/backend_internal.h"
 
 #include <stdio.h>
 #include <systemd/sd-event.h>
 #include <utlist.h>
 
-#include "daemon/clock.h"
 #include "daemon/describe.h"
-#include "daemon/instances.h"
 #include "daemon/log.h"
-#include "daemon/monitor.h"
 #include "daemon/notify.h"
 #include "daemon/registry/local.h"
-#include "daemon/review.h"
 #include "daemon/statistics.h"
 #include "nss-sd/wire.h"
 #include <config.h>
@@ -27,19 +23,6 @@ struct query {
     sd_event_source *handover;
     struct query *prev, *next;
 };
-
-struct backend {
-    struct backend_parts parts;
-    struct query *queries;
-    struct monitors *monitors;
-    usec_t counted_since; /* the counters */
-    char status[256];     /* as the service manager knows it */
-};
-
-static usec_t backend_now(const struct backend *backend)
-{
-    return clock_now(backend->parts.event);
-}
 
 static struct describe describe_of(const struct backend *backend)
 {
@@ -191,226 +174,6 @@ static json_t *backend_services(void *userdata, const char *registry, bool stale
     return index < 0 ? NULL : describe_services(&describe, (unsigned)index, stale);
 }
 
-/* ---- Instances ---- */
-
-/* A reader of all instances, on its way through them. */
-struct listing {
-    struct backend *backend;
-    struct instances *instances;
-};
-
-static json_t *listing_next(void *userdata, bool *ret_last)
-{
-    struct listing *listing = userdata;
-
-    return instances_next(listing->instances, backend_now(listing->backend), ret_last);
-}
-
-static void listing_free(void *userdata)
-{
-    struct listing *listing = userdata;
-
-    instances_free(listing->instances);
-    free(listing);
-}
-
-static int backend_instances(void *userdata, struct control_stream *ret_stream)
-{
-    struct backend *backend = userdata;
-    const struct instances_parts parts = {
-        .store = backend->parts.store,
-        .registries = backend->parts.registries,
-        .resolver = backend->parts.resolver,
-    };
-    struct listing *listing = calloc(1, sizeof(*listing));
-
-    if (!listing)
-        return -ENOMEM;
-    *listing = (struct listing){backend, instances_new(&parts)};
-    if (!listing->instances) {
-        free(listing);
-        return -ENOMEM;
-    }
-    *ret_stream = (struct control_stream){listing_next, listing_free, listing};
-    return 0;
-}
-
-/* ---- Review ---- */
-
-/* A reader of all services, on its way through them. */
-struct reading {
-    struct backend *backend;
-    struct review *review;
-};
-
-static json_t *reading_next(void *userdata, bool *ret_last)
-{
-    struct reading *reading = userdata;
-
-    return review_next(reading->review, backend_now(reading->backend), ret_last);
-}
-
-static void reading_free(void *userdata)
-{
-    struct reading *reading = userdata;
-
-    review_free(reading->review);
-    free(reading);
-}
-
-static int backend_review(void *userdata, struct control_stream *ret_stream)
-{
-    struct backend *backend = userdata;
-    const struct review_parts parts = {
-        .store = backend->parts.store,
-        .registries = backend->parts.registries,
-        .resolver = backend->parts.resolver,
-        .config = backend->parts.config,
-        .userdata = backend->parts.userdata,
-    };
-    struct reading *reading = calloc(1, sizeof(*reading));
-
-    if (!reading)
-        return -ENOMEM;
-    *reading = (struct reading){backend, review_new(&parts)};
-    if (!reading->review) {
-        free(reading);
-        return -ENOMEM;
-    }
-    *ret_stream = (struct control_stream){reading_next, reading_free, reading};
-    return 0;
-}
-
-/* ---- Monitor ---- */
-
-static json_t *monitor_next(void *userdata, bool *ret_last)
-{
-    *ret_last = false;
-    return monitor_take(userdata);
-}
-
-static void monitor_end(void *userdata)
-{
-    monitor_free(userdata);
-}
-
-/* What a name stands for. -ENOENT: nothing here. */
-static int monitored_service(const struct backend *backend, const char *name,
-                             struct monitor_service *ret_service)
-{
-    struct registry_target target = {0};
-    struct registry_facts facts;
-    struct resolver_owner owner;
-
-    if (!registries_owner(backend->parts.registries, name, &owner) ||
-        registries_meaning(backend->parts.registries, &owner, name, &target) != REGISTRY_TARGET)
-        return -ENOENT;
-    registries_facts(backend->parts.registries, owner.registry, &facts);
-    *ret_service = (struct monitor_service){strdup(name), strdup(facts.name), strdup(target.key)};
-    return ret_service->name && ret_service->registry && ret_service->key ? 0 : -ENOMEM;
-}
-
-static int backend_monitor(void *userdata, const struct control_monitor *wish,
-                           struct control_stream *ret_stream, size_t *ret_bad)
-{
-    struct backend *backend = userdata;
-    struct monitor_request request = {
-        .uid = wish->uid,
-        .privileged = wish->privileged,
-        .services = calloc(wish->name_count + 1, sizeof(*request.services)),
-        .count = wish->name_count,
-        .wake = wish->wake,
-        .userdata = wish->userdata,
-    };
-    struct monitor *monitor;
-    int r = request.services ? 0 : -ENOMEM;
-
-    for (size_t i = 0; r >= 0 && i < wish->name_count; i++) {
-        *ret_bad = i;
-        r = monitored_service(backend, wish->names[i], &request.services[i]);
-    }
-    if (r < 0) {
-        monitor_services_free(request.services, request.services ? request.count : 0);
-        return r;
-    }
-    r = monitor_new(backend->monitors, &request, &monitor);
-    if (r >= 0)
-        *ret_stream = (struct control_stream){monitor_next, monitor_end, monitor};
-    return r;
-}
-
-void backend_replaced(struct backend *backend, struct service *service,
-                      const struct endpoint_set *before)
-{
-    struct service_facts facts;
-
-    if (!backend || !monitors_any(backend->monitors))
-        return;
-    service_facts(service, backend_now(backend), &facts);
-    monitors_replaced(backend->monitors, &facts, before);
-}
-
-void backend_noticed(struct backend *backend, enum store_notice notice,
-                     const struct service_facts *facts)
-{
-    if (backend)
-        monitors_notice(backend->monitors, notice, facts);
-}
-
-void backend_vetoed(struct backend *backend, unsigned registry, const char *key,
-                    const char *instance, bool failing, const char *text)
-{
-    if (backend)
-        monitors_vetoed(backend->monitors, registry, key, instance, failing, text);
-}
-
-void backend_reported(struct backend *backend, unsigned registry)
-{
-    struct registry_facts facts;
-
-    if (!backend)
-        return;
-    registries_facts(backend->parts.registries, registry, &facts);
-    if (facts.name)
-        monitors_condition(backend->monitors, registry, facts.condition_changes,
-                           registry_condition_to_string(facts.condition),
-                           facts.condition == CONDITION_DOWN ? facts.error : "");
-}
-
-static void touch_name(void *userdata, const char *name)
-{
-    struct backend *backend = userdata;
-
-    resolver_touch(backend->parts.resolver, name, backend_now(backend));
-}
-
-void backend_beat(struct backend *backend)
-{
-    for (unsigned i = 0; i < REGISTRIES_MAX; i++)
-        backend_reported(backend, i);
-    monitors_each_name(backend->monitors, touch_name, backend);
-}
-
-static const char *registry_name(void *userdata, unsigned index)
-{
-    struct backend *backend = userdata;
-    struct registry_facts facts;
-
-    registries_facts(backend->parts.registries, index, &facts);
-    return facts.name;
-}
-
-static usec_t wall_clock(void *userdata)
-{
-    struct backend *backend = userdata;
-    usec_t now = 0;
-
-    sd_event_now(backend->parts.event, CLOCK_REALTIME, &now);
-    return now;
-}
-
-/* ---- Statistics ---- */
-
 /* ---- Explain ---- */
 
 static json_t *backend_explain(void *userdata, const char *name)
@@ -425,6 +188,8 @@ static json_t *backend_explain(void *userdata, const char *name)
 
     return describe_explain(&describe, &parts, name);
 }
+
+/* ---- Statistics ---- */
 
 static struct statistics_parts statistics_of(const struct backend *backend)
 {
@@ -575,7 +340,7 @@ struct backend *backend_new(const struct backend_parts *parts)
         return NULL;
     backend->parts = *parts;
     backend->counted_since = parts->started_at;
-    backend->monitors = monitors_new(&(struct monitors_hooks){registry_name, wall_clock, backend});
+    backend->monitors = backend_monitors_new(backend);
     return backend->monitors ? backend : backend_free(backend);
 }
 
