@@ -228,13 +228,15 @@ static char *too_large_text(const struct varlink_server *server, size_t size)
     return NULL;
 }
 
-static void connection_reply(struct connection *connection, json_t *reply)
+/* False: it is too large or could not be made, and the client is told that, if anything. */
+static bool connection_reply(struct connection *connection, json_t *reply)
 {
     char *text = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
     size_t size = text ? strlen(text) : 0;
+    bool fits = text && size < connection->server->limits.reply;
 
     json_decref(reply);
-    if (size >= connection->server->limits.reply) {
+    if (text && !fits) {
         free(text);
         text = too_large_text(connection->server, size);
     }
@@ -242,6 +244,7 @@ static void connection_reply(struct connection *connection, json_t *reply)
     connection->output_size = text ? strlen(text) + 1 : 0;
     connection->output_sent = 0;
     connection->broken = !text;
+    return fits;
 }
 
 /* Outside of the connection's turn: it cannot be ended under its caller; its timer does that. */
@@ -320,7 +323,7 @@ void varlink_call_wake(struct varlink_call *call)
     connection_rouse(call_connection(call));
 }
 
-/* Nothing is on its way to the client: what has the stream for it? */
+/* Nothing is on its way to the client: what has the stream for it? An error is its last reply. */
 static void stream_next(struct connection *connection)
 {
     struct varlink_call call = connection->call;
@@ -328,14 +331,16 @@ static void stream_next(struct connection *connection)
     json_t *parameters = call.next(call.userdata, &last);
 
     connection->call.awake = parameters;
-    if (last)
-        connection->call = (struct varlink_call){0};
-    if (parameters || last)
-        connection_reply(connection,
-                         last ? json_pack("{s:o}", "parameters", parameters)
-                              : json_pack("{s:o, s:b}", "parameters", parameters, "continues", 1));
-    if (last)
-        call.gone(call.userdata);
+    if (!parameters && !last)
+        return;
+    if (!connection_reply(connection, last ? json_pack("{s:o}", "parameters", parameters)
+                                           : json_pack("{s:o, s:b}", "parameters", parameters,
+                                                       "continues", 1)))
+        last = true;
+    if (!last)
+        return;
+    connection->call = (struct varlink_call){0};
+    call.gone(call.userdata);
 }
 
 /* ---- the interface that every service has ---- */

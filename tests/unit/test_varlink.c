@@ -497,6 +497,26 @@ START_TEST(makes_no_reply_of_a_stream_before_the_last_is_taken)
 }
 END_TEST
 
+START_TEST(ends_a_stream_with_the_error_that_a_reply_is_too_large)
+{
+    int fd;
+
+    start((struct varlink_limits){.reply = 1000});
+    fd = client();
+    stream.ready = 3;
+    stream.size = 1000;
+    call(fd, STREAM);
+    ck_assert_str_eq(reply(fd), "{\"error\":\"org.example.Test.TooLarge\",\"parameters\":{}}");
+    ck_assert_uint_eq(world.gone, 1);
+    ck_assert_int_eq(stream.told, 1);
+    /* The connection is as good as before. */
+    call(fd, ECHO);
+    ck_assert_str_eq(reply(fd), DONE);
+    close(fd);
+    stop();
+}
+END_TEST
+
 START_TEST(tells_an_idle_stream_that_its_client_went)
 {
     int fd, other;
@@ -866,6 +886,7 @@ static Suite *make_suite(void)
               answers_nothing_to_oneway, answers_more_once_and_refuses_upgrade);
     UNIT_CASE(suite, "streams", streams_what_there_is_and_what_comes,
               streams_only_to_who_expects_more, makes_no_reply_of_a_stream_before_the_last_is_taken,
+              ends_a_stream_with_the_error_that_a_reply_is_too_large,
               tells_an_idle_stream_that_its_client_went);
     UNIT_CASE(suite, "late", keeps_the_order_behind_a_call_that_waits,
               tells_a_waiting_call_that_its_client_went,
