@@ -9,6 +9,7 @@
 struct voice {
     char name[256]; /* of the registry or cloud; "": silent */
     char zone[HOST_ZONE_SIZE], region[HOST_ZONE_SIZE];
+    bool zone_refused, region_refused; /* what was told last is none, and that was logged */
 };
 
 struct host_zone {
@@ -114,25 +115,26 @@ static void choose(struct host_zone *zone)
 
 /* ---- what is said ---- */
 
+/* A word that is none is logged once, till another is told that is one: a registry says it again
+ * with every report. */
 static void take_word(const char *who, const char *what, const char *word,
-                      char ret_word[static HOST_ZONE_SIZE])
+                      char ret_word[static HOST_ZONE_SIZE], bool *refused)
 {
-    ret_word[0] = '\0';
-    if (!word || !*word)
-        return;
-    if (host_zone_word_ok(word))
-        strcpy(ret_word, word);
-    else
-        log_warning("%s tells a %s of this host that is none (at most %d printable bytes): %s", who,
-                    what, HOST_ZONE_MAX, word);
+    bool was_refused = *refused;
+
+    *refused = word && *word && !host_zone_word_ok(word);
+    strcpy(ret_word, word && !*refused ? word : "");
+    if (*refused && !was_refused)
+        log_warning("%s tells a %s of this host that is none (at most %d printable bytes): %.100s",
+                    who, what, HOST_ZONE_MAX, word);
 }
 
 static void speak(struct host_zone *zone, struct voice *voice, const char *name, const char *word,
                   const char *region)
 {
     snprintf(voice->name, sizeof(voice->name), "%s", name);
-    take_word(name, "zone", word, voice->zone);
-    take_word(name, "region", region, voice->region);
+    take_word(name, "zone", word, voice->zone, &voice->zone_refused);
+    take_word(name, "region", region, voice->region, &voice->region_refused);
     choose(zone);
 }
 

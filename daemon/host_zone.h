@@ -6,7 +6,8 @@
  *   3. the cloud that the machine runs in (cloud_zone.h).
  *
  * Owns what each of them said and the choice between them; calls back when the choice is another
- * one. Does no I/O but log lines: one when registries disagree, and one for each word that is none.
+ * one. Does no I/O but log lines: one when registries disagree, and one when somebody begins to tell
+ * a word that is none.
  */
 #pragma once
 
@@ -28,7 +29,7 @@ bool host_zone_word_ok(const char *word);
 
 /*
  * What each says, in place of what it said before. NULL or "" is "I do not know". Another word that
- * host_zone_word_ok() refuses is logged and counts as "".
+ * host_zone_word_ok() refuses is logged, once, and counts as "".
  */
 void host_zone_configure(struct host_zone *zone, const char *word);
 void host_zone_report(struct host_zone *zone, unsigned registry, const char *name, const char *word,

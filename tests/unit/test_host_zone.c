@@ -143,6 +143,28 @@ START_TEST(what_is_no_word_is_logged_and_ignored)
 }
 END_TEST
 
+START_TEST(what_is_no_word_is_logged_once_and_cut_until_there_is_a_good_one)
+{
+    char endless[1000], cut[100 + 2];
+
+    memset(endless, 'z', sizeof(endless));
+    endless[sizeof(endless) - 1] = '\0';
+    for (unsigned i = 0; i < 10; i++) {
+        host_zone_report(zone, 0, "consul", endless, i % 2 ? "n o" : "o n");
+        host_zone_report(zone, 1, "eureka", endless, NULL);
+    }
+    ck_assert_uint_eq(logged("consul tells a zone of this host that is none"), 1);
+    ck_assert_uint_eq(logged("consul tells a region of this host that is none"), 1);
+    ck_assert_uint_eq(logged("eureka tells a zone of this host that is none"), 1);
+    memset(cut, 'z', sizeof(cut) - 1);
+    cut[sizeof(cut) - 1] = '\0';
+    ck_assert_uint_eq(logged(cut), 0);
+    host_zone_report(zone, 0, "consul", "good", NULL);
+    host_zone_report(zone, 0, "consul", endless, NULL);
+    ck_assert_uint_eq(logged("consul tells a zone of this host that is none"), 2);
+}
+END_TEST
+
 static Suite *host_zone_suite(void)
 {
     Suite *suite = suite_create("host_zone");
@@ -152,7 +174,8 @@ static Suite *host_zone_suite(void)
                       who_knows_the_region_alone_gives_way_to_who_knows_the_zone,
                       of_registries_that_disagree_the_first_by_name_counts_and_it_is_said_once,
                       with_zone_set_nobody_disagrees, the_same_word_from_another_mouth_is_no_change,
-                      what_is_no_word_is_logged_and_ignored);
+                      what_is_no_word_is_logged_and_ignored,
+                      what_is_no_word_is_logged_once_and_cut_until_there_is_a_good_one);
     return suite;
 }
 
