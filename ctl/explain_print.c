@@ -102,10 +102,10 @@ static void print_registry(const json_t *registry)
 
     if (!json_is_object(registry))
         return;
-    line("Registry", "%s (%s), %s for %s, last answer %s", member_text(registry, "name"),
+    line("Registry", "%s (%s), %s for %s, last news %s", member_text(registry, "name"),
          member_text(registry, "type"), member_text(registry, "state"),
          since < 0 ? "an unknown time" : span_to_string((usec_t)since, span),
-         age_text(member_number(registry, "last_answer_usec"), age));
+         age_text(member_number(registry, "last_news_usec"), age));
     if (*error)
         line("Last error", "%s (%s)", error,
              age_text(member_number(registry, "last_error_usec"), error_age));

@@ -39,9 +39,9 @@ static const struct verb verbs[] = {
      verb_explain},
     {"status", "", 0, 0, OPTION_TABLE, "Show the daemon and the state of every registry",
      "Shows the daemon and, for each configured registry, whether it is up and since when, when\n"
-     "it last answered, how many services are known from it, how many of them are stale (served\n"
-     "although nobody confirms them) and since when, when the first of these expires, and the\n"
-     "registry's last error.",
+     "it last told something (one that is up tells nothing while nothing changes), how many\n"
+     "services are known from it, how many of them are stale (served although nobody confirms\n"
+     "them) and since when, when the first of these expires, and the registry's last error.",
      "  sdctl status\n"
      "  sdctl status --json | jq '.registries[] | select(.state != \"up\")'\n",
      verb_status},

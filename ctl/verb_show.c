@@ -154,7 +154,7 @@ static void add_registry(struct table *table, const json_t *registry)
     table_cell(table, style_of_word(state), "%s%s%s", state, since >= 0 ? " for " : "",
                since >= 0 ? span_to_string((usec_t)since, span) : "");
     table_cell(table, STYLE_PLAIN, "%s",
-               age_text(member_number(registry, "last_answer_usec"), age));
+               age_text(member_number(registry, "last_news_usec"), age));
     table_cell(table, STYLE_PLAIN, "%lld", (long long)member_number(registry, "services"));
     add_stale(table, registry);
     if (*error && error_age >= 0)
@@ -187,7 +187,7 @@ static void print_outlook(const json_t *registry)
 
 int verb_status(const struct options *options, int argc, char **argv)
 {
-    static const char *const headings[] = {"NAME",      "TYPE",  "STATE",      "LAST ANSWER",
+    static const char *const headings[] = {"NAME",      "TYPE",  "STATE",      "LAST NEWS",
                                            ">SERVICES", "STALE", "LAST ERROR", NULL};
     _cleanup_(table_freep) struct table *table = table_new(headings);
     _cleanup_(json_decrefp) json_t *status = NULL;

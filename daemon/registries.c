@@ -14,7 +14,7 @@ struct entry {
     char **found_domains;      /* REPORT_DOMAINS */
     enum registry_condition condition;
     uint64_t condition_changes;
-    usec_t condition_since, answered_at, error_at;
+    usec_t condition_since, news_at, error_at;
     char *error;
     struct log_limit refused_log; /* of refused addresses */
     bool kept;                    /* by the reload going on */
@@ -263,7 +263,7 @@ static void note_report(struct registries *registries, struct entry *entry,
     case REPORT_ABSENT:
     case REPORT_SYNCED:
     case REPORT_UP:
-        entry->answered_at = registries->hooks.now(registries->hooks.userdata);
+        entry->news_at = registries->hooks.now(registries->hooks.userdata);
         note_condition(registries, entry, CONDITION_UP);
         break;
     case REPORT_FAILED:
@@ -521,7 +521,7 @@ void registries_facts(const struct registries *registries, unsigned index,
         .condition = entry->condition,
         .condition_changes = entry->condition_changes,
         .condition_since = entry->condition_since,
-        .answered_at = entry->answered_at,
+        .news_at = entry->news_at,
         .error = entry->error ? entry->error : "",
         .error_at = entry->error_at,
     };

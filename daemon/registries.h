@@ -73,8 +73,8 @@ struct registry_facts {
     enum registry_condition condition;
     uint64_t condition_changes; /* since it is configured */
     usec_t condition_since;
-    usec_t answered_at; /* 0: never */
-    const char *error;  /* last one, or "" */
+    usec_t news_at;    /* its last report of something, or that all is well; 0: never */
+    const char *error; /* last one, or "" */
     usec_t error_at;
 };
 void registries_facts(const struct registries *registries, unsigned index,

@@ -262,11 +262,11 @@ class Tables(SdctlTest):
                      "error_for_usec": None},
         "registries": [
             {"name": "consul", "type": "consul", "domains": ["consul"], "state": "up",
-             "state_for_usec": 7200 * SECOND, "last_answer_usec": 5, "last_error": None,
+             "state_for_usec": 7200 * SECOND, "last_news_usec": 5, "last_error": None,
              "last_error_usec": None, "services": 12, "stale": 0, "expired": 0,
              "stale_since_usec": None, "first_expires_usec": None, "details": {}},
             {"name": "prod", "type": "eureka", "domains": ["eureka"], "state": "down",
-             "state_for_usec": 90 * SECOND, "last_answer_usec": None,
+             "state_for_usec": 90 * SECOND, "last_news_usec": None,
              "last_error": "connection refused", "last_error_usec": 61 * SECOND, "services": 40,
              "stale": 30, "expired": 1, "stale_since_usec": 3 * 86400 * SECOND,
              "first_expires_usec": 51 * 3600 * SECOND, "details": {"servers": []}}]}}
@@ -284,9 +284,9 @@ class Tables(SdctlTest):
                 Snapshot: /var/lib/nss-sd/snapshot: 2 files of 3 KiB, written 4s ago
                Log level: info
 
-            NAME    TYPE    STATE              LAST ANSWER  SERVICES  STALE      LAST ERROR
-            consul  consul  up for 2h          now                12  0          -
-            prod    eureka  down for 1min 30s  never              40  31 for 3d  connection refused (1min 1s ago)
+            NAME    TYPE    STATE              LAST NEWS  SERVICES  STALE      LAST ERROR
+            consul  consul  up for 2h          now              12  0          -
+            prod    eureka  down for 1min 30s  never            40  31 for 3d  connection refused (1min 1s ago)
 
             2 registries.
             prod: 30 services are served stale, the first expires in 2d 3h.
@@ -714,7 +714,7 @@ def explanation(meaning="service", **more):
     return {"parameters": {"explanation": {
         "name": "orders.service.consul", "domain": "consul", "shared": False, "meaning": meaning,
         "registry": {"name": "consul", "type": "consul", "domains": ["consul"], "state": "up",
-                     "state_for_usec": 60 * SECOND, "last_answer_usec": 2 * SECOND,
+                     "state_for_usec": 60 * SECOND, "last_news_usec": 2 * SECOND,
                      "last_error": None, "last_error_usec": None},
         "in_use": True, "answer": answer()["parameters"]["answer"],
         "service": {"state": "fresh", "alias": None, "asking": False, "live": True, "held": False,
