@@ -336,6 +336,8 @@ static int register_one(const char *checks, usec_t ttl)
     "[{\"tcp\": \"10.0.0.1:80\", \"interval\": \"10s\","                                           \
     " \"deregister_critical_service_after\": \"1h\"}]"
 
+#define TTL_CHECKS "[{\"ttl\": \"30s\", \"deregister_critical_service_after\": \"1h\"}]"
+
 START_TEST(a_registration_may_have_checks_and_keeps_them_when_it_is_renewed)
 {
     start();
@@ -516,6 +518,21 @@ START_TEST(time_spent_critical_counts_across_a_restart)
 }
 END_TEST
 
+START_TEST(silence_counts_across_a_restart)
+{
+    start();
+    ck_assert_int_eq(register_one(TTL_CHECKS, USEC_INFINITY), 0);
+    ck_assert_int_eq(registry_local_pass(twin_registry(twin), "o1", CHECK_PASSING, NULL), 1);
+    twin_advance(twin, 30 * SEC);
+    restart(2 * HOUR);
+    want("orders", "10.0.0.1:80/critical");
+    twin_advance(twin, 30 * SEC - SEC); /* time for a word */
+    twin_expect_no_report(twin);
+    twin_advance(twin, SEC);
+    twin_expect_report(twin, REPORT_ABSENT, "orders");
+}
+END_TEST
+
 START_TEST(nobody_is_taken_out_after_a_long_stop_before_another_look)
 {
     start();
@@ -650,7 +667,7 @@ static Suite *make_suite(void)
                       a_check_that_looks_elsewhere_begins_anew_after_a_restart,
                       a_crash_costs_no_more_than_the_last_second,
                       a_word_is_good_for_as_long_as_it_was_given_across_a_restart,
-                      time_spent_critical_counts_across_a_restart,
+                      time_spent_critical_counts_across_a_restart, silence_counts_across_a_restart,
                       nobody_is_taken_out_after_a_long_stop_before_another_look,
                       a_state_that_cannot_be_understood_is_no_state);
     UNIT_CASE_FIXTURE(suite, "secrets", set_up, tear_down,

@@ -154,6 +154,19 @@ static void expel_fired(struct env_timer *timer)
         checks->hooks.changed(checks->hooks.userdata, service);
 }
 
+/* When it has been looked at in this life. One that said nothing in time in an earlier life has time
+ * for a word again. */
+static usec_t looked_at(const struct live *live, const struct check_facts *facts)
+{
+    const struct check_settings *settings = check_settings(live->check);
+
+    if (facts->last > 0)
+        return 0;
+    if (facts->next == USEC_INFINITY)
+        return usec_add(env_now(live->instance->checks->env), settings->ttl);
+    return usec_add(facts->next, settings->timeout);
+}
+
 /* Critical by a result, not only by how it began: nobody is expelled who was never looked at, and
  * after a restart nobody who was not looked at once more. */
 static void watch_critical(struct live *live)
@@ -166,7 +179,7 @@ static void watch_critical(struct live *live)
     if (live->said->deregister_after != USEC_INFINITY && facts.known &&
         facts.state == CHECK_CRITICAL) {
         at = usec_add(facts.since, live->said->deregister_after);
-        looked = facts.last > 0 ? 0 : usec_add(facts.next, check_settings(live->check)->timeout);
+        looked = looked_at(live, &facts);
         env_timer_set(env, &live->expel, at > looked ? at : looked);
         return;
     }
