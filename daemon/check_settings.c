@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "daemon/log.h"
 #include "daemon/net/http_target.h"
 #include "nss-sd/name.h"
 
@@ -262,17 +263,18 @@ void check_settings_show(const struct check_settings *settings,
                          char ret_text[static CHECK_SHOWN_SIZE])
 {
     const char *kind = check_kind_to_string(settings->kind);
+    char text[CHECK_TARGET_MAX + 16];
     struct http_target target;
 
     if (settings->kind == CHECK_TTL) {
-        snprintf(ret_text, CHECK_SHOWN_SIZE, "%s", kind);
+        snprintf(text, sizeof(text), "%s", kind);
     } else if (settings->kind != CHECK_HTTP) {
-        snprintf(ret_text, CHECK_SHOWN_SIZE, "%s %.200s", kind, settings->target);
+        snprintf(text, sizeof(text), "%s %s", kind, settings->target);
     } else if (http_target_parse(settings->target, NULL, &target) == 0) {
-        snprintf(ret_text, CHECK_SHOWN_SIZE, "%s %.*s", kind, (int)strcspn(target.url, "?"),
-                 target.url);
+        snprintf(text, sizeof(text), "%s %.*s", kind, (int)strcspn(target.url, "?"), target.url);
         http_target_done(&target);
     } else {
-        snprintf(ret_text, CHECK_SHOWN_SIZE, "%s", kind);
+        snprintf(text, sizeof(text), "%s", kind);
     }
+    log_printable(text, ret_text, CHECK_SHOWN_SIZE);
 }

@@ -79,6 +79,7 @@ int check_target_split(const char *target, char ret_host[static CHECK_SHOWN_SIZE
 /* Where it connects to, if the target says so by an address: 0; -ENOENT: by a name, or nowhere. */
 int check_settings_address(const struct check_settings *settings, struct address *ret_address);
 
-/* "http http://10.0.0.1:8080/readyz", "tcp 10.0.0.1:80", "ttl": for people; cut where too long. */
+/* "http http://10.0.0.1:8080/readyz", "tcp 10.0.0.1:80", "ttl": for people; printable ASCII, cut
+ * where too long. */
 void check_settings_show(const struct check_settings *settings,
                          char ret_text[static CHECK_SHOWN_SIZE]);

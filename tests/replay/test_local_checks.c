@@ -456,6 +456,34 @@ START_TEST(what_was_well_is_well_after_a_restart_and_what_was_critical_is_not)
 }
 END_TEST
 
+/* What is kept and shown of a long target is cut, maybe in the middle of a character. */
+START_TEST(what_a_check_with_a_long_target_knows_outlasts_a_restart)
+{
+    for (unsigned shift = 0; shift < 2; shift++) {
+        char text[1024], path[300] = "";
+        json_t *checks;
+
+        for (unsigned i = 0; i < 140; i++)
+            strcat(path, "\xc3\xbc");
+        snprintf(text, sizeof(text),
+                 ONE("\"check\": {\"http\": \"http://10.0.0.1:80/%s%s\", \"interval\": \"10s\"}"),
+                 shift ? "a" : "", path);
+        put("orders.json", text);
+        start();
+        while (twin_http_open(twin) == 0)
+            twin_advance(twin, twin_next_timer(twin));
+        twin_http_reply(twin_expect_http(twin, "GET", "10.0.0.1"), 200, NULL, "");
+        restart(SEC);
+        want("orders", "10.0.0.1:80");
+        checks = registry_type_local.checks(twin_registry(twin), "orders", "o1");
+        ck_assert_uint_eq(json_array_size(checks), 1);
+        json_decref(checks);
+        tear_down();
+        set_up();
+    }
+}
+END_TEST
+
 START_TEST(a_check_that_looks_elsewhere_begins_anew_after_a_restart)
 {
     put("orders.json", ONE(TCP));
@@ -665,6 +693,7 @@ static Suite *make_suite(void)
     UNIT_CASE_FIXTURE(suite, "restarts", set_up, tear_down,
                       what_was_well_is_well_after_a_restart_and_what_was_critical_is_not,
                       a_check_that_looks_elsewhere_begins_anew_after_a_restart,
+                      what_a_check_with_a_long_target_knows_outlasts_a_restart,
                       a_crash_costs_no_more_than_the_last_second,
                       a_word_is_good_for_as_long_as_it_was_given_across_a_restart,
                       time_spent_critical_counts_across_a_restart, silence_counts_across_a_restart,

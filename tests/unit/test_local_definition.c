@@ -106,6 +106,27 @@ START_TEST(unknown_keys_are_warnings_and_bounded)
 }
 END_TEST
 
+/* The text goes into replies, which are UTF-8 or nothing. */
+START_TEST(an_unknown_key_of_any_text_is_told_in_ascii)
+{
+    char key[PARSER_WORD_SIZE + 3] = "", *text;
+    struct local_definition *definition;
+
+    memset(key, 'k', PARSER_WORD_SIZE - 1); /* the character behind is cut */
+    strcat(key, "\xc3\xbc");
+    ck_assert_int_gt(asprintf(&text, SERVICE(HERE ", \"%s\": 1, \"a\\u001bb\": 2"), key), 0);
+    definition = parsed(text);
+    free(text);
+    ck_assert_uint_eq(definition->warning_count, 2);
+    for (size_t i = 0; i < 2; i++)
+        for (const char *c = definition->warnings[i]; *c; c++)
+            ck_assert_msg(*c >= ' ' && *c <= '~', "%s", definition->warnings[i]);
+    ck_assert_ptr_nonnull(strstr(definition->warnings[0], "kkk\\xc3: unknown key, ignored"));
+    ck_assert_ptr_nonnull(strstr(definition->warnings[1], "a\\x1bb: unknown key, ignored"));
+    local_definition_free(definition);
+}
+END_TEST
+
 /* Where only the path is asked for. */
 static const char *without_line(const char *error, const char *expected)
 {
@@ -409,9 +430,9 @@ static Suite *make_suite(void)
 
     UNIT_CASE(suite, "good", addresses_come_from_every_place_that_may_hold_them,
               both_spellings_and_all_keys_are_understood, unknown_keys_are_warnings_and_bounded,
-              what_is_written_reads_back_equal, checks_mean_what_consul_means,
-              checks_that_are_not_run_are_told_with_their_line, too_small_times_are_raised_and_told,
-              the_examples_are_good);
+              an_unknown_key_of_any_text_is_told_in_ascii, what_is_written_reads_back_equal,
+              checks_mean_what_consul_means, checks_that_are_not_run_are_told_with_their_line,
+              too_small_times_are_raised_and_told, the_examples_are_good);
     UNIT_CASE(suite, "bad", every_mistake_is_an_error_that_says_where, bounds_hold);
     return suite;
 }

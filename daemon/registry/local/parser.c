@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "daemon/endpoint.h"
+#include "daemon/log.h"
 #include "nss-sd/name.h"
 
 enum { REASON_SIZE = 256 };
@@ -15,13 +16,15 @@ enum { REASON_SIZE = 256 };
 /* NULL: out of memory. */
 static char *place_text(const struct parser *parser, const char *key, const char *reason)
 {
-    char path[PARSER_PATH_SIZE + PARSER_WORD_SIZE + 2], line[16] = "", *text;
+    char path[PARSER_PATH_SIZE + PARSER_WORD_SIZE + 2], shown[4 * sizeof(path)], line[16] = "";
+    char *text;
 
     snprintf(path, sizeof(path), "%s%s%.*s", parser->path, *parser->path && *key ? "." : "",
              PARSER_WORD_SIZE, key);
     if (parser->text)
         snprintf(line, sizeof(line), "%u: ", parser_line_of(parser->text, parser->size, path));
-    return asprintf(&text, "%s%s: %s", line, path, reason) < 0 ? NULL : text;
+    log_printable(path, shown, sizeof(shown)); /* the key may be any text, and cut */
+    return asprintf(&text, "%s%s: %s", line, shown, reason) < 0 ? NULL : text;
 }
 
 int parser_mistake(struct parser *parser, const char *key, const char *format, ...)
