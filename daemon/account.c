@@ -74,3 +74,11 @@ bool account_call(const struct accounts *accounts, struct account *account, usec
     account->busy_until = start + share;
     return true;
 }
+
+void account_charge(const struct accounts *accounts, struct account *account, size_t more,
+                    usec_t now)
+{
+    usec_t start = account->busy_until > now ? account->busy_until : now;
+
+    account->busy_until = start + more * (USEC_PER_SEC / accounts->calls_per_second);
+}

@@ -29,3 +29,6 @@ void account_close(struct account *account);
 
 /* Counts a call, or returns false: too many of late. */
 bool account_call(const struct accounts *accounts, struct account *account, usec_t now);
+/* One that was counted cost as much as so many more. */
+void account_charge(const struct accounts *accounts, struct account *account, size_t more,
+                    usec_t now);

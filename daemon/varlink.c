@@ -15,6 +15,7 @@
 #include "daemon/varlink_input.h"
 
 enum {
+    REPLY_CALL = 64 * 1024,      /* bytes of a reply that are as dear as one call more */
     TIMER_ACCURACY = 100 * 1000, /* of deadlines, in usec */
     ACCEPT_PAUSE = 1000 * 1000,  /* after running out of descriptors or memory, in usec */
 };
@@ -233,12 +234,16 @@ static bool connection_reply(struct connection *connection, json_t *reply)
 {
     char *text = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
     size_t size = text ? strlen(text) : 0;
-    bool fits = text && size < connection->server->limits.reply;
+    struct varlink_server *server = connection->server;
+    bool fits = text && size < server->limits.reply;
 
     json_decref(reply);
+    if (connection->account)
+        account_charge(&server->accounts, connection->account, size / REPLY_CALL,
+                       server_now(server));
     if (text && !fits) {
         free(text);
-        text = too_large_text(connection->server, size);
+        text = too_large_text(server, size);
     }
     connection->output = text;
     connection->output_size = text ? strlen(text) + 1 : 0;
@@ -333,9 +338,9 @@ static void stream_next(struct connection *connection)
     connection->call.awake = parameters;
     if (!parameters && !last)
         return;
-    if (!connection_reply(connection, last ? json_pack("{s:o}", "parameters", parameters)
-                                           : json_pack("{s:o, s:b}", "parameters", parameters,
-                                                       "continues", 1)))
+    if (!connection_reply(connection,
+                          last ? json_pack("{s:o}", "parameters", parameters)
+                               : json_pack("{s:o, s:b}", "parameters", parameters, "continues", 1)))
         last = true;
     if (!last)
         return;

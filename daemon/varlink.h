@@ -25,7 +25,7 @@ struct varlink_call;
 struct varlink_limits {
     unsigned connections; /* in all [64]; others than the privileged get three quarters of them */
     unsigned connections_uid;  /* of one uid [16] */
-    unsigned calls_per_second; /* of one uid [50] */
+    unsigned calls_per_second; /* of one uid [50]; each 64 KiB of a reply count as one more */
     unsigned calls_burst;      /* at once, after a rest [100] */
     size_t message;            /* bytes of one call [1 MiB] */
     size_t reply;              /* bytes of one reply [32 MiB] */

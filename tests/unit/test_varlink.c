@@ -783,6 +783,46 @@ START_TEST(bounds_the_calls_of_a_user_on_all_connections)
 }
 END_TEST
 
+/* Reads one reply of any size away. */
+static void skip_reply(int fd)
+{
+    char bytes[4096];
+    ssize_t size;
+
+    do {
+        world_run(world.event);
+        size = recv(fd, bytes, sizeof(bytes), 0);
+        ck_assert(size > 0 || (size < 0 && errno == EAGAIN));
+    } while (size < 0 || bytes[size - 1] != '\0');
+}
+
+START_TEST(counts_a_large_reply_as_the_calls_that_it_is_worth)
+{
+    static const char big[] =
+        "{\"method\":\"org.example.Test.Big\",\"parameters\":{\"size\":6400000}}";
+    int fd;
+
+    start((struct varlink_limits){.calls_per_second = 1, .calls_burst = 5});
+    fd = client();
+    call(fd, ECHO);
+    ck_assert_str_eq(reply(fd), DONE);
+    call(fd, big);
+    skip_reply(fd); /* one call and 97 more */
+    call(fd, ECHO);
+    ck_assert_str_eq(reply(fd), BUSY);
+    close(fd);
+
+    world.privileged = true;
+    fd = client();
+    for (int i = 0; i < 5; i++) {
+        call(fd, big);
+        skip_reply(fd);
+    }
+    close(fd);
+    stop();
+}
+END_TEST
+
 START_TEST(survives_a_full_descriptor_table)
 {
     struct rlimit old, none;
@@ -896,7 +936,8 @@ static Suite *make_suite(void)
               drops_a_client_that_cannot_even_be_told, drops_a_call_that_does_not_end,
               drops_an_idle_client_but_not_one_that_waits, bounds_the_connections_of_a_user,
               keeps_connections_for_the_privileged, bounds_the_calls_of_a_user_on_all_connections,
-              survives_a_full_descriptor_table, says_at_once_that_it_is_out_of_descriptors);
+              counts_a_large_reply_as_the_calls_that_it_is_worth, survives_a_full_descriptor_table,
+              says_at_once_that_it_is_out_of_descriptors);
     UNIT_CASE(suite, "parts", knows_the_peer, makes_json_of_any_text);
     return suite;
 }
