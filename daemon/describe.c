@@ -34,9 +34,10 @@ static json_t *describe_ports(const struct endpoint *endpoint)
     json_t *array = json_array();
 
     for (size_t i = 0; i < endpoint->port_count; i++)
-        json_array_append_new(array, json_pack("{s:s, s:s, s:i}", "name", endpoint->ports[i].name,
-                                               "protocol", endpoint->ports[i].protocol, "number",
-                                               (int)endpoint->ports[i].number));
+        json_array_append_new(array, json_pack("{s:o, s:o, s:i}", "name",
+                                               varlink_string(endpoint->ports[i].name), "protocol",
+                                               varlink_string(endpoint->ports[i].protocol),
+                                               "number", (int)endpoint->ports[i].number));
     return array;
 }
 
@@ -85,14 +86,15 @@ static json_t *describe_endpoint(const struct endpoint *endpoint, enum policy_ve
     json_t *tags = json_array();
 
     for (size_t i = 0; i < endpoint->tag_count; i++)
-        json_array_append_new(tags, json_string(endpoint->tags[i]));
-    return json_pack(
-        "{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:i, s:o, s:b, s:o, s:o}", "name", endpoint->name,
-        "node", text_or_null(endpoint->node), "addresses", describe_addresses(endpoint), "target",
-        text_or_null(endpoint->target), "ports", describe_ports(endpoint), "tags", tags, "health",
-        endpoint_health_to_string(endpoint->health), "weight", (json_int_t)endpoint->weight,
-        "priority", (int)endpoint->priority, "zone", text_or_null(endpoint->zone), "used",
-        policy_uses(verdict), "reason", reason, "checks", checks);
+        json_array_append_new(tags, varlink_string(endpoint->tags[i]));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:i, s:o, s:b, s:o, s:o}", "name",
+                     varlink_string(endpoint->name), "node", text_or_null(endpoint->node),
+                     "addresses", describe_addresses(endpoint), "target",
+                     text_or_null(endpoint->target), "ports", describe_ports(endpoint), "tags",
+                     tags, "health", endpoint_health_to_string(endpoint->health), "weight",
+                     (json_int_t)endpoint->weight, "priority", (int)endpoint->priority, "zone",
+                     text_or_null(endpoint->zone), "used", policy_uses(verdict), "reason", reason,
+                     "checks", checks);
 }
 
 void describe_judge(const struct describe *describe, const char *name,
@@ -332,12 +334,11 @@ json_t *describe_registry(const struct describe *describe, unsigned index,
                      "name", facts->name, "type", facts->type, "domains", domains, "state",
                      registry_condition_to_string(facts->condition), "state_for_usec",
                      age(facts->condition_since, describe->now), "last_news_usec",
-                     age(facts->news_at, describe->now), "last_error",
-                     text_or_null(facts->error), "last_error_usec",
-                     age(facts->error_at, describe->now), "services", (json_int_t)summary.services,
-                     "stale", (json_int_t)summary.stale, "expired", (json_int_t)summary.expired,
-                     "stale_since_usec", age(summary.stale_since, describe->now),
-                     "first_expires_usec",
+                     age(facts->news_at, describe->now), "last_error", text_or_null(facts->error),
+                     "last_error_usec", age(facts->error_at, describe->now), "services",
+                     (json_int_t)summary.services, "stale", (json_int_t)summary.stale, "expired",
+                     (json_int_t)summary.expired, "stale_since_usec",
+                     age(summary.stale_since, describe->now), "first_expires_usec",
                      summary.stale > 0 ? span(summary.first_expires, describe->now) : json_null(),
                      "details", details);
 }

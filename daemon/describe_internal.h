@@ -4,10 +4,12 @@
 #pragma once
 
 #include "daemon/describe.h"
+#include "daemon/varlink.h"
 
+/* What a registry said may be no UTF-8 (xDS). */
 static inline json_t *text_or_null(const char *text)
 {
-    return text && *text ? json_string(text) : json_null();
+    return varlink_string(text && *text ? text : NULL);
 }
 
 /* Microseconds since `then`; null for never. */

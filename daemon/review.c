@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 
 #include "daemon/config_explain.h"
+#include "daemon/varlink.h"
 
 struct review {
     struct review_parts parts;
@@ -94,8 +95,8 @@ static json_t *reviewed(const struct review *review, const char *name,
         "registry", registry.name, "type", registry.type, "key", facts->key, "endpoints",
         (json_int_t)(set ? set->count : 0), "usable", sum.usable, "alias", facts->alias != NULL,
         "unchecked", sum.unchecked, "own_check", own_check, "zones", sum.zones, "zone",
-        sum.zones == 1 && *sum.zone ? json_string(sum.zone) : json_null(), "ttl_usec",
-        ttl_of(facts), "literal", sum.literal ? json_string(sum.literal) : json_null());
+        varlink_string(sum.zones == 1 && *sum.zone ? sum.zone : NULL), "ttl_usec", ttl_of(facts),
+        "literal", sum.literal ? json_string(sum.literal) : json_null());
 }
 
 json_t *review_next(struct review *review, usec_t now, bool *ret_last)
