@@ -104,7 +104,7 @@ static void monitor_begin(struct request *request, const struct names *names)
         return;
     r = request->backend->monitor(request->backend->userdata, &monitor, &stream->source, &bad);
     if (r >= 0) {
-        varlink_call_stream(request->call, stream_next, stream_gone, stream);
+        varlink_call_stream(request->call, stream_next, stream_gone, stream, true);
         return;
     }
     free(stream);
@@ -125,7 +125,7 @@ void control_monitor(struct request *request)
     free(names);
 }
 
-/* A list of the backend's. */
+/* A list of the backend's, which keeps what it walks through. */
 static void list_begin(struct request *request,
                        int (*begin)(void *userdata, struct control_stream *ret_stream))
 {
@@ -134,7 +134,7 @@ static void list_begin(struct request *request,
     if (!stream)
         return;
     if (begin(request->backend->userdata, &stream->source) >= 0) {
-        varlink_call_stream(request->call, stream_next, stream_gone, stream);
+        varlink_call_stream(request->call, stream_next, stream_gone, stream, false);
         return;
     }
     free(stream);

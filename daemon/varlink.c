@@ -26,7 +26,8 @@ enum phase { PHASE_NEW, PHASE_IDLE, PHASE_RECEIVING, PHASE_WORKING, PHASE_SENDIN
 struct varlink_call {
     bool pending; /* begun and not replied to */
     bool oneway, more;
-    bool awake; /* a stream that may have something to tell */
+    bool awake;   /* a stream that may have something to tell */
+    bool patient; /* a stream that waits for a slow reader */
     json_t *(*next)(void *userdata, bool *ret_last);
     void (*gone)(void *userdata);
     void *userdata;
@@ -178,7 +179,7 @@ static int connection_watch(struct connection *connection)
         return -ENOMEM;
     if (connection->output) {
         events = EPOLLOUT;
-        phase = connection->call.next ? PHASE_WORKING : PHASE_SENDING;
+        phase = connection->call.patient ? PHASE_WORKING : PHASE_SENDING;
     } else if (connection->call.pending) {
         events = connection->call.awake ? EPOLLOUT : 0; /* a hang-up is always told */
         phase = PHASE_WORKING;
@@ -315,10 +316,11 @@ bool varlink_call_more(const struct varlink_call *call)
 }
 
 void varlink_call_stream(struct varlink_call *call, json_t *(*next)(void *userdata, bool *ret_last),
-                         void (*gone)(void *userdata), void *userdata)
+                         void (*gone)(void *userdata), void *userdata, bool patient)
 {
     call->next = next;
     call->awake = true;
+    call->patient = patient;
     varlink_call_defer(call, gone, userdata);
 }
 

@@ -91,11 +91,12 @@ void varlink_expected_more(struct varlink_call *call);
  * The replies come from `next`, called from the loop when the client has taken all before: one
  * reply's parameters (small: one over the limit of replies ends the stream with an error), NULL
  * for "none now", till varlink_call_wake(). With *ret_last the reply, which must be there then, is
- * the last. The client may be as slow as it likes, for it costs one reply. `gone` is called once,
- * when the stream is over, whoever ended it.
+ * the last. `gone` is called once, when the stream is over, whoever ended it. `patient`: the client
+ * may be as slow as it likes, for it costs one reply; else one that reads nothing is dropped, as
+ * what waits for it is dear.
  */
 void varlink_call_stream(struct varlink_call *call, json_t *(*next)(void *userdata, bool *ret_last),
-                         void (*gone)(void *userdata), void *userdata);
+                         void (*gone)(void *userdata), void *userdata, bool patient);
 /* There is something for `next` to tell. */
 void varlink_call_wake(struct varlink_call *call);
 

@@ -68,10 +68,10 @@ static bool on_call(void *userdata, struct varlink_call *call, const char *metho
     } else if (streq(method, "Wait")) {
         world.waiting = call;
         varlink_call_defer(call, wait_gone, &world);
-    } else if (streq(method, "Stream")) {
+    } else if (streq(method, "Stream") || streq(method, "List")) {
         if (varlink_call_more(call)) {
             world.waiting = call;
-            varlink_call_stream(call, stream_next, wait_gone, &world);
+            varlink_call_stream(call, stream_next, wait_gone, &world, streq(method, "Stream"));
         } else {
             varlink_expected_more(call);
         }
@@ -493,6 +493,36 @@ START_TEST(makes_no_reply_of_a_stream_before_the_last_is_taken)
     close(fd);
     world_run(world.event);
     ck_assert_uint_eq(world.gone, 1);
+    stop();
+}
+END_TEST
+
+START_TEST(drops_a_reader_of_a_list_that_reads_nothing)
+{
+    int fd;
+
+    start((struct varlink_limits){.reply_timeout = 1000});
+    fd = client();
+    stream.ready = 1000;
+    stream.size = 1024 * 1024;
+    call(fd, "{\"method\":\"org.example.Test.List\",\"more\":true}");
+    while (world.gone == 0)
+        ck_assert_int_ge(sd_event_run(world.event, 5 * USEC_PER_SEC), 1);
+    ck_assert_int_le(stream.told, 2);
+    close(fd);
+
+    /* One that reads gets all of it. */
+    world.gone = 0;
+    stream.ready = 100;
+    stream.told = 0;
+    stream.last = true;
+    stream.size = 10;
+    fd = client();
+    call(fd, "{\"method\":\"org.example.Test.List\",\"more\":true}");
+    for (int i = 0; i < 100; i++)
+        ck_assert_int_ne(*reply(fd), '\0');
+    ck_assert_uint_eq(world.gone, 1);
+    close(fd);
     stop();
 }
 END_TEST
@@ -926,6 +956,7 @@ static Suite *make_suite(void)
               answers_nothing_to_oneway, answers_more_once_and_refuses_upgrade);
     UNIT_CASE(suite, "streams", streams_what_there_is_and_what_comes,
               streams_only_to_who_expects_more, makes_no_reply_of_a_stream_before_the_last_is_taken,
+              drops_a_reader_of_a_list_that_reads_nothing,
               ends_a_stream_with_the_error_that_a_reply_is_too_large,
               tells_an_idle_stream_that_its_client_went);
     UNIT_CASE(suite, "late", keeps_the_order_behind_a_call_that_waits,
