@@ -125,7 +125,8 @@ static void look_at_service(struct reviewer *reviewer, const json_t *service)
     if (json_is_true(json_object_get(service, "alias")))
         return;
     look_at_checks(reviewer, service, place);
-    look_at_instances(reviewer, service, place);
+    if (!json_is_true(json_object_get(service, "singular")))
+        look_at_instances(reviewer, service, place);
 }
 
 /* Several names lead to one service: the first tells of it. */

@@ -91,10 +91,11 @@ static json_t *reviewed(const struct review *review, const char *name,
     for (uint32_t i = 0; set && i < set->count; i++)
         add_endpoint(&sum, &set->endpoints[i]);
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:I, s:b, s:I, s:o, s:o, s:o}", "name", name,
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:b, s:I, s:b, s:I, s:o, s:o, s:o}", "name", name,
         "registry", registry.name, "type", registry.type, "key", facts->key, "endpoints",
         (json_int_t)(set ? set->count : 0), "usable", sum.usable, "alias", facts->alias != NULL,
-        "unchecked", sum.unchecked, "own_check", own_check, "zones", sum.zones, "zone",
+        "singular", (facts->flags & REPORT_SINGULAR) != 0, "unchecked", sum.unchecked, "own_check",
+        own_check, "zones", sum.zones, "zone",
         varlink_string(sum.zones == 1 && *sum.zone ? sum.zone : NULL), "ttl_usec", ttl_of(facts),
         "literal", sum.literal ? json_string(sum.literal) : json_null());
 }

@@ -247,7 +247,7 @@ START_TEST(a_cluster_ip_is_listed_and_then_followed)
     reply(watch, list("100", cluster_ip("cart", "90", "10.96.0.10")));
     report = twin_expect_data(twin, "shop/cart", "10.96.0.10:80");
     ck_assert_uint_eq(report->validity, REPORT_UNTIL_LOST);
-    ck_assert_uint_eq(report->flags, 0);
+    ck_assert_uint_eq(report->flags, REPORT_SINGULAR);
     watch = expect_watch(twin, "/services");
     ck_assert(asks(watch, "resourceVersion=100&timeoutSeconds="));
     twin_http_head(watch, 200, NULL);
@@ -465,7 +465,8 @@ START_TEST(outside_of_a_cluster_services_lead_to_their_pods_or_their_load_balanc
                              "},\"spec\":{\"type\":\"LoadBalancer\",\"clusterIP\":\"10.96.0.10\"},"
                              "\"status\":{\"loadBalancer\":{\"ingress\":[{\"ip\":\"192.0.2.7\"},"
                              "{\"hostname\":\"lb.example\"}]}}")));
-    twin_expect_data(twin, "shop/cart", "192.0.2.7 lb.example");
+    report = twin_expect_data(twin, "shop/cart", "192.0.2.7 lb.example");
+    ck_assert_uint_eq(report->flags, REPORT_SINGULAR);
     twin_free(twin);
 }
 END_TEST

@@ -1000,9 +1000,9 @@ class Services(SdctlTest):
     @staticmethod
     def reviewed(key, name=None, **more):
         return {"name": name or f"{key}.service.consul", "registry": "consul", "type": "consul",
-                "key": key, "endpoints": 2, "usable": 2, "alias": False, "unchecked": 0,
-                "own_check": False, "zones": 2, "zone": None, "ttl_usec": None, "literal": None,
-                **more}
+                "key": key, "endpoints": 2, "usable": 2, "alias": False, "singular": False,
+                "unchecked": 0, "own_check": False, "zones": 2, "zone": None, "ttl_usec": None,
+                "literal": None, **more}
 
     def check_services(self, *services, status=None):
         done = self.run_sdctl("check", "--services", "--json", f"--config-directory={self.directory}",
@@ -1017,6 +1017,7 @@ class Services(SdctlTest):
                 ({"unchecked": 1}, "no-check"),
                 ({"unchecked": 1, "own_check": True}, None),
                 ({"endpoints": 1, "usable": 1, "zone": "a"}, "single-instance"),
+                ({"endpoints": 1, "usable": 1, "singular": True}, None),
                 ({"zones": 1, "zone": "a"}, "one-zone"),
                 ({"zones": 1, "zone": "a", "usable": 1}, None),
                 ({"ttl_usec": 300 * SECOND}, None),

@@ -280,7 +280,7 @@ static void evaluate_own(struct kubernetes_wanted *wanted, const struct kubernet
     if (r < 0)
         report_failed(wanted, FAILURE_TRANSIENT, "no memory for the addresses", 0);
     else
-        report_data(wanted, set, NULL, 0);
+        report_data(wanted, set, NULL, REPORT_SINGULAR);
 }
 
 static void evaluate_empty(struct kubernetes_wanted *wanted, const char *alias, uint32_t flags)
@@ -363,7 +363,7 @@ static void report_pod(struct kubernetes_wanted *wanted)
         endpoint_builder_address(builder, address);
     }
     if (builder && endpoint_builder_finish(builder, &set) == 0)
-        report_data(wanted, set, NULL, 0);
+        report_data(wanted, set, NULL, REPORT_SINGULAR);
     else
         report_failed(wanted, FAILURE_TRANSIENT, "no memory", 0);
 }
