@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The Kubernetes registry against a server that does as it is told: the newer API, and failures that a real
 server does not show on demand. The first test holds that server against recordings of a real one."""
+import json
 import os
 import time
 
@@ -84,6 +85,20 @@ def test_a_real_server_answers_as_it_was_recorded(real_cluster):
     recorded = kubernetes_record.json.loads(body)["items"][0]
     assert set(item) == set(recorded)
     assert set(item["metadata"]) == set(recorded["metadata"])
+
+
+# The classic mistakes
+
+def test_a_cluster_ip_is_not_called_a_single_instance(make_fake):
+    cluster = make_fake()
+    cluster.api.create(service("web", "shop", "10.96.0.9"))
+    put(cluster, "cart", "10.1.0.1")
+    machine = cluster.machine()
+    machine.wait_for("web.shop.svc.cluster.local", ["10.96.0.9"])
+    machine.wait_for(CART, ["10.1.0.1"])
+    done = machine.sdctl("check", "--services", "--json", "--config-directory", machine.config)
+    assert [(one["check"], one["name"]) for one in json.loads(done.stdout)["findings"]] == [
+        ("single-instance", CART)]
 
 
 # How it is learnt
