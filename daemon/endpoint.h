@@ -8,9 +8,7 @@
  */
 #pragma once
 
-#include <netinet/in.h>
-
-#include "daemon/base.h"
+#include "daemon/address.h"
 
 enum {
     ENDPOINTS_MAX = 65536,         /* endpoints of one set; more are refused */
@@ -18,11 +16,6 @@ enum {
     ENDPOINT_TAGS_MAX = 256,
     ENDPOINT_PORTS_MAX = 128,
     ENDPOINT_STRING_MAX = 1024,    /* bytes of any one string; longer ones are refused */
-};
-
-struct address {
-    uint8_t family; /* AF_INET or AF_INET6 */
-    uint8_t bytes[16];
 };
 
 /* Health as its registry sees it, already reduced to one word an endpoint. */
@@ -75,14 +68,17 @@ struct endpoint_set {
 
 struct endpoint_set *endpoint_set_ref(struct endpoint_set *set);
 struct endpoint_set *endpoint_set_unref(struct endpoint_set *set); /* takes NULL, returns NULL */
+/* Address by address, as strcmp(): of lists that begin alike the shorter one is first. */
+int endpoint_addresses_compare(const struct endpoint *a, const struct endpoint *b);
 bool endpoint_tags_equal(const struct endpoint *a, const struct endpoint *b);
 bool endpoint_ports_equal(const struct endpoint *a, const struct endpoint *b);
+bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 bool endpoint_set_equal(const struct endpoint_set *a, const struct endpoint_set *b);
 
 /*
- * Builder. Calls take effect on the endpoint begun last; strings are copied, NULL is "". An error
- * is remembered and returned by endpoint_builder_finish(), so callers check once:
- * -E2BIG over a bound, -EINVAL call without an endpoint, -ENOMEM.
+ * Builder (endpoint_builder.c). Calls take effect on the endpoint begun last; strings are copied,
+ * NULL is "". An error is remembered and returned by endpoint_builder_finish(), so callers check
+ * once: -E2BIG over a bound, -EINVAL call without an endpoint, -ENOMEM.
  */
 struct endpoint_builder;
 struct endpoint_builder *endpoint_builder_new(void);
@@ -118,27 +114,3 @@ static inline void endpoint_set_unrefp(struct endpoint_set **set)
 {
     endpoint_set_unref(*set);
 }
-
-/* Text to address, IPv4 or IPv6 (brackets and a scope are not accepted). 0 or -EINVAL. */
-int address_from_string(const char *text, struct address *ret_address);
-/* `ret_text` has INET6_ADDRSTRLEN bytes. */
-void address_to_string(const struct address *address, char ret_text[static INET6_ADDRSTRLEN]);
-int address_compare(const struct address *a, const struct address *b);
-static inline size_t address_size(const struct address *address)
-{
-    return address->family == AF_INET ? 4 : 16;
-}
-
-/*
- * What addresses a registry may hand out (design: registries are untrusted): unspecified, multicast,
- * broadcast and link-local never; loopback only with `loopback`; IPv4-mapped IPv6 as the IPv4 inside.
- * Prefixes of AllowAddresses= are checked by the caller first. Returns NULL if allowed, else the reason.
- */
-const char *address_refusal(const struct address *address, bool loopback);
-
-struct address_prefix {
-    struct address address;
-    uint8_t length;
-};
-int address_prefix_from_string(const char *text, struct address_prefix *ret_prefix);
-bool address_prefix_contains(const struct address_prefix *prefix, const struct address *address);
