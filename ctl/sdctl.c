@@ -9,6 +9,7 @@
 
 #include "ctl/verb.h"
 #include "daemon/config_item.h"
+#include "daemon/config_word.h"
 
 /* ---- verbs ---- */
 

@@ -1,91 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The parsers of single values, and the nearest word for those that are misspelt.
+ * The parsers of single values.
  *
  * A parser says what it expected and in which range. It never quotes a value that may hold a secret
  * by mistake (a token instead of the path of its file, a URL with a password).
  */
 #include "daemon/config_item.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 
+#include "daemon/config_url.h"
+#include "daemon/config_word.h"
 #include "daemon/net/dns.h"
 #include "nss-sd/name.h"
 
 enum {
     STRINGS_MAX = 1024,      /* items of one list */
-    WORD_MAX = 64,           /* longer words have no neighbour */
     DOMAIN_LENGTH_MAX = 252, /* what a name of the view's header holds */
 };
 
 #define WHITESPACE " \t"
-
-/* ---- words ---- */
-
-static unsigned min3(unsigned a, unsigned b, unsigned c)
-{
-    unsigned least = a < b ? a : b;
-
-    return least < c ? least : c;
-}
-
-/* Edits between two words, a swap of neighbours being one, case ignored. */
-static unsigned distance(const char *a, size_t a_length, const char *b, size_t b_length)
-{
-    unsigned rows[3][WORD_MAX + 1]; /* of a[..i-2], a[..i-1], a[..i], in turn */
-
-    for (size_t j = 0; j <= b_length; j++)
-        rows[0][j] = (unsigned)j;
-    for (size_t i = 1; i <= a_length; i++) {
-        unsigned *row = rows[i % 3], *above = rows[(i + 2) % 3], *before = rows[(i + 1) % 3];
-        char c = name_fold_byte(a[i - 1]);
-
-        row[0] = (unsigned)i;
-        for (size_t j = 1; j <= b_length; j++) {
-            char d = name_fold_byte(b[j - 1]);
-
-            row[j] = min3(above[j] + 1, row[j - 1] + 1, above[j - 1] + (c != d));
-            if (i > 1 && j > 1 && c == name_fold_byte(b[j - 2]) && d == name_fold_byte(a[i - 2]) &&
-                before[j - 2] + 1 < row[j])
-                row[j] = before[j - 2] + 1;
-        }
-    }
-    return rows[a_length % 3][b_length];
-}
-
-const char *config_nearest_word(const char *text, const char *const *words)
-{
-    const char *nearest = NULL;
-    size_t length = strlen(text), least = SIZE_MAX;
-
-    if (length == 0 || length > WORD_MAX)
-        return NULL;
-    for (; *words; words++) {
-        size_t word_length = strlen(*words), edits;
-
-        if (word_length > WORD_MAX)
-            continue;
-        edits = distance(text, length, *words, word_length);
-        /* Near: two letters of three are right. */
-        if (edits <= (word_length + 2) / 3 && edits < word_length && edits < least) {
-            least = edits;
-            nearest = *words;
-        }
-    }
-    return nearest;
-}
-
-static void words_join(const char *const *words, char *ret_text, size_t size)
-{
-    size_t used = 0;
-
-    ret_text[0] = '\0';
-    for (; *words && used < size; words++)
-        used += (size_t)snprintf(ret_text + used, size - used, "%s%s", used ? ", " : "", *words);
-}
 
 /* ---- durations ---- */
 
@@ -366,6 +302,15 @@ int config_parse_duration(const struct config_item *item, const struct config_va
     return 0;
 }
 
+static void words_join(const char *const *words, char *ret_text, size_t size)
+{
+    size_t used = 0;
+
+    ret_text[0] = '\0';
+    for (; *words && used < size; words++)
+        used += (size_t)snprintf(ret_text + used, size - used, "%s%s", used ? ", " : "", *words);
+}
+
 int config_parse_word(const struct config_item *item, const struct config_value *value, void *field)
 {
     const char *text = text_of(item, value), *nearest;
@@ -448,68 +393,6 @@ int config_parse_domains(const struct config_item *item, const struct config_val
     return parse_list(item, value, field, take_domain);
 }
 
-static bool port_ok(const char *text, size_t length)
-{
-    unsigned port = 0;
-
-    if (length == 0 || length > 5)
-        return false;
-    for (size_t i = 0; i < length; i++) {
-        if (text[i] < '0' || text[i] > '9')
-            return false;
-        port = port * 10 + (unsigned)(text[i] - '0');
-    }
-    return port >= 1 && port <= 65535;
-}
-
-/* HOST, HOST:PORT, [IPV6], [IPV6]:PORT; no user, no password. */
-static bool authority_ok(const char *text, size_t length)
-{
-    char host[NAME_SIZE];
-    size_t host_length = 0;
-
-    if (length > 0 && text[0] == '[') {
-        const char *end = memchr(text, ']', length);
-        struct in6_addr address;
-
-        host_length = end ? (size_t)(end - text) - 1 : 0;
-        if (!end || host_length >= sizeof(host))
-            return false;
-        memcpy(host, text + 1, host_length);
-        host[host_length] = '\0';
-        if (inet_pton(AF_INET6, host, &address) != 1)
-            return false;
-        host_length += 2;
-    } else {
-        while (host_length < length && text[host_length] != ':')
-            host_length++;
-        if (host_length == 0 || name_fold(text, host_length, host, NULL) == 0)
-            return false;
-    }
-    return host_length == length ||
-           (text[host_length] == ':' && port_ok(text + host_length + 1, length - host_length - 1));
-}
-
-/* What is wrong with a URL, or NULL. */
-const char *config_url_fault(const char *url)
-{
-    const char *rest;
-
-    for (const char *at = url; *at; at++)
-        if (*at <= ' ' || *at > '~')
-            return "which holds a byte that no URL has";
-    if (strncmp(url, "unix://", 7) == 0)
-        return url[7] == '/' && url[8] ? NULL : "whose socket path is not absolute";
-    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
-        return "which does not begin with http://, https:// or unix://";
-    if (strpbrk(url, "?#"))
-        return "which has a query or fragment";
-    rest = strstr(url, "://") + 3;
-    if (!authority_ok(rest, strcspn(rest, "/")))
-        return "whose host or port is wrong";
-    return NULL;
-}
-
 static int take_url(const struct config_value *value, const char *item, size_t length, char ***list)
 {
     _cleanup_(freep) char *url = strndup(item, length);
@@ -531,29 +414,6 @@ int config_parse_urls(const struct config_item *item, const struct config_value 
 {
     return parse_list(item, value, field, take_url);
 }
-
-bool config_url_is_local(const char *url)
-{
-    const char *host;
-    size_t size;
-
-    if (strncmp(url, "unix:", 5) == 0)
-        return true;
-    host = strstr(url, "://");
-    if (!host)
-        return false;
-    host += 3;
-    if (strncmp(host, "[::1]", 5) == 0)
-        return host[5] == '\0' || host[5] == ':' || host[5] == '/';
-    size = strcspn(host, ":/");
-    if (size == 9 && strncmp(host, "localhost", 9) == 0)
-        return true;
-    if (strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == size)
-        return true;
-    return false;
-}
-
-/* ---- DNS servers ---- */
 
 static int take_server(const struct config_value *value, const char *item, size_t length,
                        char ***list)

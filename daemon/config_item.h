@@ -2,7 +2,7 @@
 /*
  * One key of a configuration file: name, parser, place in a settings struct. The global
  * configuration, policies and every registry type describe their keys in tables of these, so that there
- * is one parser, one set of messages and one list of words to suggest from.
+ * is one parser, one set of messages and one list of words to suggest from (config_word.h).
  *
  * Keys whose parser (of this file) takes one value warn when a file sets them twice. All other keys
  * are lists: the first line replaces the default, further ones add.
@@ -78,13 +78,5 @@ char **config_strings_free(char **strings);
 bool config_text_equal(const char *a, const char *b);
 bool config_strings_equal(char *const *a, char *const *b);
 
-/* What is wrong with a URL ("whose ..."), or NULL. */
-const char *config_url_fault(const char *url);
-/* Does a URL lead to this machine: a socket's path, localhost, a loopback address? */
-bool config_url_is_local(const char *url);
-
 /* Such servers as net/dns.h takes them; *ret_servers is NULL for the system's. 0 or -ENOMEM. */
 int config_servers_join(char *const *servers, char **ret_servers);
-
-/* The word of `words` (or key of a table) nearest to `text`, or NULL when none is near. */
-const char *config_nearest_word(const char *text, const char *const *words);

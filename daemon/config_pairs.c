@@ -11,6 +11,7 @@
  * a line means nothing (no continuation lines: a list takes several lines of the same key).
  */
 #include "daemon/config_file.h"
+#include "daemon/config_word.h"
 
 #include <ini.h>
 

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "daemon/config_word.h"
+
 enum { KEYS_MAX = 128 };
 
 static size_t items_count(const struct config_item *items)

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "daemon/config.h"
+#include "daemon/config_url.h"
 
 #define DEFAULT_ENDPOINT "http://169.254.169.254"
 #define TIMEOUT          (2 * USEC_PER_SEC)

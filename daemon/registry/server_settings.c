@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/registry/server_settings.h"
 
+#include "daemon/config_url.h"
+
 /* One that is missing now may be there when the daemon runs: the daemon keeps trying. */
 void server_check_file(const struct registry_config *config, struct config_messages *messages,
                        const char *key, const char *path)

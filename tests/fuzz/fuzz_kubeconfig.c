@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "daemon/config_item.h"
+#include "daemon/config_url.h"
 #include "daemon/registry/kubernetes/kubeconfig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Any text as a bootstrap file: refused with a reason, or there are servers to ask. */
+#include "daemon/config_url.h"
 #include "daemon/registry/xds/bootstrap.h"
 #include "tests/fuzz/xds_check.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Single values of the configuration: every parser, what it takes and how it says no. */
 #include "daemon/config_item.h"
+#include "daemon/config_word.h"
 #include "tests/unit/unit.h"
 
 #include <stdio.h>

@@ -2,6 +2,7 @@
 /* The registry type `cloudmap` (cloudmap.h): its verbs. */
 #include "daemon/registry/cloudmap/cloudmap.h"
 
+#include "daemon/config_url.h"
 #include "daemon/registry/cloudmap/service.h"
 
 /* Polls may use so much of the budget; the rest is for programs that wait. */

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "daemon/config.h"
+#include "daemon/config_url.h"
 #include "daemon/log.h"
 #include "daemon/registry/cloudmap/cloudmap.h"
 #include "daemon/registry/cloudmap/shared_files.h"

@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "daemon/config_url.h"
+
 #define FIELD(member) offsetof(struct eureka_settings, member)
 
 static const char *const address_words[] = {

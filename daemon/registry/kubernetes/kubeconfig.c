@@ -6,6 +6,7 @@
 
 #include "daemon/config.h"
 #include "daemon/config_file.h"
+#include "daemon/config_url.h"
 #include "daemon/net/http_target.h"
 #include "daemon/registry/kubernetes/kubeconfig_base64.h"
 

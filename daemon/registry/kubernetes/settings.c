@@ -4,6 +4,8 @@
 
 #include "nss-sd/name.h"
 
+#include "daemon/config_url.h"
+
 enum { SELECTOR_MAX = 1000 };
 
 #define FIELD(member) offsetof(struct kubernetes_settings, member)

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "daemon/config_url.h"
 #include "daemon/registry/json.h"
 
 static int _printf_(2, 3) refuse(char *reason, const char *format, ...)

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "daemon/config_url.h"
 #include "daemon/registry/xds/profile.h"
 
 #define FIELD(member) offsetof(struct xds_settings, member)

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "daemon/config_url.h"
 #include "daemon/log.h"
 #include "daemon/registry/xds/names.h"
 
