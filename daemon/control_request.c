@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/control_request.h"
 
+#include "daemon/log.h"
+
 static bool strings_ok(const json_t *array)
 {
     size_t index;
@@ -122,4 +124,13 @@ bool request_free_text(struct request *request, const char *name, const char **r
         request_invalid(request, name, refusal);
     *ret_text = text;
     return !refusal;
+}
+
+void request_log_change(const struct request *request, const char *what, const char *name,
+                        const char *id)
+{
+    const struct peer *peer = varlink_call_peer(request->call);
+
+    log_info("%s%s%s%s%s, asked by uid %u (process %d)", what, *name ? " " : "", name,
+             *id ? " instance " : "", id, (unsigned)peer->uid, (int)peer->pid);
 }

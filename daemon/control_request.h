@@ -67,6 +67,18 @@ void request_busy(struct request *request);
 /* The reply of a method whose object could not be made (NULL) is "later, perhaps". */
 void request_reply(struct request *request, json_t *parameters);
 
+/* Logs who changed something: the line that an administrator looks for afterwards. `name` and `id`
+ * may be "". */
+void request_log_change(const struct request *request, const char *what, const char *name,
+                        const char *id);
+
+/* ---- methods of control_register.c ---- */
+
+void control_register(struct request *request);
+void control_register_definition(struct request *request);
+void control_pass(struct request *request);
+void control_deregister(struct request *request);
+
 /* ---- methods of control_stream.c ---- */
 
 void control_monitor(struct request *request);
