@@ -4,26 +4,12 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "daemon/net/dns_wire.h"
+
 enum { CLASS_IN = 1, TYPE_NS = 2, TYPE_SOA = 6, TYPE_OPT = 41 };
 enum { RCODE_NOERROR = 0, RCODE_NXDOMAIN = 3 };
-enum { HEADER_SIZE = 12, WIRE_NAME_MAX = 255 };
 /* RFC 8767 4: a TTL above this, or one with its top bit set, is this. */
 enum { TTL_MAX_SEC = 604800 };
-
-struct cursor {
-    const uint8_t *data;
-    size_t size, at;
-};
-
-/*
- * A name uncompressed and in lower case, as on the wire: label lengths and all. Comparable whatever
- * bytes its labels hold (RFC 2317 puts '/' into names); only what is handed out must be a host
- * name.
- */
-struct wire_name {
-    uint8_t bytes[WIRE_NAME_MAX];
-    size_t length; /* with the root's zero byte */
-};
 
 enum section { SECTION_ANSWER, SECTION_AUTHORITY, SECTION_ADDITIONAL, SECTIONS };
 
@@ -36,138 +22,17 @@ struct record {
 };
 
 struct parse {
-    struct cursor cursor;
+    struct dns_cursor cursor;
     const char *name;
     enum dns_type type;
     struct record *records;
     size_t count;
     bool authoritative;
     unsigned rcode;
-    uint32_t ttl;             /* minimum so far */
-    struct wire_name current; /* where the chain of aliases has led */
+    uint32_t ttl;                 /* minimum so far */
+    struct dns_wire_name current; /* where the chain of aliases has led */
     struct dns_message *message;
 };
-
-/* ---- the cursor ---- */
-
-static bool take_u16(struct cursor *cursor, uint16_t *ret_value)
-{
-    if (cursor->size - cursor->at < 2)
-        return false;
-    *ret_value = (uint16_t)(cursor->data[cursor->at] << 8 | cursor->data[cursor->at + 1]);
-    cursor->at += 2;
-    return true;
-}
-
-static bool take_u32(struct cursor *cursor, uint32_t *ret_value)
-{
-    uint16_t high, low;
-
-    if (!take_u16(cursor, &high) || !take_u16(cursor, &low))
-        return false;
-    *ret_value = (uint32_t)high << 16 | low;
-    return true;
-}
-
-static bool skip(struct cursor *cursor, size_t count)
-{
-    if (cursor->size - cursor->at < count)
-        return false;
-    cursor->at += count;
-    return true;
-}
-
-static uint8_t fold_byte(uint8_t byte)
-{
-    return (uint8_t)name_fold_byte((char)byte);
-}
-
-/*
- * Reads a name and leaves the cursor behind it. A pointer must lead to before the labels that it
- * continues; since that border only falls, the walk ends.
- */
-static bool take_name(struct cursor *cursor, struct wire_name *ret_name)
-{
-    size_t at = cursor->at, border = cursor->at, end = 0, length = 0;
-
-    for (;;) {
-        uint8_t label;
-
-        if (at >= cursor->size)
-            return false;
-        label = cursor->data[at];
-        if ((label & 0xc0) == 0xc0) {
-            size_t target;
-
-            if (cursor->size - at < 2)
-                return false;
-            target = (size_t)(label & 0x3f) << 8 | cursor->data[at + 1];
-            if (target >= border)
-                return false;
-            if (end == 0)
-                end = at + 2;
-            at = border = target;
-            continue;
-        }
-        if (label > NAME_LABEL_MAX || cursor->size - at < 1u + label ||
-            length + 1 + label > WIRE_NAME_MAX)
-            return false;
-        ret_name->bytes[length++] = label;
-        for (size_t i = 1; i <= label; i++)
-            ret_name->bytes[length++] = fold_byte(cursor->data[at + i]);
-        at += 1u + label;
-        if (label == 0)
-            break;
-    }
-    ret_name->length = length;
-    cursor->at = end != 0 ? end : at;
-    return true;
-}
-
-/* ---- names ---- */
-
-static bool wire_name_equal(const struct wire_name *a, const struct wire_name *b)
-{
-    return a->length == b->length && memcmp(a->bytes, b->bytes, a->length) == 0;
-}
-
-/* `name` is folded, so that it always fits. */
-static void wire_name_from_text(const char *name, struct wire_name *ret_name)
-{
-    size_t length = 0;
-
-    while (*name != '\0') {
-        size_t label = strcspn(name, ".");
-
-        ret_name->bytes[length++] = (uint8_t)label;
-        memcpy(ret_name->bytes + length, name, label);
-        length += label;
-        name += label + (name[label] == '.');
-    }
-    ret_name->bytes[length++] = 0;
-    ret_name->length = length;
-}
-
-/* False if the name is no host name in the sense of nss-sd/name.h. The root is "". */
-static bool wire_name_to_text(const struct wire_name *name, char ret_text[static NAME_SIZE])
-{
-    size_t at = 0;
-
-    ret_text[0] = '\0';
-    while (name->bytes[at] != 0) {
-        size_t label = name->bytes[at];
-
-        for (size_t i = 1; i <= label; i++)
-            if (!name_byte_ok((char)name->bytes[at + i]))
-                return false;
-        if (at > 0)
-            ret_text[at - 1] = '.';
-        memcpy(ret_text + at, name->bytes + at + 1, label);
-        at += 1 + label;
-        ret_text[at - 1] = '\0';
-    }
-    return true;
-}
 
 /* ---- records ---- */
 
@@ -189,25 +54,25 @@ static void fail(struct parse *parse, const char *text)
 }
 
 static bool record_owned_by(const struct parse *parse, const struct record *record,
-                            const struct wire_name *owner)
+                            const struct dns_wire_name *owner)
 {
-    struct cursor cursor = parse->cursor;
-    struct wire_name name;
+    struct dns_cursor cursor = parse->cursor;
+    struct dns_wire_name name;
 
     cursor.at = record->owner;
-    return take_name(&cursor, &name) && wire_name_equal(&name, owner);
+    return dns_take_name(&cursor, &name) && dns_wire_name_equal(&name, owner);
 }
 
 /* The name that is all of the record's data from `skipped` bytes on. */
 static bool record_name(const struct parse *parse, const struct record *record, size_t skipped,
-                        struct wire_name *ret_name)
+                        struct dns_wire_name *ret_name)
 {
-    struct cursor cursor = parse->cursor;
+    struct dns_cursor cursor = parse->cursor;
 
     if (record->rdlength <= skipped)
         return false;
     cursor.at = record->rdata + skipped;
-    return take_name(&cursor, ret_name) && cursor.at == record->rdata + record->rdlength;
+    return dns_take_name(&cursor, ret_name) && cursor.at == record->rdata + record->rdlength;
 }
 
 static bool record_address(const struct parse *parse, const struct record *record,
@@ -225,17 +90,17 @@ static bool record_address(const struct parse *parse, const struct record *recor
 /* Keeps records of class IN; EDNS' OPT only widens the rcode. */
 static bool take_record(struct parse *parse, enum section section)
 {
-    struct cursor *cursor = &parse->cursor;
+    struct dns_cursor *cursor = &parse->cursor;
     struct record record = {.section = section, .owner = cursor->at};
-    struct wire_name owner;
+    struct dns_wire_name owner;
     uint16_t class;
 
-    if (!take_name(cursor, &owner) || !take_u16(cursor, &record.type) ||
-        !take_u16(cursor, &class) || !take_u32(cursor, &record.ttl) ||
-        !take_u16(cursor, &record.rdlength))
+    if (!dns_take_name(cursor, &owner) || !dns_take_u16(cursor, &record.type) ||
+        !dns_take_u16(cursor, &class) || !dns_take_u32(cursor, &record.ttl) ||
+        !dns_take_u16(cursor, &record.rdlength))
         return false;
     record.rdata = cursor->at;
-    if (!skip(cursor, record.rdlength))
+    if (!dns_skip(cursor, record.rdlength))
         return false;
     if (record.type == TYPE_OPT)
         parse->rcode |= record.ttl >> 24 << 4;
@@ -251,15 +116,15 @@ static bool take_question(struct parse *parse, uint16_t count)
 {
     uint16_t type, class;
 
-    if (count != 1 || !take_name(&parse->cursor, &parse->current) ||
-        !take_u16(&parse->cursor, &type) || !take_u16(&parse->cursor, &class))
+    if (count != 1 || !dns_take_name(&parse->cursor, &parse->current) ||
+        !dns_take_u16(&parse->cursor, &type) || !dns_take_u16(&parse->cursor, &class))
         return false;
     if (type != parse->type || class != CLASS_IN)
         return false;
-    struct wire_name asked;
+    struct dns_wire_name asked;
 
-    wire_name_from_text(parse->name, &asked);
-    return wire_name_equal(&asked, &parse->current);
+    dns_wire_name_from_text(parse->name, &asked);
+    return dns_wire_name_equal(&asked, &parse->current);
 }
 
 /* Everything up to the records' meaning. Returns NULL or what is wrong. */
@@ -268,11 +133,11 @@ static const char *take_all(struct parse *parse)
     uint16_t id, flags, questions, counts[SECTIONS];
     size_t total = 0;
 
-    if (!take_u16(&parse->cursor, &id) || !take_u16(&parse->cursor, &flags) ||
-        !take_u16(&parse->cursor, &questions))
+    if (!dns_take_u16(&parse->cursor, &id) || !dns_take_u16(&parse->cursor, &flags) ||
+        !dns_take_u16(&parse->cursor, &questions))
         return "malformed response";
     for (size_t i = 0; i < SECTIONS; i++) {
-        if (!take_u16(&parse->cursor, &counts[i]))
+        if (!dns_take_u16(&parse->cursor, &counts[i]))
             return "malformed response";
         total += counts[i];
     }
@@ -339,7 +204,7 @@ static const char *follow_chain(struct parse *parse)
         if (!record_name(parse, alias, 0, &parse->current))
             return "malformed alias";
         ttl_lower(parse, alias->ttl);
-        if (wire_name_to_text(&parse->current, text) && text[0] != '\0')
+        if (dns_wire_name_to_text(&parse->current, text) && text[0] != '\0')
             memcpy(message->canonical, text, sizeof(text));
         if (parse->type == DNS_CNAME)
             message->result.outcome = DNS_DATA;
@@ -374,13 +239,13 @@ static const char *collect_pointer(struct parse *parse)
 {
     struct dns_message *message = parse->message;
     const struct record *record = answer_of_type(parse, DNS_PTR);
-    struct wire_name target;
+    struct dns_wire_name target;
 
     if (!record)
         return NULL;
     if (!record_name(parse, record, 0, &target))
         return "malformed pointer record";
-    if (!wire_name_to_text(&target, message->pointer) || message->pointer[0] == '\0')
+    if (!dns_wire_name_to_text(&target, message->pointer) || message->pointer[0] == '\0')
         return "pointer to something that is no host name";
     ttl_lower(parse, record->ttl);
     message->result.pointer = message->pointer;
@@ -410,15 +275,15 @@ static const char *collect_extra(struct parse *parse)
     for (size_t i = 0; i < parse->count; i++) {
         const struct record *record = &parse->records[i];
         struct dns_extra *extra = &message->extra[message->result.extra_count];
-        struct cursor cursor = parse->cursor;
+        struct dns_cursor cursor = parse->cursor;
         const char *text = extra->name;
-        struct wire_name owner;
+        struct dns_wire_name owner;
 
         if (record->section != SECTION_ADDITIONAL ||
             (record->type != DNS_A && record->type != DNS_AAAA))
             continue;
         cursor.at = record->owner;
-        if (!take_name(&cursor, &owner) || !wire_name_to_text(&owner, extra->name) ||
+        if (!dns_take_name(&cursor, &owner) || !dns_wire_name_to_text(&owner, extra->name) ||
             extra->name[0] == '\0' || !bsearch(&text, names, targets, sizeof(*names), name_compare))
             continue;
         if (!record_address(parse, record, &extra->address))
@@ -442,19 +307,19 @@ static const char *collect_services(struct parse *parse)
     for (size_t i = 0; i < parse->count; i++) {
         const struct record *record = &parse->records[i];
         struct dns_srv *service = &message->services[message->result.service_count];
-        struct cursor cursor = parse->cursor;
-        struct wire_name target;
+        struct dns_cursor cursor = parse->cursor;
+        struct dns_wire_name target;
 
         if (record->section != SECTION_ANSWER || record->type != DNS_SRV ||
             !record_owned_by(parse, record, &parse->current))
             continue;
         cursor.at = record->rdata;
-        if (!record_name(parse, record, 6, &target) || !take_u16(&cursor, &service->priority) ||
-            !take_u16(&cursor, &service->weight) || !take_u16(&cursor, &service->port))
+        if (!record_name(parse, record, 6, &target) || !dns_take_u16(&cursor, &service->priority) ||
+            !dns_take_u16(&cursor, &service->weight) || !dns_take_u16(&cursor, &service->port))
             return "malformed service record";
         seen = true;
         ttl_lower(parse, record->ttl);
-        if (wire_name_to_text(&target, service->target))
+        if (dns_wire_name_to_text(&target, service->target))
             message->result.service_count++;
     }
     if (!seen)
@@ -468,14 +333,14 @@ static const char *collect_services(struct parse *parse)
 /* RFC 2308 5: the SOA's own TTL or its MINIMUM, whichever is less. */
 static bool soa_ttl(const struct parse *parse, const struct record *record, uint32_t *ret_ttl)
 {
-    struct cursor cursor = parse->cursor;
-    struct wire_name unused;
+    struct dns_cursor cursor = parse->cursor;
+    struct dns_wire_name unused;
     uint32_t minimum;
 
     cursor.at = record->rdata;
     cursor.size = record->rdata + record->rdlength;
-    if (!take_name(&cursor, &unused) || !take_name(&cursor, &unused) || !skip(&cursor, 16) ||
-        !take_u32(&cursor, &minimum))
+    if (!dns_take_name(&cursor, &unused) || !dns_take_name(&cursor, &unused) ||
+        !dns_skip(&cursor, 16) || !dns_take_u32(&cursor, &minimum))
         return false;
     minimum = ttl_sane(minimum);
     *ret_ttl = minimum < record->ttl ? minimum : record->ttl;
