@@ -5,8 +5,8 @@
  * like any other. Its beginning is one whole wrap of the view's 32-bit ticks (view.h) earlier: the
  * ticks of a time of the core are the ticks of CLOCK_BOOTTIME.
  *
- * Only those who meet sd_event with a time of the core need this file. Timers of registries and of
- * net/ count CLOCK_BOOTTIME itself: they hand the core durations alone.
+ * Timers of registries and of net/ count CLOCK_BOOTTIME itself (clock_boottime()): they hand the
+ * core durations alone. Only those who meet sd_event with a time of the core need the rest.
  */
 #pragma once
 
@@ -17,13 +17,19 @@
 
 #define CLOCK_WRAP ((usec_t)(UINT64_C(1) << 32) * USEC_PER_SEC / 16)
 
-/* Now, the same all through one round of the loop. Never 0, which is "never". */
+/* Now, the same all through one round of the loop, by the clock itself. */
+static inline usec_t clock_boottime(sd_event *event)
+{
+    uint64_t now = 0;
+
+    sd_event_now(event, CLOCK_BOOTTIME, &now);
+    return now;
+}
+
+/* The same as a time of the core. Never 0, which is "never". */
 static inline usec_t clock_now(sd_event *event)
 {
-    uint64_t boottime = 0;
-
-    sd_event_now(event, CLOCK_BOOTTIME, &boottime);
-    return boottime + CLOCK_WRAP;
+    return clock_boottime(event) + CLOCK_WRAP;
 }
 
 /* A time of the core as sd_event counts it (CLOCK_BOOTTIME). */

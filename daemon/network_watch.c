@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/clock.h"
 #include "daemon/log.h"
 #include "daemon/network_table.h"
 #include "daemon/path_watch.h"
@@ -63,13 +64,12 @@ void network_pace_called(struct network_pace *pace, usec_t now)
 static void watch_changed(struct network_watch *watch)
 {
     int enabled = SD_EVENT_OFF;
-    uint64_t now = 0;
 
     sd_event_source_get_enabled(watch->timer, &enabled);
     if (enabled != SD_EVENT_OFF)
         return;
-    sd_event_now(watch->event, CLOCK_BOOTTIME, &now);
-    sd_event_source_set_time(watch->timer, network_pace_due(&watch->pace, now));
+    sd_event_source_set_time(watch->timer,
+                             network_pace_due(&watch->pace, clock_boottime(watch->event)));
     sd_event_source_set_enabled(watch->timer, SD_EVENT_ONESHOT);
 }
 
@@ -77,11 +77,9 @@ static int on_timer(sd_event_source *source, uint64_t at, void *userdata)
 {
     struct network_watch *watch = userdata;
     bool routes = watch->routes;
-    uint64_t now = 0;
 
     (void)source, (void)at;
-    sd_event_now(watch->event, CLOCK_BOOTTIME, &now);
-    network_pace_called(&watch->pace, now);
+    network_pace_called(&watch->pace, clock_boottime(watch->event));
     watch->routes = false;
     watch->changed(watch->userdata, routes);
     return 0;

@@ -4,6 +4,7 @@
  * c-ares) and delivered from one deferred source, so that users may do anything in their callbacks.
  */
 #include "daemon/net/dns.h"
+#include "daemon/clock.h"
 #include "daemon/net/dns_channel.h"
 #include "daemon/net/dns_message.h"
 #include "daemon/net/hosts.h"
@@ -187,9 +188,8 @@ static void channels_retire(struct dns_client *client, const char *servers)
 static void resolv_check(struct dns_client *client)
 {
     struct stat now, *then = &client->resolv_stat;
-    uint64_t time = 0;
+    usec_t time = clock_boottime(client->event);
 
-    sd_event_now(client->event, CLOCK_BOOTTIME, &time);
     if (client->resolv_checked > 0 && time < client->resolv_checked + RESOLV_INTERVAL)
         return;
     client->resolv_checked = time;

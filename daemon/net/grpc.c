@@ -7,6 +7,7 @@
  * under us.
  */
 #include "daemon/net/grpc.h"
+#include "daemon/clock.h"
 #include "daemon/net/grpc_session.h"
 #include "daemon/net/grpc_status.h"
 #include "daemon/net/grpc_transport.h"
@@ -49,14 +50,6 @@ struct grpc_client {
     struct host_cache *hosts;
     struct grpc_call *calls;
 };
-
-static usec_t client_now(const struct grpc_client *client)
-{
-    uint64_t now = 0;
-
-    sd_event_now(client->event, CLOCK_BOOTTIME, &now);
-    return now;
-}
 
 static void call_wake(struct grpc_call *call)
 {
@@ -169,7 +162,7 @@ static void call_begin(struct grpc_call *call)
     int r;
 
     call->begun = true;
-    call_arm(call, usec_add(client_now(call->client), call->connect_timeout));
+    call_arm(call, usec_add(clock_boottime(call->client->event), call->connect_timeout));
     if (address_from_string(host, &address) == 0) {
         call_connect(call, &address, 1);
         return;
@@ -192,7 +185,7 @@ static void on_bytes(void *userdata, const uint8_t *data, size_t size)
 {
     struct grpc_call *call = userdata;
 
-    call->last_byte = client_now(call->client);
+    call->last_byte = clock_boottime(call->client->event);
     grpc_session_receive(call->session, call->last_byte, data, size);
     if (!call->ready && grpc_session_is_ready(call->session)) {
         call->ready = true;
@@ -226,7 +219,8 @@ static void call_ping(struct grpc_call *call, usec_t now)
 /* Any byte since the PING is as good as its answer. */
 static void call_on_silence(struct grpc_call *call)
 {
-    usec_t now = client_now(call->client), due = usec_add(call->last_byte, call->ping_interval);
+    usec_t now = clock_boottime(call->client->event),
+           due = usec_add(call->last_byte, call->ping_interval);
 
     if (call->pinged_at > call->last_byte)
         call_fail(call, GRPC_UNAVAILABLE, "the server does not answer a PING");
@@ -250,7 +244,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
     bool late;
 
     (void)source, (void)usec;
-    late = client_now(call->client) >= call->deadline;
+    late = clock_boottime(call->client->event) >= call->deadline;
     if (call->ready && !late) {
         call_on_silence(call);
         return 0;
@@ -360,7 +354,7 @@ int grpc_open(struct grpc_client *client, const struct grpc_request *request,
         .connect_timeout = request->connect_timeout ? request->connect_timeout
                                                     : CONNECT_TIMEOUT_DEFAULT,
         .timeout = request->timeout,
-        .deadline = request->timeout ? usec_add(client_now(client), request->timeout)
+        .deadline = request->timeout ? usec_add(clock_boottime(client->event), request->timeout)
                                      : USEC_INFINITY,
         .ping_interval = request->ping_interval ? request->ping_interval : PING_INTERVAL_DEFAULT,
         .handler = request->handler,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/net/host_cache.h"
+#include "daemon/clock.h"
 #include "daemon/net/dns.h"
 
 #include <systemd/sd-event.h>
@@ -48,14 +49,6 @@ struct host_cache {
     struct host *hosts;
     size_t count;
 };
-
-static usec_t cache_now(const struct host_cache *cache)
-{
-    uint64_t now = 0;
-
-    sd_event_now(cache->event, CLOCK_BOOTTIME, &now);
-    return now;
-}
 
 static void host_free(struct host *host)
 {
@@ -130,7 +123,7 @@ static void host_join(struct host *host)
     }
     if (host->expires < TTL_MIN)
         host->expires = TTL_MIN;
-    host->expires += cache_now(host->cache);
+    host->expires += clock_boottime(host->cache->event);
 }
 
 /* Both families are in. Returns why there is no address, NULL if there is one. */
@@ -228,7 +221,7 @@ bool host_cache_find(struct host_cache *cache, const char *name, host_known_t kn
 {
     struct host *host = host_find(cache, name);
 
-    if (!host || host->count == 0 || cache_now(cache) >= host->expires)
+    if (!host || host->count == 0 || clock_boottime(cache->event) >= host->expires)
         return false;
     known(userdata, host->addresses, host->count, NULL);
     return true;

@@ -8,6 +8,7 @@
 #include <systemd/sd-event.h>
 #include <utlist.h>
 
+#include "daemon/clock.h"
 #include "daemon/net/host_cache.h"
 #include "nss-sd/name.h"
 
@@ -37,14 +38,6 @@ struct tcp_client {
     struct host_cache *hosts;
     struct tcp_call *calls;
 };
-
-static usec_t client_now(const struct tcp_client *client)
-{
-    uint64_t now = 0;
-
-    sd_event_now(client->event, CLOCK_BOOTTIME, &now);
-    return now;
-}
 
 /* ---- the end of a call ---- */
 
@@ -138,7 +131,7 @@ static int connect_to(struct tcp_call *call, const struct address *address)
 /* The next address that does not fail at once, or the end. */
 static void call_go_on(struct tcp_call *call, enum tcp_outcome outcome)
 {
-    usec_t now = client_now(call->client);
+    usec_t now = clock_boottime(call->client->event);
 
     call_disconnect(call);
     while (call->next < call->count && now < call->deadline) {
@@ -255,7 +248,7 @@ int tcp_start(struct tcp_client *client, const struct tcp_request *request,
     call->userdata = request->userdata;
     call->port = request->port;
     call->fd = -1;
-    call->deadline = usec_add(client_now(client),
+    call->deadline = usec_add(clock_boottime(client->event),
                               request->timeout ? request->timeout : TIMEOUT_DEFAULT);
     DL_APPEND2(client->calls, call, prev, following);
     r = sd_event_add_time(client->event, &call->timer, CLOCK_BOOTTIME, call->deadline,
