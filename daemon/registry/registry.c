@@ -36,6 +36,17 @@ const char *registry_address_refusal(const struct registry_config *config, bool 
     return address_refusal(address, loopback);
 }
 
+bool registry_host_name(const char *text, char ret_name[static NAME_SIZE])
+{
+    const char *last;
+
+    if (name_fold(text, SIZE_MAX, ret_name, NULL) == 0)
+        return false;
+    last = strrchr(ret_name, '.');
+    last = last ? last + 1 : ret_name;
+    return last[strspn(last, "0123456789")] != '\0';
+}
+
 bool registry_prefixes_equal(const struct registry_config *a, const struct registry_config *b)
 {
     if (a->allow_address_count != b->allow_address_count)

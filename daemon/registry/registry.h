@@ -149,6 +149,10 @@ struct registry_config {
 const char *registry_address_refusal(const struct registry_config *config, bool loopback,
                                      const struct address *address);
 
+/* Folds what a registry gave in the place of an address. False: no host name, but perhaps an address
+ * that went wrong ("10.0.0.300"). */
+bool registry_host_name(const char *text, char ret_name[static NAME_SIZE]);
+
 /* AllowAddresses= is the same in both: what was learned under one may be handed out under the other. */
 bool registry_prefixes_equal(const struct registry_config *a, const struct registry_config *b);
 

@@ -12,6 +12,7 @@
 #include "daemon/log.h"
 #include "daemon/registry/cloudmap/cloudmap.h"
 #include "daemon/registry/cloudmap/shared_files.h"
+#include "daemon/registry/url_escape.h"
 
 #define MINUTE          (60 * USEC_PER_SEC)
 #define RENEW_AHEAD     (15 * MINUTE)
@@ -254,11 +255,7 @@ static void sts_done(void *userdata, enum http_outcome outcome,
 static void add_field(FILE *stream, const char *name, const char *value)
 {
     fprintf(stream, "&%s=", name);
-    for (; *value; value++)
-        if (strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~", *value))
-            fputc(*value, stream);
-        else
-            fprintf(stream, "%%%02X", (unsigned char)*value);
+    url_escape(stream, value, "");
 }
 
 /* The form holds the token: wipe it. NULL: no memory. */

@@ -88,18 +88,6 @@ static struct place untagged(const json_t *owner)
     return (struct place){text[0] ? text : NULL, 0};
 }
 
-/* A host name, and not an address that went wrong ("10.0.0.300"). */
-static bool is_host_name(const char *text, char ret_name[static NAME_SIZE])
-{
-    const char *last;
-
-    if (name_fold(text, SIZE_MAX, ret_name, NULL) == 0)
-        return false;
-    last = strrchr(ret_name, '.');
-    last = last ? last + 1 : ret_name;
-    return last[strspn(last, "0123456789")] != '\0';
-}
-
 /* Can a lookup of `family` use this place? Host names can: they are resolved for each family. */
 static bool place_serves(struct place place, int family)
 {
@@ -110,7 +98,7 @@ static bool place_serves(struct place place, int family)
         return false;
     if (address_from_string(place.text, &address) == 0)
         return address.family == family;
-    return is_host_name(place.text, name);
+    return registry_host_name(place.text, name);
 }
 
 static bool place_is_name(struct place place)
@@ -159,7 +147,7 @@ static const char *add_place(struct work *work, struct place place)
     char name[NAME_SIZE];
     const char *reason;
 
-    if (is_host_name(place.text, name)) {
+    if (registry_host_name(place.text, name)) {
         endpoint_builder_target(work->builder, name);
         return NULL;
     }

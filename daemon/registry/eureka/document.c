@@ -81,18 +81,6 @@ static int address_lax(const char *text, struct address *ret_address)
     return address_from_string(copy, ret_address);
 }
 
-/* A host name, and not an address that went wrong ("10.0.0.300"). */
-static bool is_host_name(const char *text, char ret_name[static NAME_SIZE])
-{
-    const char *last;
-
-    if (name_fold(text, SIZE_MAX, ret_name, NULL) == 0)
-        return false;
-    last = strrchr(ret_name, '.');
-    last = last ? last + 1 : ret_name;
-    return last[strspn(last, "0123456789")] != '\0';
-}
-
 /* Fills where the instance is reached. NULL, or why it is not. */
 static const char *find_place(const struct eureka_document_rules *rules, const json_t *instance,
                               struct eureka_facts *facts, char name[static NAME_SIZE])
@@ -111,7 +99,7 @@ static const char *find_place(const struct eureka_document_rules *rules, const j
                 facts->address.family = 0;
             return why;
         }
-        if (is_host_name(candidates[i], name)) {
+        if (registry_host_name(candidates[i], name)) {
             facts->target = name;
             return NULL;
         }

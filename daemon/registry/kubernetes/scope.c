@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "daemon/registry/json.h"
+#include "daemon/registry/url_escape.h"
 
 enum {
     NAMES_MAX = 8, /* of a namespace, one by one */
@@ -15,7 +16,6 @@ enum {
     COLLECTIONS_MAX = 1024, /* where the cluster as a whole is denied */
     ID_SIZE = 256,
     PATH_SIZE = 512,
-    QUERY_SIZE = 4096, /* a selector of 1000 bytes, escaped */
 };
 #define LINGER       (10 * USEC_PER_SEC)
 #define DENIED_TIME  (600 * USEC_PER_SEC)
@@ -212,45 +212,36 @@ static void make_path(const struct kubernetes_scope *scope, const char *namespac
         snprintf(path, PATH_SIZE, "%s/%s", scope->group, scope->resource);
 }
 
-/* Label selectors have but '=', ',', '!', '(', ')' and ' ' that may not stand in a query. */
-static void add_labels(const char *labels, char *query, size_t size)
+/* NULL: no memory. */
+static char *make_query(const struct kubernetes_scope *scope, const char *name)
 {
-    static const char hex[] = "0123456789ABCDEF";
-    size_t used = strlen(query);
+    char *text = NULL;
+    size_t size;
+    FILE *query = open_memstream(&text, &size);
 
-    used += (size_t)snprintf(query + used, size - used, "%slabelSelector=", used > 0 ? "&" : "");
-    for (; *labels && used + 4 < size; labels++) {
-        unsigned char c = (unsigned char)*labels;
-
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-            strchr("-._/", c)) {
-            query[used++] = (char)c;
-        } else {
-            query[used++] = '%';
-            query[used++] = hex[c >> 4];
-            query[used++] = hex[c & 15];
-        }
-    }
-    query[used] = '\0';
-}
-
-static void make_query(const struct kubernetes_scope *scope, const char *name, char *query,
-                       size_t size)
-{
-    query[0] = '\0';
+    if (!query)
+        return NULL;
     if (*name)
-        snprintf(query, size, "%s%s", scope->selector ?: "fieldSelector=metadata.name%3D", name);
-    if (scope->options.labels)
-        add_labels(scope->options.labels, query, size);
+        fprintf(query, "%s%s", scope->selector ?: "fieldSelector=metadata.name%3D", name);
+    if (scope->options.labels) {
+        fputs(*name ? "&labelSelector=" : "labelSelector=", query);
+        url_escape(query, scope->options.labels, "/");
+    }
+    if (fclose(query) == 0)
+        return text;
+    free(text);
+    return NULL;
 }
 
 static int collection_open(struct kubernetes_collection *collection)
 {
     const struct kubernetes_scope *scope = collection->scope;
-    char path[PATH_SIZE], query[QUERY_SIZE];
+    _cleanup_(freep) char *query = make_query(scope, collection->name);
+    char path[PATH_SIZE];
 
+    if (!query)
+        return -ENOMEM;
     make_path(scope, collection->namespace, path);
-    make_query(scope, collection->name, query, sizeof(query));
     return kubernetes_stream_new(
         scope->options.registry, scope->options.access,
         &(struct kubernetes_stream_options){.path = path,

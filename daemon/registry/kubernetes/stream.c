@@ -6,6 +6,7 @@
 
 #include "daemon/registry/json.h"
 #include "daemon/registry/json_pieces.h"
+#include "daemon/registry/url_escape.h"
 
 enum {
     ITEM_MAX = 8 << 20,      /* bytes of one object */
@@ -694,107 +695,81 @@ static const struct http_handler http_handler = {on_head, on_body, on_done};
 
 /* ---- requests ---- */
 
-static size_t escape(const char *text, char *ret_text)
+static void add_version(FILE *url, const char *version)
 {
-    static const char hex[] = "0123456789ABCDEF";
-    size_t used = 0;
+    fputs("resourceVersion=", url);
+    url_escape(url, version, "");
+}
 
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-            strchr("-._~", c)) {
-            ret_text[used++] = (char)c;
-        } else {
-            ret_text[used++] = '%';
-            ret_text[used++] = hex[c >> 4];
-            ret_text[used++] = hex[c & 15];
-        }
+static void add_watch_list(const struct kubernetes_stream *stream, FILE *url)
+{
+    fputs("watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&"
+          "allowWatchBookmarks=true&",
+          url);
+    if (*stream->version) {
+        add_version(url, stream->version);
+        fputc('&', url);
     }
-    ret_text[used] = '\0';
-    return used;
 }
 
-static void add(char **url, const char *text)
+static void add_timeout(const struct kubernetes_stream *stream, FILE *url)
 {
-    char *joined = NULL;
-
-    if (!*url)
-        return;
-    if (asprintf(&joined, "%s%c%s", *url, strchr(*url, '?') ? '&' : '?', text) < 0)
-        joined = NULL;
-    free(*url);
-    *url = joined;
+    fprintf(url, "timeoutSeconds=%u",
+            WATCH_MIN + (unsigned)(env_random(env_of(stream)) % WATCH_MIN));
 }
 
-static void add_version(char **url, const char *version)
+static void add_page(const struct kubernetes_stream *stream, FILE *url)
 {
-    char text[3 * VERSION_SIZE + 32] = "resourceVersion=";
-
-    escape(version, text + strlen(text));
-    add(url, text);
-}
-
-static void add_timeout(struct kubernetes_stream *stream, char **url)
-{
-    char text[64];
-
-    snprintf(text, sizeof(text), "timeoutSeconds=%u",
-             WATCH_MIN + (unsigned)(env_random(env_of(stream)) % WATCH_MIN));
-    add(url, text);
-}
-
-static void add_page(struct kubernetes_stream *stream, char **url)
-{
-    _cleanup_(freep) char *text = NULL;
-    char limit[32];
-
-    snprintf(limit, sizeof(limit), "limit=%d", PAGE_SIZE);
-    add(url, limit);
+    fprintf(url, "limit=%d", PAGE_SIZE);
     if (!stream->page)
         return;
-    text = malloc(strlen(stream->page) * 3 + 16);
-    if (text) {
-        strcpy(text, "continue=");
-        escape(stream->page, text + strlen(text));
-        add(url, text);
+    fputs("&continue=", url);
+    url_escape(url, stream->page, "");
+}
+
+static void add_ask(const struct kubernetes_stream *stream, FILE *url)
+{
+    switch (stream->ask) {
+    case ASK_WATCH_LIST:
+        add_watch_list(stream, url);
+        add_timeout(stream, url);
+        break;
+    case ASK_LIST:
+        add_version(url, *stream->version ? stream->version : "0");
+        if (*stream->version)
+            fputs("&resourceVersionMatch=NotOlderThan", url);
+        break;
+    case ASK_PAGE:
+        add_page(stream, url);
+        break;
+    case ASK_CHECK:
+        add_version(url, stream->version);
+        fputs("&resourceVersionMatch=NotOlderThan&limit=1", url);
+        break;
+    case ASK_WATCH:
+        fputs("watch=1&allowWatchBookmarks=true&", url);
+        add_version(url, stream->version);
+        fputc('&', url);
+        add_timeout(stream, url);
+        break;
     }
 }
 
 /* NULL: no memory. */
-static char *make_url(struct kubernetes_stream *stream)
+static char *make_url(const struct kubernetes_stream *stream)
 {
-    char *url = strdup(stream->path);
+    char *text = NULL;
+    size_t size;
+    FILE *url = open_memstream(&text, &size);
 
-    if (*stream->query)
-        add(&url, stream->query);
-    switch (stream->ask) {
-    case ASK_WATCH_LIST:
-        add(&url, "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&"
-                  "allowWatchBookmarks=true");
-        if (*stream->version)
-            add_version(&url, stream->version);
-        add_timeout(stream, &url);
-        break;
-    case ASK_LIST:
-        add_version(&url, *stream->version ? stream->version : "0");
-        if (*stream->version)
-            add(&url, "resourceVersionMatch=NotOlderThan");
-        break;
-    case ASK_PAGE:
-        add_page(stream, &url);
-        break;
-    case ASK_CHECK:
-        add_version(&url, stream->version);
-        add(&url, "resourceVersionMatch=NotOlderThan&limit=1");
-        break;
-    case ASK_WATCH:
-        add(&url, "watch=1&allowWatchBookmarks=true");
-        add_version(&url, stream->version);
-        add_timeout(stream, &url);
-        break;
-    }
-    return url;
+    if (!url)
+        return NULL;
+    fprintf(url, "%s?%s%s", stream->path, stream->query, *stream->query ? "&" : "");
+    add_ask(stream, url);
+    if (fclose(url) == 0)
+        return text;
+    free(text);
+    return NULL;
 }
 
 static void set_timeouts(const struct kubernetes_stream *stream, struct http_request *request)
