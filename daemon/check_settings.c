@@ -116,6 +116,14 @@ static const char *place_mistake(const struct check_settings *settings)
     return NULL;
 }
 
+static bool server_name_ok(const char *name)
+{
+    struct address address;
+    char folded[NAME_SIZE];
+
+    return address_from_string(name, &address) == 0 || name_fold(name, SIZE_MAX, folded, NULL) > 0;
+}
+
 const char *check_settings_mistake(const struct check_settings *settings)
 {
     if (settings->kind == CHECK_TTL)
@@ -124,6 +132,8 @@ const char *check_settings_mistake(const struct check_settings *settings)
         return "is missing or too long";
     if (settings->interval > 0 && settings->interval < CHECK_INTERVAL_MIN)
         return "the interval is shorter than 1 s";
+    if (settings->server_name && !server_name_ok(settings->server_name))
+        return "the TLS server name is neither a host name nor an address";
     if (settings->kind == CHECK_HTTP)
         return http_mistake(settings);
     return place_mistake(settings);
