@@ -49,6 +49,15 @@ static json_t *definition_read(const char *path)
     return document;
 }
 
+static void tell_warnings(const json_t *reply)
+{
+    size_t i;
+    json_t *item;
+
+    json_array_foreach (json_object_get(reply, "warnings"), i, item)
+        complain("%s", json_string_value(item) ?: "");
+}
+
 static int register_definition(const struct options *options)
 {
     _cleanup_(json_decrefp) json_t *reply = NULL;
@@ -62,8 +71,7 @@ static int register_definition(const struct options *options)
                      &reply);
     if (r != EXIT_SUCCESS || options->json)
         return r;
-    json_array_foreach (json_object_get(reply, "warnings"), i, item)
-        complain("%s", json_string_value(item) ?: "");
+    tell_warnings(reply);
     json_array_foreach (json_object_get(reply, "registered"), i, item) {
         _cleanup_(freep) char *name = text_printable(member_text(item, "name"));
         _cleanup_(freep) char *id = text_printable(member_text(item, "id"));
@@ -105,6 +113,7 @@ int verb_register(const struct options *options, int argc, char **argv)
     r = control_call(options, "Register", parameters, &reply);
     if (r != EXIT_SUCCESS || options->json)
         return r;
+    tell_warnings(reply);
     name = text_printable(member_text(reply, "name"));
     id = text_printable(member_text(reply, "id"));
     printf("Registered %s, instance %s\n", name, id);

@@ -16,6 +16,7 @@ struct registration {
     char target[NAME_SIZE];
     struct address addresses[ENDPOINT_ADDRESSES_MAX];
     const char *tags[ENDPOINT_TAGS_MAX];
+    json_t *warnings; /* what of its checks means nothing here */
 };
 
 static bool read_addresses(struct request *request, struct registration *registration)
@@ -98,7 +99,7 @@ static bool read_numbers(struct request *request, struct control_registration *r
 }
 
 /* Definitions in Consul's words, read as those of a file are. */
-static bool read_checks(struct request *request, struct control_registration *registration)
+static bool read_checks(struct request *request, struct registration *registration)
 {
     json_t *checks = json_object_get(request->parameters, "checks");
     struct parser parser = {0};
@@ -106,12 +107,14 @@ static bool read_checks(struct request *request, struct control_registration *re
 
     if (!json_is_array(checks))
         return true;
-    r = local_check_list_parse(&parser, registration->id, "", NULL, "checks", checks, 1,
-                               &registration->checks);
+    r = local_check_list_parse(&parser, registration->public.id, "", NULL, "checks", checks, 1,
+                               &registration->public.checks);
     if (r == -EBADMSG)
         request_invalid(request, "checks", parser.error);
     else if (r < 0)
         request_busy(request);
+    for (size_t i = 0; i < PARSER_WARNINGS_MAX && parser.warnings[i]; i++)
+        json_array_append_new(registration->warnings, json_string(parser.warnings[i]));
     parser_done(&parser);
     return r == 0;
 }
@@ -155,8 +158,8 @@ static void register_run(struct request *request, struct registration *registrat
         request_busy(request);
     } else {
         request_log_change(request, "Registered", public->name, id);
-        request_reply(request,
-                      json_pack("{s:s, s:o}", "name", public->name, "id", varlink_string(id)));
+        request_reply(request, json_pack("{s:s, s:o, s:O}", "name", public->name, "id",
+                                         varlink_string(id), "warnings", registration->warnings));
     }
 }
 
@@ -170,13 +173,15 @@ void control_register(struct request *request)
         return;
     }
     registration->public.name = registration->name;
+    registration->warnings = json_array();
     if (request_name(request, registration->name, NULL) &&
         request_free_text(request, "id", &registration->public.id) &&
         request_free_text(request, "zone", &registration->public.zone) &&
         read_addresses(request, registration) && read_tags(request, registration) &&
-        read_numbers(request, &registration->public) && read_checks(request, &registration->public))
+        read_numbers(request, &registration->public) && read_checks(request, registration))
         register_run(request, registration);
     local_check_list_unref(registration->public.checks);
+    json_decref(registration->warnings);
     free(registration);
 }
 

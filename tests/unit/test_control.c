@@ -611,11 +611,11 @@ START_TEST(register_passes_everything_on)
         ask(CALL("Register", "\"name\":\"Orders\",\"id\":\"blue\",\"addresses\":[\"10.0.0.1\","
                              "\"2001:DB8::1\"],\"port\":8080,\"tags\":[\"a\",\"b c\"],"
                              "\"weight\":65535,\"zone\":\"z1\",\"ttl_usec\":30000000")),
-        OK("\"name\":\"orders\",\"id\":\"blue\""));
+        OK("\"name\":\"orders\",\"id\":\"blue\",\"warnings\":[]"));
     ck_assert_str_eq(world.asked, "register orders id=blue target=(none) port=8080 weight=65535 "
                                   "zone=z1 ttl=30000000 10.0.0.1 2001:db8::1 #a #b c");
     ck_assert_str_eq(ask(CALL("Register", "\"name\":\"a\",\"target\":\"DB.example.com.\"")),
-                     OK("\"name\":\"a\",\"id\":\"made-up\""));
+                     OK("\"name\":\"a\",\"id\":\"made-up\",\"warnings\":[]"));
     ck_assert_str_eq(world.asked,
                      "register a id= target=db.example.com port=0 weight=1 zone= ttl=-1");
     ck_assert(begins(ask(CALL("Register", "\"name\":\"a\",\"id\":null,\"addresses\":[\"::1\"],"
@@ -655,8 +655,11 @@ START_TEST(a_registration_may_have_checks)
     reply = ask(CALL("Register", "\"name\":\"orders\",\"addresses\":[\"10.0.0.1\"],\"checks\":["
                                  "{\"http\":\"http://10.0.0.1/x\",\"interval\":\"5s\"},"
                                  "{\"ttl\":\"30s\"}]"));
-    ck_assert_str_eq(reply, OK("\"name\":\"orders\",\"id\":\"made-up\""));
+    ck_assert_str_eq(reply, OK("\"name\":\"orders\",\"id\":\"made-up\",\"warnings\":[]"));
     ck_assert_ptr_nonnull(strstr(world.asked, "10.0.0.1 check http http://10.0.0.1/x check ttl"));
+    reply = ask(CALL("Register", "\"name\":\"orders\",\"addresses\":[\"10.0.0.1\"],\"checks\":["
+                                 "{\"args\":[\"/bin/true\"]}]"));
+    ck_assert_ptr_nonnull(strstr(reply, "\"warnings\":[\"checks[0].args: nss-sd does not run"));
     ck_assert_str_eq(ask(CALL("RegisterDefinition", "\"definition\":{\"service\":{}}")),
                      OK("\"registered\":[],\"warnings\":[]"));
     ck_assert_str_eq(world.asked, "definition {\"service\":{}}");

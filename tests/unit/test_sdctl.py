@@ -451,6 +451,11 @@ class Changes(SdctlTest):
                    "Registered orders, instance x\n")
         self.check_call("Register", {"name": "orders", "target": "db.example.com"})
 
+    def test_what_means_nothing_in_a_registration_is_told(self):
+        done = self.run_sdctl("register", "orders", "--address", "10.0.0.5", replies=[{"parameters": {
+            "name": "orders", "id": "x", "warnings": ["checks[0]: hm"]}}])
+        self.assertEqual(done, (0, "Registered orders, instance x\n", "sdctl: checks[0]: hm\n"))
+
     def test_register_with_checks(self):
         registered = {"parameters": {"name": "orders", "id": "x"}}
         base = ["register", "orders", "--address", "10.0.0.5", "--port=80"]
