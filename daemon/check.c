@@ -204,7 +204,7 @@ int check_new(struct registry_env *env, const struct check_settings *settings,
 int check_restore(struct check *check, enum check_state state, usec_t since, usec_t next,
                   const char *output)
 {
-    usec_t now = env_now(check->env), least = check->settings->ttl;
+    usec_t now = env_now(check->env), ttl = check->settings->ttl, least, most;
 
     check->known = true;
     check->rules.state = state;
@@ -212,8 +212,11 @@ int check_restore(struct check *check, enum check_state state, usec_t since, use
     check_output_copy(check->output, output, strlen(output));
     if (check->settings->kind != CHECK_TTL)
         return 0;
-    least = usec_add(now, least < RESTORED_MIN ? least : RESTORED_MIN);
-    return set_due(check, next > least ? next : least);
+    if (next == USEC_INFINITY) /* it has lost its force */
+        return set_due(check, next);
+    least = usec_add(now, ttl < RESTORED_MIN ? ttl : RESTORED_MIN);
+    most = usec_add(now, ttl); /* the date may have gone back */
+    return set_due(check, next < least ? least : next > most ? most : next);
 }
 
 struct check *check_free(struct check *check)

@@ -561,6 +561,12 @@ START_TEST(a_restored_word_lasts_as_long_as_it_was_given_or_a_while)
     twin_advance(twin, 60 * SEC);
     ck_assert_int_eq(state_of(check), CHECK_CRITICAL);
     check_free(check);
+    /* The date went back: a machine without a clock of its own. */
+    check = make(&settings);
+    check_restore(check, CHECK_PASSING, 0, twin_now(twin) + 400 * 24 * 3600 * SEC, "");
+    twin_advance(twin, 3600 * SEC);
+    ck_assert_int_eq(state_of(check), CHECK_CRITICAL);
+    check_free(check);
 }
 END_TEST
 
