@@ -153,6 +153,24 @@ START_TEST(an_instance_is_critical_until_its_check_passes)
 }
 END_TEST
 
+START_TEST(a_clash_of_ids_is_told_once_however_often_the_service_changes)
+{
+    put("orders.json", ONE(TCP));
+    put("other.json", ONE(TCP));
+    start();
+    for (unsigned i = 0; i < 3; i++) {
+        tcp_says(TCP_CALL_CONNECTED);
+        tcp_says(TCP_CALL_REFUSED);
+    }
+    ck_assert_uint_eq(twin_log_count(twin, LOG_ERR, "Instance 'o1' of "), 1);
+    take_away("orders.json");
+    tcp_says(TCP_CALL_CONNECTED);
+    change("orders.json", ONE(TCP));
+    tcp_says(TCP_CALL_REFUSED);
+    ck_assert_uint_eq(twin_log_count(twin, LOG_ERR, "Instance 'o1' of "), 2);
+}
+END_TEST
+
 START_TEST(an_instance_that_was_never_well_is_told_once)
 {
     put("orders.json", ONE(TCP));
@@ -676,6 +694,7 @@ static Suite *make_suite(void)
 
     UNIT_CASE_FIXTURE(
         suite, "health", set_up, tear_down, an_instance_is_critical_until_its_check_passes,
+        a_clash_of_ids_is_told_once_however_often_the_service_changes,
         an_instance_that_was_never_well_is_told_once, the_initial_status_is_the_definitions,
         the_worst_of_several_checks_wins_and_a_warning_has_its_weight,
         an_instance_without_checks_is_passing, a_check_goes_on_through_changes_that_are_none_of_it,

@@ -13,6 +13,7 @@ struct local_entry {
     uint64_t sequence;
     struct endpoint_set *endpoint;
     struct local_check_list *checks;
+    bool clashes; /* is left out for its id, and that was told */
     struct local_entry *prev, *next;
 };
 
@@ -316,11 +317,13 @@ static int service_build(struct local_service *service, const struct local_index
     qsort(list, count, sizeof(struct local_entry *), entry_order);
     for (size_t i = 0; i < count; i++) {
         const char *id = local_entry_endpoint(list[i])->name;
+        bool told = list[i]->clashes;
 
-        if (last && streq(local_entry_endpoint(last)->name, id)) {
+        list[i]->clashes = last && streq(local_entry_endpoint(last)->name, id);
+        if (list[i]->clashes && !told)
             hooks->clash(hooks->userdata, service->name, id, last->source, list[i]->source);
+        if (list[i]->clashes)
             continue;
-        }
         last = list[i];
         build_entry(builder, service, last, hooks);
     }

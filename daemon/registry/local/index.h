@@ -54,7 +54,8 @@ struct local_index_hooks {
     /* The endpoints of this service are others now; NULL: it has no instance any more. */
     void (*changed)(void *userdata, const char *service, struct endpoint_set *before,
                     struct endpoint_set *after);
-    /* `loser` is left out: its id is taken by the instance of `winner` (sources, as given). */
+    /* `loser` is left out from now on: its id is taken by the instance of `winner` (sources, as
+     * given). */
     void (*clash)(void *userdata, const char *service, const char *id, const char *winner,
                   const char *loser);
     void *userdata;
