@@ -16,6 +16,9 @@
 #include "daemon/registry/local/index.h"
 #include "daemon/registry/local/registrations.h"
 
+/* Each change of health makes its service anew as a whole: where they come in crowds, together. */
+#define HEALTH_PAUSE (50 * USEC_PER_MSEC)
+
 struct wanted {
     bool waiting;               /* for a first report */
     struct wanted *prev, *next; /* of the waiting ones */
@@ -30,8 +33,10 @@ struct registry_local {
     struct local_registrations *registrations;
     struct local_checks *checks;
     struct wanted *wanted, *waiting;
-    struct env_timer tell; /* answers those that wait */
-    bool synced;           /* all files were looked at once */
+    struct env_timer tell;   /* answers those that wait */
+    struct env_timer settle; /* for what changed its health since: */
+    usec_t settled_at;
+    bool synced; /* all files were looked at once */
 };
 
 static struct registry_local *local(struct registry *registry)
@@ -114,9 +119,21 @@ static void settle(struct registry_local *self, const char *service)
 static void health_changed(void *userdata, const char *service)
 {
     struct registry_local *self = userdata;
+    usec_t now = env_now(self->base.env), next = usec_add(self->settled_at, HEALTH_PAUSE);
 
     local_index_touch(self->index, service);
+    if (now < next && env_timer_set(self->base.env, &self->settle, next) >= 0)
+        return;
+    self->settled_at = now;
     settle(self, service);
+}
+
+static void settle_fired(struct env_timer *timer)
+{
+    struct registry_local *self = timer->owner;
+
+    self->settled_at = env_now(self->base.env);
+    settle(self, NULL);
 }
 
 static void instance_expelled(void *userdata, const char *service, const char *id)
@@ -465,6 +482,7 @@ int registry_local_pass(struct registry *registry, const char *id, enum check_st
         return r;
     renewed = local_registrations_renew(self->registrations, service, instance);
     r = local_checks_pass(self->checks, service, instance, check_id, state, note);
+    settle(self, service);
     if (r == 0 && !(renewed && state == CHECK_PASSING))
         return -EINVAL;
     return r;
@@ -538,6 +556,7 @@ static void stop(struct registry *registry)
     HASH_ITER (hh, self->wanted, wanted, next)
         wanted_free(self, wanted);
     env_timer_off(registry->env, &self->tell);
+    env_timer_off(registry->env, &self->settle);
     self->files = local_files_free(self->files);
     self->checks = local_checks_free(self->checks);
     self->registrations = local_registrations_free(self->registrations);
@@ -551,6 +570,7 @@ static int start(struct registry *registry)
     int r = -ENOMEM;
 
     self->tell = (struct env_timer){.fire = tell_fired, .owner = self};
+    self->settle = (struct env_timer){.fire = settle_fired, .owner = self};
     self->index = local_index_new();
     if (self->index)
         r = local_checks_new(registry->env,

@@ -153,6 +153,35 @@ START_TEST(an_instance_is_critical_until_its_check_passes)
 }
 END_TEST
 
+START_TEST(instances_that_change_in_a_crowd_are_told_together_and_the_first_at_once)
+{
+    char text[4096] = "{\"services\": [", one[200], all[4096] = "";
+
+    for (unsigned i = 1; i <= 20; i++) {
+        snprintf(
+            one, sizeof(one),
+            "%s{\"name\": \"orders\", \"id\": \"o%02u\", \"address\": \"10.0.0.%u\", \"check\":"
+            " {\"tcp\": \"10.0.0.1:80\", \"interval\": \"1m\", \"timeout\": \"5m\"}}",
+            i > 1 ? "," : "", i, i);
+        strcat(text, one);
+        snprintf(one, sizeof(one), "%s10.0.0.%u", i > 1 ? " " : "", i);
+        strcat(all, one);
+    }
+    put("orders.json", strcat(text, "]}"));
+    start();
+    twin_want(twin, "orders");
+    twin_advance(twin, 60 * SEC);
+    twin_skip_reports(twin);
+    for (unsigned i = 0; i < 20; i++)
+        tcp_says(TCP_CALL_CONNECTED);
+    ck_assert_ptr_nonnull(twin_find_report(twin, REPORT_DATA, "orders"));
+    twin_expect_no_report(twin);
+    twin_advance(twin, SEC / 20);
+    twin_expect_data(twin, "orders", all);
+    twin_expect_no_report(twin);
+}
+END_TEST
+
 START_TEST(a_clash_of_ids_is_told_once_however_often_the_service_changes)
 {
     put("orders.json", ONE(TCP));
@@ -695,6 +724,7 @@ static Suite *make_suite(void)
     UNIT_CASE_FIXTURE(
         suite, "health", set_up, tear_down, an_instance_is_critical_until_its_check_passes,
         a_clash_of_ids_is_told_once_however_often_the_service_changes,
+        instances_that_change_in_a_crowd_are_told_together_and_the_first_at_once,
         an_instance_that_was_never_well_is_told_once, the_initial_status_is_the_definitions,
         the_worst_of_several_checks_wins_and_a_warning_has_its_weight,
         an_instance_without_checks_is_passing, a_check_goes_on_through_changes_that_are_none_of_it,
