@@ -6,6 +6,7 @@
  * taken apart once libcurl has returned. Everything else runs outside of libcurl.
  */
 #include "daemon/net/http.h"
+#include "daemon/clock.h"
 #include "daemon/net/host_cache.h"
 #include "daemon/net/http_head.h"
 #include "daemon/net/http_multi.h"
@@ -64,14 +65,6 @@ const char *http_outcome_to_string(enum http_outcome outcome)
     return (size_t)outcome < ELEMENTS(words) ? words[outcome] : "unknown";
 }
 
-static usec_t client_now(const struct http_client *client)
-{
-    uint64_t now = 0;
-
-    sd_event_now(client->event, CLOCK_BOOTTIME, &now);
-    return now;
-}
-
 /* ---- what arrives (inside libcurl) ---- */
 
 static int call_stop(struct http_call *call, enum http_outcome outcome, const char *text)
@@ -109,7 +102,7 @@ static size_t on_header(char *data, size_t unit, size_t size, void *userdata)
     struct http_call *call = userdata;
 
     size *= unit;
-    call->last_byte = client_now(call->client);
+    call->last_byte = clock_boottime(call->client->event);
     if (call->stopped || call->state != CALL_RUNNING || call_take_line(call, data, size) < 0)
         return size + 1; /* anything else than `size` is an error to libcurl */
     return size;
@@ -152,7 +145,7 @@ static size_t on_body(char *data, size_t unit, size_t size, void *userdata)
     struct http_call *call = userdata;
 
     size *= unit;
-    call->last_byte = client_now(call->client);
+    call->last_byte = clock_boottime(call->client->event);
     if (call->stopped || call->state != CALL_RUNNING || call_take_body(call, data, size) < 0)
         return size + 1;
     return size;
@@ -306,7 +299,7 @@ static int call_on_timer(sd_event_source *source, uint64_t usec, void *userdata)
         return 0;
     }
     usec = usec_add(call->last_byte, call->silence_timeout);
-    if (usec > client_now(call->client)) {
+    if (usec > clock_boottime(call->client->event)) {
         sd_event_source_set_time(source, usec);
         sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         return 0;
@@ -329,7 +322,7 @@ static int call_arm(struct http_call *call, usec_t delay)
 /* What is left of a time-out, at least 1 ms: to libcurl 0 means none. */
 static long call_left_msec(const struct http_call *call, usec_t timeout)
 {
-    usec_t spent = client_now(call->client) - call->started;
+    usec_t spent = clock_boottime(call->client->event) - call->started;
 
     if (timeout <= spent + USEC_PER_MSEC)
         return 1;
@@ -342,7 +335,7 @@ static long call_left_msec(const struct http_call *call, usec_t timeout)
 static void call_set_lifetime(struct http_call *call)
 {
     usec_t renewed_at = call->client->renewed_at;
-    usec_t seconds = (client_now(call->client) - renewed_at) / USEC_PER_SEC;
+    usec_t seconds = (clock_boottime(call->client->event) - renewed_at) / USEC_PER_SEC;
 
     if (renewed_at == 0 || seconds > INT32_MAX)
         return;
@@ -361,7 +354,7 @@ static void call_run(struct http_call *call)
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, call_left_msec(call, call->connect_timeout));
     if (call->timeout > 0)
         curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, call_left_msec(call, call->timeout));
-    call->last_byte = client_now(call->client);
+    call->last_byte = clock_boottime(call->client->event);
     if (call_arm(call, call->silence_timeout) < 0 ||
         http_multi_add(call->client->multi, easy) < 0) {
         call_end(call, HTTP_BROKEN, "out of memory");
@@ -456,7 +449,7 @@ static int call_new(struct http_client *client, const struct http_request *reque
     call->client = client;
     call->handler = request->handler;
     call->userdata = request->userdata;
-    call->started = client_now(client);
+    call->started = clock_boottime(client->event);
     call->connect_timeout = request->connect_timeout ? request->connect_timeout
                                                      : CONNECT_TIMEOUT_DEFAULT;
     call->timeout = request->timeout;
@@ -511,7 +504,7 @@ void http_cancel(struct http_client *client, struct http_call *call)
 
 void http_client_renew(struct http_client *client)
 {
-    client->renewed_at = client_now(client);
+    client->renewed_at = clock_boottime(client->event);
     host_cache_expire(client->hosts);
 }
 
