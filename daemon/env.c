@@ -9,15 +9,9 @@
 #include <utlist.h>
 
 #include "daemon/clock.h"
+#include "daemon/env_timers.h"
 #include "daemon/log.h"
 #include "daemon/path_watch.h"
-
-struct timer_entry {
-    struct real_env *env;
-    struct env_timer *timer;
-    sd_event_source *source;
-    struct timer_entry *prev, *next;
-};
 
 struct env_path_watch {
     struct path_watch *watch;
@@ -27,7 +21,7 @@ struct env_path_watch {
 struct real_env {
     struct registry_env base;
     struct env_services services;
-    struct timer_entry *timers; /* those that are set */
+    struct env_timers timers;
     struct env_path_watch *watches;
 };
 
@@ -83,57 +77,14 @@ static void locality(struct registry_env *env, const char **ret_zone, const char
 
 /* ---- timers ---- */
 
-static void timer_end(struct timer_entry *entry)
-{
-    entry->timer->impl = NULL;
-    DL_DELETE(entry->env->timers, entry);
-    sd_event_source_disable_unref(entry->source);
-    free(entry);
-}
-
-static int on_timer(sd_event_source *source, uint64_t at, void *userdata)
-{
-    struct timer_entry *entry = userdata;
-    struct env_timer *timer = entry->timer;
-
-    (void)source, (void)at;
-    timer_end(entry);
-    timer->fire(timer);
-    return 0;
-}
-
-static int timer_new(struct real_env *env, struct env_timer *timer, usec_t at)
-{
-    struct timer_entry *entry = calloc(1, sizeof(*entry));
-    int r;
-
-    if (!entry)
-        return -ENOMEM;
-    r = sd_event_add_time(env->services.event, &entry->source, CLOCK_BOOTTIME, at, USEC_PER_MSEC,
-                          on_timer, entry);
-    if (r < 0) {
-        free(entry);
-        return r;
-    }
-    entry->env = env;
-    entry->timer = timer;
-    timer->impl = entry;
-    DL_APPEND(env->timers, entry);
-    return 0;
-}
-
 static int timer_set(struct registry_env *env, struct env_timer *timer, usec_t at)
 {
-    struct timer_entry *entry = timer->impl;
-
-    return entry ? sd_event_source_set_time(entry->source, at) : timer_new(real(env), timer, at);
+    return env_timers_set(&real(env)->timers, timer, at);
 }
 
 static void timer_off(struct registry_env *env, struct env_timer *timer)
 {
-    (void)env;
-    if (timer->impl)
-        timer_end(timer->impl);
+    env_timers_off(&real(env)->timers, timer);
 }
 
 /* ---- network ---- */
@@ -293,6 +244,7 @@ int env_new(const struct env_services *services, struct registry *registry,
     if (!env)
         return -ENOMEM;
     env->services = *services;
+    env->timers.event = services->event;
     env->base = (struct registry_env){
         .ops = &real_ops,
         .registry = registry,
@@ -308,10 +260,8 @@ struct registry_env *env_free(struct registry_env *env)
 {
     if (!env)
         return NULL;
-    if (real(env)->timers || real(env)->watches)
+    if (env_timers_end(&real(env)->timers) || real(env)->watches)
         log_line(env, LOG_ERR, NULL, "Stopped with timers or watches still set; ending them");
-    while (real(env)->timers)
-        timer_end(real(env)->timers);
     while (real(env)->watches)
         watch_end(env, real(env)->watches);
     free(real(env));
