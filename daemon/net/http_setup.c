@@ -6,6 +6,8 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+enum { SYSTEM_AUTHORITIES_SEC = 10 * 60 }; /* how long a new one may go unnoticed */
+
 /* libcurl's options return CURLE_OK, which is 0; the first error stays. */
 #define SET(bad, easy, option, value)                                                              \
     ((bad) = (bad) != CURLE_OK ? (bad) : curl_easy_setopt(easy, option, value))
@@ -47,6 +49,10 @@ static CURLcode set_rules(CURL *easy, const struct http_request *request)
     SET(bad, easy, CURLOPT_NOPROXY, "*");
     SET(bad, easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     SET(bad, easy, CURLOPT_OPENSOCKETDATA, is_short(request));
+    if (is_short(request)) {
+        SET(bad, easy, CURLOPT_BUFFERSIZE, 1024L); /* malloc has small ones at hand */
+        SET(bad, easy, CURLOPT_TCP_NODELAY, 0L);   /* one segment goes at once anyhow */
+    }
     SET(bad, easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     SET(bad, easy, CURLOPT_USERAGENT, "nss-sd");
     return bad;
@@ -82,17 +88,29 @@ static CURLcode set_target(CURL *easy, const struct http_request *request,
     return bad;
 }
 
+static const char *method_of(const struct http_request *request)
+{
+    return request->method ? request->method : request->body ? "POST" : "GET";
+}
+
+/* A body, be it empty. */
+static bool sends(const struct http_request *request)
+{
+    const char *method = method_of(request);
+
+    return request->body || streq(method, "POST") || streq(method, "PUT");
+}
+
 static CURLcode set_method(CURL *easy, const struct http_request *request)
 {
-    const char *method = request->method ? request->method : request->body ? "POST" : "GET";
-    bool sends = request->body || streq(method, "POST") || streq(method, "PUT");
+    const char *method = method_of(request);
     CURLcode bad = CURLE_OK;
 
     if (streq(method, "HEAD"))
         SET(bad, easy, CURLOPT_NOBODY, 1L);
-    else if (sends || !streq(method, "GET"))
+    else if (sends(request) || !streq(method, "GET"))
         SET(bad, easy, CURLOPT_CUSTOMREQUEST, method);
-    if (sends) { /* an empty body is said to be one: "Content-Length: 0" */
+    if (sends(request)) { /* an empty body is said to be one: "Content-Length: 0" */
         SET(bad, easy, CURLOPT_POSTFIELDSIZE_LARGE,
             (curl_off_t)(request->body ? request->body_size : 0));
         SET(bad, easy, CURLOPT_COPYPOSTFIELDS, request->body ? request->body : "");
@@ -107,28 +125,49 @@ static CURLcode set_blob(CURL *easy, CURLoption option, const void *data, size_t
     return data ? curl_easy_setopt(easy, option, &blob) : CURLE_OK;
 }
 
-/* An authority of one's own replaces the system's: file and directory stand or fall together. */
-static CURLcode set_tls(CURL *easy, const struct http_tls *tls)
+/*
+ * libcurl takes tens of milliseconds of the loop to read the system's authorities, and keeps them
+ * only where there is a file and no directory of them. (Of both, distributions make the same.)
+ */
+static CURLcode set_system_authorities(CURL *easy)
 {
     CURLcode bad = CURLE_OK;
+
+#if LIBCURL_VERSION_NUM >= 0x075700
+    if (curl_version_info(CURLVERSION_NOW)->cainfo)
+        SET(bad, easy, CURLOPT_CAPATH, NULL);
+    SET(bad, easy, CURLOPT_CA_CACHE_TIMEOUT, (long)SYSTEM_AUTHORITIES_SEC);
+#endif
+    return bad;
+}
+
+/* An authority of one's own replaces the system's: file and directory stand or fall together. */
+static CURLcode set_own_authorities(CURL *easy, const struct http_tls *tls)
+{
+    CURLcode bad = CURLE_OK;
+
+    SET(bad, easy, CURLOPT_CAINFO, tls->ca_file);
+    SET(bad, easy, CURLOPT_CAPATH, tls->ca_path);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    /* libcurl would go on with what it read: an authority may be replaced sooner. */
+    SET(bad, easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+#endif
+    return bad == CURLE_OK ? set_blob(easy, CURLOPT_CAINFO_BLOB, tls->ca_pem, tls->ca_pem_size)
+                           : bad;
+}
+
+static CURLcode set_tls(CURL *easy, const struct http_tls *tls)
+{
+    bool own = tls && (tls->ca_file || tls->ca_path || tls->ca_pem);
+    CURLcode bad = own ? set_own_authorities(easy, tls) : set_system_authorities(easy);
 
     SET(bad, easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     if (!tls)
         return bad;
-    if (tls->ca_file || tls->ca_path || tls->ca_pem) {
-        SET(bad, easy, CURLOPT_CAINFO, tls->ca_file);
-        SET(bad, easy, CURLOPT_CAPATH, tls->ca_path);
-        /* libcurl would go on for a day with what it read: an authority may be replaced sooner. */
-#if LIBCURL_VERSION_NUM >= 0x075700
-        SET(bad, easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
-#endif
-    }
     if (tls->cert_file)
         SET(bad, easy, CURLOPT_SSLCERT, tls->cert_file);
     if (tls->key_file)
         SET(bad, easy, CURLOPT_SSLKEY, tls->key_file);
-    if (bad == CURLE_OK)
-        bad = set_blob(easy, CURLOPT_CAINFO_BLOB, tls->ca_pem, tls->ca_pem_size);
     if (bad == CURLE_OK)
         bad = set_blob(easy, CURLOPT_SSLCERT_BLOB, tls->cert_pem, tls->cert_pem_size);
     if (bad == CURLE_OK)
@@ -183,9 +222,9 @@ static int make_headers(struct http_setup *setup, const struct http_request *req
     if (r == 0 && setup->target.connect_to && !request_has_header(request, "Host"))
         r = header_add(&setup->headers, "Host", setup->target.authority);
     /* What libcurl would add to a body of its own accord. */
-    if (r == 0 && !request_has_header(request, "Expect"))
+    if (r == 0 && sends(request) && !request_has_header(request, "Expect"))
         r = slist_add(&setup->headers, "Expect:");
-    if (r == 0 && !request_has_header(request, "Content-Type"))
+    if (r == 0 && sends(request) && !request_has_header(request, "Content-Type"))
         r = slist_add(&setup->headers, "Content-Type:");
     if (r == 0 && curl_easy_setopt(setup->easy, CURLOPT_HTTPHEADER, setup->headers) != CURLE_OK)
         r = -ENOMEM;
