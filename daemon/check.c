@@ -7,7 +7,7 @@
 #include "daemon/check_gate.h"
 #include "daemon/check_rules.h"
 
-#define STEP (50 * USEC_PER_MSEC)
+#define STEP (100 * USEC_PER_MSEC)
 #define LATE (1 * USEC_PER_SEC)
 /* Nobody could say a word while the daemon was away: so long, or its ttl, a restored one lasts. */
 #define RESTORED_MIN (60 * USEC_PER_SEC)
