@@ -643,6 +643,29 @@ START_TEST(an_api_server_that_is_older_is_asked_in_older_words)
 }
 END_TEST
 
+START_TEST(no_name_fails_while_older_words_are_tried)
+{
+    static const char *const pods[] = {"URL", SERVER, "Node", "n1", "Mode", "endpoints", NULL};
+    struct twin *twin = begin_with(pods);
+    struct http_call *services;
+
+    twin_want(twin, "shop/cart");
+    services = expect_list(twin, "/services");
+    /* The answer for the services comes before the next version is asked for. */
+    twin_hold(twin);
+    refuse(expect(twin, "/discovery.k8s.io/v1/"), 404, NULL);
+    reply(services, list("100", cluster_ip("cart", "90", "10.96.0.10")));
+    twin_advance(twin, 0);
+    refuse(expect(twin, "/discovery.k8s.io/v1beta1/"), 404, NULL);
+    twin_advance(twin, 0);
+    ck_assert_ptr_null(twin_find_report(twin, REPORT_FAILED, "shop/cart"));
+    refuse(expect(twin, "/api/v1/namespaces/shop/endpoints"), 404, NULL);
+    twin_advance(twin, 0);
+    ck_assert_ptr_nonnull(twin_find_report(twin, REPORT_FAILED, "shop/cart"));
+    twin_free(twin);
+}
+END_TEST
+
 START_TEST(a_url_that_is_no_kubernetes_api_is_said_to_be_none)
 {
     struct twin *twin = begin();
@@ -1275,6 +1298,7 @@ static Suite *make_suite(void)
               one_stream_that_fails_is_the_matter_of_its_key_alone,
               a_refused_token_is_read_again_once_at_once_and_then_after_a_while,
               an_api_server_that_is_older_is_asked_in_older_words,
+              no_name_fails_while_older_words_are_tried,
               a_url_that_is_no_kubernetes_api_is_said_to_be_none,
               a_list_that_breaks_off_twice_is_read_in_pages,
               what_an_older_state_of_the_server_lacks_is_kept_for_a_while,

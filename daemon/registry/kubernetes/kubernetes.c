@@ -310,7 +310,7 @@ static void on_again(struct env_timer *timer)
             kubernetes_scope_restart(&kubernetes->scopes[i]);
 }
 
-static void on_missing(void *owner, struct kubernetes_scope *scope)
+static bool on_missing(void *owner, struct kubernetes_scope *scope)
 {
     struct kubernetes *kubernetes = owner;
     struct registry_env *env = kubernetes->registry.env;
@@ -324,11 +324,12 @@ static void on_missing(void *owner, struct kubernetes_scope *scope)
                                        : (kubernetes->slices_api + 1) % KUBERNETES_SLICES_APIS);
     if (slices && ++kubernetes->missing < KUBERNETES_SLICES_APIS) {
         env_defer(env, &kubernetes->again);
-        return;
+        return true;
     }
     env_timer_set(env, &kubernetes->again, env_now(env) + env_jitter(env, MISSING_RETRY, 20));
     kubernetes_unanswered(kubernetes, "HTTP 404 for what every Kubernetes API has");
     kubernetes_keys_all_changed(&kubernetes->keys);
+    return false;
 }
 
 static const struct kubernetes_scope_handler scope_handler = {

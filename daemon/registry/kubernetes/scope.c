@@ -190,11 +190,14 @@ static void on_missing(void *owner)
     struct kubernetes_collection *collection = owner;
     struct kubernetes_scope *scope = collection->scope;
 
+    if (scope->is_sought)
+        return;
     note_failed(collection, FAILURE_CONFIG, missing_text, 0);
     if (scope->is_missing)
         return;
     scope->is_missing = true;
-    scope->options.handler->missing(scope->options.owner, scope);
+    scope->is_sought = scope->options.handler->missing(scope->options.owner, scope);
+    collection->failed = !scope->is_sought;
 }
 
 static const struct kubernetes_stream_handler stream_handler = {
@@ -280,9 +283,9 @@ static int collection_new(struct kubernetes_scope *scope, const char *namespace,
     collection->name = strdup(name);
     if (!collection->namespace || !collection->name)
         r = -ENOMEM;
-    if (scope->is_missing)
+    if (scope->is_missing && !scope->is_sought)
         note_failed(collection, FAILURE_CONFIG, missing_text, 0);
-    else if (r == 0)
+    else if (r == 0 && !scope->is_missing)
         r = collection_open(collection);
     if (r < 0) {
         collection_free(collection);
@@ -608,7 +611,7 @@ void kubernetes_scope_restart(struct kubernetes_scope *scope)
 {
     struct kubernetes_collection *collection;
 
-    scope->is_missing = false;
+    scope->is_missing = scope->is_sought = false;
     for (collection = scope->collections; collection; collection = collection->hh.next) {
         collection->stream = kubernetes_stream_free(collection->stream);
         collection->whole = collection->listing = false;

@@ -43,8 +43,9 @@ struct kubernetes_scope_handler {
     /* Confirmed again, or not any more. */
     void (*turned)(void *owner, struct kubernetes_scope *scope,
                    const struct kubernetes_collection *collection);
-    /* The server has no such resource (404). The scope waits for kubernetes_scope_restart(). */
-    void (*missing)(void *owner, struct kubernetes_scope *scope);
+    /* The server has no such resource (404). The scope waits for kubernetes_scope_restart(). True:
+     * that comes at once, with another version, so that nothing has failed yet. */
+    bool (*missing)(void *owner, struct kubernetes_scope *scope);
     /* Nobody watches what only this collection covered. */
     void (*forget)(void *owner, struct kubernetes_scope *scope,
                    const struct kubernetes_collection *collection);
@@ -89,7 +90,8 @@ struct kubernetes_scope {
     const char *resource;                      /* plural, as in paths */
     const char *group;                         /* "/api/v1" */
     const char *selector; /* "labelSelector=...%3D" before a name; NULL: its metadata.name */
-    bool wide, is_missing;
+    bool wide;
+    bool is_missing, is_sought; /* under the path of another version, that is */
     usec_t denied_until; /* the cluster as a whole */
     unsigned wide_spaces;
     struct env_timer sweep;
