@@ -346,6 +346,70 @@ START_TEST(the_best_domain_of_a_route_wins)
 }
 END_TEST
 
+static const char *refusal_of(enum xds_kind kind, json_t *object)
+{
+    static char reason[XDS_REASON_SIZE];
+    char name[XDS_NAME_MAX + 1];
+    struct xds_value *value = NULL;
+
+    ck_assert_ptr_nonnull(object);
+    if (xds_document_decode_json(kind, &rules, object, name, &value, reason) == 0)
+        snprintf(reason, sizeof(reason), "taken");
+    xds_value_free(value);
+    json_decref(object);
+    return reason;
+}
+
+/* It would be asked for, never be taken because of its length, and then count as absent. */
+START_TEST(what_refers_to_a_name_that_is_too_long_is_refused)
+{
+    char name[XDS_NAME_MAX + 2];
+
+    for (size_t size = XDS_NAME_MAX; size <= XDS_NAME_MAX + 1; size++) {
+        const char *result = size <= XDS_NAME_MAX ? "taken" : "a name over 1024 bytes";
+
+        memset(name, 'n', size);
+        name[size] = '\0';
+        ck_assert_str_eq(
+            refusal_of(XDS_CLUSTER, json_pack("{s:s,s:s,s:{s:s}}", "name", "c", "type", "EDS",
+                                              "eds_cluster_config", "service_name", name)),
+            result);
+        ck_assert_str_eq(refusal_of(XDS_ROUTE, json_pack("{s:s,s:[{s:[s],s:[{s:{s:s}}]}]}", "name",
+                                                         "r", "virtual_hosts", "domains", "*",
+                                                         "routes", "route", "cluster", name)),
+                         result);
+        ck_assert_str_eq(
+            refusal_of(XDS_LISTENER,
+                       json_pack("{s:s,s:{s:{s:s,s:{s:s}}}}", "name", "l", "api_listener",
+                                 "api_listener", "@type",
+                                 "type.googleapis.com/envoy.extensions.filters.network.http_"
+                                 "connection_manager.v3.HttpConnectionManager",
+                                 "rds", "route_config_name", name)),
+            result);
+    }
+}
+END_TEST
+
+/* Each with a list of its own: a message of some megabytes would take terabytes. */
+START_TEST(domains_of_a_virtual_host_share_its_clusters)
+{
+    char name[XDS_NAME_MAX + 1], reason[XDS_REASON_SIZE];
+    json_t *object = json_pack("{s:s,s:[{s:[s,s],s:[{s:{s:s}}]}]}", "name", "r", "virtual_hosts",
+                               "domains", "a", "b", "routes", "route", "cluster", "c");
+    const struct xds_route_host *a, *b;
+    struct xds_value *value;
+
+    ck_assert_int_eq(xds_document_decode_json(XDS_ROUTE, &rules, object, name, &value, reason), 0);
+    a = xds_route_find(&value->route, "a");
+    b = xds_route_find(&value->route, "b");
+    ck_assert(a != b && b->count == 1);
+    ck_assert_str_eq(b->clusters[0].cluster, "c");
+    ck_assert_ptr_eq(a->clusters, b->clusters);
+    xds_value_free(value);
+    json_decref(object);
+}
+END_TEST
+
 /* ---- bootstrap files ---- */
 
 #define INSECURE           "\"channel_creds\":[{\"type\":\"insecure\"}]"
@@ -419,7 +483,8 @@ static Suite *make_suite(void)
 
     UNIT_CASE(suite, "resources", an_assignment_becomes_endpoints,
               what_is_nested_too_deep_or_cut_off_is_refused, fields_are_walked_over_one_by_one,
-              the_best_domain_of_a_route_wins);
+              the_best_domain_of_a_route_wins, what_refers_to_a_name_that_is_too_long_is_refused,
+              domains_of_a_virtual_host_share_its_clusters);
     UNIT_CASE(suite, "names", a_key_may_be_called_without_the_domain_or_with_it,
               names_of_istio_s_clusters_tell_host_and_port, addresses_that_istio_invents_are_known,
               a_node_of_istio_has_the_id_that_it_demands);

@@ -65,6 +65,12 @@ static int refuse(struct work *work, const char *text)
     return -EBADMSG;
 }
 
+/* A longer one could be asked for and never be taken: it would count as absent. */
+static int check_name(struct work *work, const char *name)
+{
+    return strlen(name) > XDS_NAME_MAX ? refuse(work, "a name over 1024 bytes") : 0;
+}
+
 /* ---- clusters ---- */
 
 static int make_cluster(struct work *work, const Xds__Cluster *message,
@@ -85,6 +91,8 @@ static int make_cluster(struct work *work, const Xds__Cluster *message,
     ret_cluster->type = XDS_CLUSTER_OTHER;
     if (typed && type == XDS__DISCOVERY_TYPE__EDS) {
         ret_cluster->type = XDS_CLUSTER_EDS;
+        if (check_name(work, service) < 0)
+            return -EBADMSG;
         ret_cluster->service_name = strdup(*service ? service : message->name);
         return ret_cluster->service_name ? 0 : -ENOMEM;
     }
@@ -98,12 +106,15 @@ static int make_cluster(struct work *work, const Xds__Cluster *message,
 
 /* ---- routes ---- */
 
-static int add_routed(struct xds_route_host *host, const char *cluster, uint32_t weight)
+static int add_routed(struct work *work, struct xds_route_host *host, const char *cluster,
+                      uint32_t weight)
 {
     struct xds_routed *grown;
 
     if (host->count == XDS_ROUTED_MAX || *cluster == '\0')
         return 0;
+    if (check_name(work, cluster) < 0)
+        return -EBADMSG;
     grown = realloc(host->clusters, (host->count + 1) * sizeof(*grown));
     if (!grown)
         return -ENOMEM;
@@ -115,12 +126,13 @@ static int add_routed(struct xds_route_host *host, const char *cluster, uint32_t
     return 0;
 }
 
-static int add_action(struct xds_route_host *host, const Xds__RouteAction *action)
+static int add_action(struct work *work, struct xds_route_host *host,
+                      const Xds__RouteAction *action)
 {
     int r = 0;
 
     if (action->cluster_specifier_case == XDS__ROUTE_ACTION__CLUSTER_SPECIFIER_CLUSTER)
-        return add_routed(host, action->cluster, 1);
+        return add_routed(work, host, action->cluster, 1);
     if (action->cluster_specifier_case != XDS__ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS)
         return 0;
     for (size_t i = 0; i < action->weighted_clusters->n_clusters && r == 0; i++) {
@@ -128,7 +140,7 @@ static int add_action(struct xds_route_host *host, const Xds__RouteAction *actio
         uint32_t weight = cluster->weight ? cluster->weight->value : 0;
 
         if (weight > 0)
-            r = add_routed(host, cluster->name, weight);
+            r = add_routed(work, host, cluster->name, weight);
     }
     return r;
 }
@@ -162,14 +174,26 @@ static char *fold_domain(const char *text)
     return domain;
 }
 
-static int add_host(struct xds_route *route, const char *domain, const Xds__RouteAction *action)
+/* Domains times clusters would be a large multiple of the message: one list serves all domains. */
+static int add_host(struct work *work, struct xds_route *route, const Xds__VirtualHost *virtual)
 {
-    struct xds_route_host *host = &route->hosts[route->count++];
+    const struct xds_route_host *first = &route->hosts[route->count];
+    const Xds__RouteAction *action = default_action(virtual);
+    int r = 0;
 
-    host->domain = fold_domain(domain);
-    if (!host->domain)
-        return -ENOMEM;
-    return action ? add_action(host, action) : 0;
+    for (size_t i = 0; i < virtual->n_domains && r == 0; i++) {
+        struct xds_route_host *host = &route->hosts[route->count++];
+
+        if (host != first)
+            *host = (struct xds_route_host){
+                .clusters = first->clusters, .count = first->count, .shares = true};
+        else if (action)
+            r = add_action(work, host, action);
+        host->domain = fold_domain(virtual->domains[i]);
+        if (!host->domain)
+            return -ENOMEM;
+    }
+    return r;
 }
 
 static int make_hosts(struct work *work, const Xds__RouteConfiguration *message,
@@ -185,13 +209,8 @@ static int make_hosts(struct work *work, const Xds__RouteConfiguration *message,
     route->hosts = calloc(count + 1, sizeof(*route->hosts));
     if (!route->hosts)
         return -ENOMEM;
-    for (size_t i = 0; i < message->n_virtual_hosts; i++) {
-        const Xds__VirtualHost *host = message->virtual_hosts[i];
-        const Xds__RouteAction *action = default_action(host);
-
-        for (size_t j = 0; j < host->n_domains && r == 0; j++)
-            r = add_host(route, host->domains[j], action);
-    }
+    for (size_t i = 0; i < message->n_virtual_hosts && r == 0; i++)
+        r = add_host(work, route, message->virtual_hosts[i]);
     return r;
 }
 
@@ -214,6 +233,8 @@ static int make_listener(struct work *work, const Xds__Listener *message, struct
     if (manager->route_specifier_case != XDS__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_RDS ||
         *manager->rds->route_config_name == '\0')
         return refuse(work, "its HttpConnectionManager names no routes");
+    if (check_name(work, manager->rds->route_config_name) < 0)
+        return -EBADMSG;
     route->route_name = strdup(manager->rds->route_config_name);
     return route->route_name ? 0 : -ENOMEM;
 }
@@ -284,12 +305,11 @@ static int make_value(struct work *work, const ProtobufCMessage *message, const 
 
 static int take_name(struct work *work, const char *name, char ret_name[static XDS_NAME_MAX + 1])
 {
-    size_t size = strlen(name);
+    int r = check_name(work, name);
 
-    if (size > XDS_NAME_MAX)
-        return refuse(work, "a name over 1024 bytes");
-    memcpy(ret_name, name, size + 1);
-    return 0;
+    if (r == 0)
+        memcpy(ret_name, name, strlen(name) + 1);
+    return r;
 }
 
 static int decode(struct work *work, const ProtobufCMessage *message, enum xds_kind kind,
@@ -355,10 +375,12 @@ int xds_document_decode_json(enum xds_kind kind, const struct xds_document_rules
 static void route_done(struct xds_route *route)
 {
     for (size_t i = 0; i < route->count; i++) {
+        free(route->hosts[i].domain);
+        if (route->hosts[i].shares)
+            continue;
         for (size_t j = 0; j < route->hosts[i].count; j++)
             free(route->hosts[i].clusters[j].cluster);
         free(route->hosts[i].clusters);
-        free(route->hosts[i].domain);
     }
     free(route->hosts);
     free(route->route_name);

@@ -64,6 +64,7 @@ struct xds_route_host {
     char *domain; /* folded; "*", "*.suffix", "prefix.*" are patterns */
     struct xds_routed *clusters;
     size_t count;
+    bool shares; /* the clusters are those of the host before: one virtual host has both domains */
 };
 
 struct xds_route {
