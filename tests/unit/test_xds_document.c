@@ -346,6 +346,56 @@ START_TEST(the_best_domain_of_a_route_wins)
 }
 END_TEST
 
+/* The cluster that the routes of a host lead to. */
+static const char *led_to(const char *routes)
+{
+    static char cluster[64];
+    char document[1024], name[XDS_NAME_MAX + 1], reason[XDS_REASON_SIZE];
+    struct xds_value *value;
+    json_t *object;
+
+    snprintf(document, sizeof(document),
+             "{'name':'r','virtual_hosts':[{'domains':['*'],'routes':[%s]}]}", routes);
+    for (char *at = document; *at; at++)
+        if (*at == '\'')
+            *at = '"';
+    object = json_loads(document, 0, NULL);
+    ck_assert_int_eq(xds_document_decode_json(XDS_ROUTE, &rules, object, name, &value, reason), 0);
+    ck_assert_uint_eq(value->route.hosts[0].count, 1);
+    snprintf(cluster, sizeof(cluster), "%s", value->route.hosts[0].clusters[0].cluster);
+    xds_value_free(value);
+    json_decref(object);
+    return cluster;
+}
+
+#define ROUTE_TO(cluster, match) "{'match':{" match "},'route':{'cluster':'" cluster "'}}"
+#define PERCENT(number)          "'prefix':'/','runtime_fraction':{'default_value':{'numerator':" number "}}"
+
+START_TEST(a_lookup_takes_the_route_that_every_request_takes)
+{
+    static const struct {
+        const char *routes, *cluster;
+    } list[] = {
+        {ROUTE_TO("a", "'path':'/x'") "," ROUTE_TO("b", "'prefix':'/'") "," ROUTE_TO("c", ""), "b"},
+        {ROUTE_TO("a", "'prefix':'/x'") "," ROUTE_TO("b", "'safe_regex':{}"), "b"},
+        /* What is for some requests only, a canary, is not for all. */
+        {ROUTE_TO("canary",
+                  "'prefix':'/','headers':[{'name':'x-canary'}]") "," ROUTE_TO("b", "'prefix':'/'"),
+         "b"},
+        {ROUTE_TO("canary",
+                  "'prefix':'/','queryParameters':[{'name':'q'}]") "," ROUTE_TO("b", "'prefix':''"),
+         "b"},
+        {ROUTE_TO("canary", PERCENT("1")) "," ROUTE_TO("b", "'prefix':'/'"), "b"},
+        {ROUTE_TO("b", PERCENT("100")) "," ROUTE_TO("old", "'prefix':'/'"), "b"},
+        {ROUTE_TO("b", "'prefix':'/y'") "," ROUTE_TO("c", PERCENT("1")), "b"},
+        {ROUTE_TO("a", PERCENT("1")) "," ROUTE_TO("b", PERCENT("2")), "b"},
+    };
+
+    for (size_t i = 0; i < ELEMENTS(list); i++)
+        ck_assert_str_eq(led_to(list[i].routes), list[i].cluster);
+}
+END_TEST
+
 static const char *refusal_of(enum xds_kind kind, json_t *object)
 {
     static char reason[XDS_REASON_SIZE];
@@ -484,7 +534,8 @@ static Suite *make_suite(void)
     UNIT_CASE(suite, "resources", an_assignment_becomes_endpoints,
               what_is_nested_too_deep_or_cut_off_is_refused, fields_are_walked_over_one_by_one,
               the_best_domain_of_a_route_wins, what_refers_to_a_name_that_is_too_long_is_refused,
-              domains_of_a_virtual_host_share_its_clusters);
+              domains_of_a_virtual_host_share_its_clusters,
+              a_lookup_takes_the_route_that_every_request_takes);
     UNIT_CASE(suite, "names", a_key_may_be_called_without_the_domain_or_with_it,
               names_of_istio_s_clusters_tell_host_and_port, addresses_that_istio_invents_are_known,
               a_node_of_istio_has_the_id_that_it_demands);

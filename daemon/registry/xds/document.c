@@ -145,10 +145,35 @@ static int add_action(struct work *work, struct xds_route_host *host,
     return r;
 }
 
-/* A lookup has no path: the route that any path takes, else the last one (where defaults stand). */
+static bool takes_any_path(const Xds__RouteMatch *match)
+{
+    return match->path_specifier_case == XDS__ROUTE_MATCH__PATH_SPECIFIER_PREFIX &&
+           (streq(match->prefix, "") || streq(match->prefix, "/"));
+}
+
+/* Is it for a part of the requests: those with some header, or one of a hundred? */
+static bool is_conditional(const Xds__RouteMatch *match)
+{
+    static const uint32_t wholes[] = {[XDS__DENOMINATOR__HUNDRED] = 100,
+                                      [XDS__DENOMINATOR__TEN_THOUSAND] = 10000,
+                                      [XDS__DENOMINATOR__MILLION] = 1000000};
+    const Xds__FractionalPercent *part = match->runtime_fraction
+                                             ? match->runtime_fraction->default_value
+                                             : NULL;
+
+    if (part && ((unsigned)part->denominator >= ELEMENTS(wholes) ||
+                 part->numerator < wholes[part->denominator]))
+        return true;
+    return match->n_headers > 0 || match->n_query_parameters > 0;
+}
+
+/*
+ * A lookup has no path and no headers: the first route that every request takes, else the last one
+ * without conditions (where defaults stand), else the last one.
+ */
 static const Xds__RouteAction *default_action(const Xds__VirtualHost *host)
 {
-    const Xds__RouteAction *last = NULL;
+    const Xds__RouteAction *plain = NULL, *last = NULL;
 
     for (size_t i = 0; i < host->n_routes; i++) {
         const Xds__RouteMatch *match = host->routes[i]->match;
@@ -156,11 +181,13 @@ static const Xds__RouteAction *default_action(const Xds__VirtualHost *host)
         if (!host->routes[i]->route)
             continue;
         last = host->routes[i]->route;
-        if (match && match->path_specifier_case == XDS__ROUTE_MATCH__PATH_SPECIFIER_PREFIX &&
-            (streq(match->prefix, "") || streq(match->prefix, "/")))
+        if (match && is_conditional(match))
+            continue;
+        plain = last;
+        if (match && takes_any_path(match))
             break;
     }
-    return last;
+    return plain ?: last;
 }
 
 /* In lower case and without a port: "cart:80" is what Istio writes beside "cart". */
