@@ -13,6 +13,7 @@
 #include "tests/unit/unit.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 static char *const domains[] = {(char *)"mesh.internal", (char *)"internal", NULL};
 static const struct registry_config config = {.name = (char *)"t", .domains = (char **)domains};
@@ -527,6 +528,25 @@ START_TEST(a_bootstrap_file_tells_the_node_and_features)
 }
 END_TEST
 
+/* A FIFO that nobody writes to would hold up the daemon for ever. */
+START_TEST(a_bootstrap_file_that_is_no_file_is_refused_at_once)
+{
+    char folder[] = "/tmp/nss-sd-test-xds-XXXXXX", path[64];
+    struct xds_settings settings = {.bootstrap = path};
+    char reason[XDS_PROFILE_REASON_SIZE];
+    struct xds_profile profile;
+
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/bootstrap", folder);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    ck_assert_int_eq(xds_profile_make(&settings, &profile, reason), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(reason, "/bootstrap cannot be read"));
+    xds_profile_done(&profile);
+    unlink(path);
+    rmdir(folder);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("xds_document");
@@ -540,7 +560,8 @@ static Suite *make_suite(void)
               names_of_istio_s_clusters_tell_host_and_port, addresses_that_istio_invents_are_known,
               a_node_of_istio_has_the_id_that_it_demands);
     UNIT_CASE(suite, "bootstrap", a_bootstrap_file_names_servers,
-              a_bootstrap_file_tells_the_node_and_features);
+              a_bootstrap_file_tells_the_node_and_features,
+              a_bootstrap_file_that_is_no_file_is_refused_at_once);
     return suite;
 }
 

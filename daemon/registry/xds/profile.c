@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/registry/xds/profile.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 
+#include "daemon/config_file.h"
 #include "daemon/registry/xds/bootstrap.h"
 #include "daemon/registry/xds/istio.h"
 
@@ -44,28 +44,16 @@ int xds_profile_add_server(struct xds_profile *profile, const char *url,
 
 static int read_file(const char *path, char **ret_data, size_t *ret_size)
 {
-    FILE *file = fopen(path, "re");
-    char *data;
-    int r = 0;
+    char *data = malloc(XDS_BOOTSTRAP_MAX + 1);
+    ssize_t size = data ? config_bytes_read(path, data, XDS_BOOTSTRAP_MAX + 1) : -ENOMEM;
 
-    if (!file)
-        return -errno;
-    data = malloc(XDS_BOOTSTRAP_MAX + 1);
-    if (!data) {
-        fclose(file);
-        return -ENOMEM;
-    }
-    *ret_size = fread(data, 1, XDS_BOOTSTRAP_MAX + 1, file);
-    if (ferror(file))
-        r = -EIO;
-    else if (*ret_size > XDS_BOOTSTRAP_MAX)
-        r = -EFBIG;
-    fclose(file);
-    if (r < 0)
+    if (size < 0 || size > XDS_BOOTSTRAP_MAX) {
         free(data);
-    else
-        *ret_data = data;
-    return r;
+        return size < 0 ? (int)size : -EFBIG;
+    }
+    *ret_data = data;
+    *ret_size = (size_t)size;
+    return 0;
 }
 
 static int read_bootstrap(const struct xds_settings *settings, struct xds_profile *profile,
