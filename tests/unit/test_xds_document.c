@@ -141,7 +141,7 @@ static const struct {
         {PLACE("a", "'priority':2,", EP("10.0.0.1")) "," PLACE("b", "", EP("10.0.0.2")),
          "refused: priority 2 without the one before it"},
         {PLACE("a", "'priority':4294967295,", EP("10.0.0.1")),
-         "refused: priority 4294967295 without the one before it"},
+         "refused: priority 4294967295 is above 128"},
         /* Addresses. */
         {PLACE(
              "a", "",
@@ -168,6 +168,21 @@ START_TEST(an_assignment_becomes_endpoints)
 {
     for (size_t i = 0; i < ELEMENTS(rows); i++)
         ck_assert_str_eq(made_of(rows[i].localities), rows[i].made);
+}
+END_TEST
+
+/* Cut to 16 bits a high one would be the first of all. */
+START_TEST(priorities_go_to_128)
+{
+    char localities[4096] = "{}";
+    size_t at = 2;
+
+    for (unsigned priority = 1; priority <= 128; priority++)
+        at += (size_t)snprintf(localities + at, sizeof(localities) - at, ",{'priority':%u}",
+                               priority);
+    ck_assert_str_eq(made_of(localities), "");
+    snprintf(localities + at, sizeof(localities) - at, ",{'priority':129}");
+    ck_assert_str_eq(made_of(localities), "refused: priority 129 is above 128");
 }
 END_TEST
 
@@ -551,7 +566,7 @@ static Suite *make_suite(void)
 {
     Suite *suite = suite_create("xds_document");
 
-    UNIT_CASE(suite, "resources", an_assignment_becomes_endpoints,
+    UNIT_CASE(suite, "resources", an_assignment_becomes_endpoints, priorities_go_to_128,
               what_is_nested_too_deep_or_cut_off_is_refused, fields_are_walked_over_one_by_one,
               the_best_domain_of_a_route_wins, what_refers_to_a_name_that_is_too_long_is_refused,
               domains_of_a_virtual_host_share_its_clusters,

@@ -9,6 +9,7 @@ enum {
     WEIGHT_PRECISION = 100,
     WEIGHT_MAX = 10 * 1000 * 1000,
     STALE_AFTER_MAX_SEC = 365 * 24 * 3600,
+    PRIORITY_MAX = 128, /* of Envoy's API */
 };
 
 struct work {
@@ -135,30 +136,23 @@ static int make_shares(struct work *work, const Xds__ClusterLoadAssignment *mess
     return 0;
 }
 
-/* ---- priorities: 0, 1, 2, ... without a gap ---- */
+/* ---- priorities: 0, 1, 2, ..., 128 at most, without a gap ---- */
 
 static int check_priorities(struct work *work, const Xds__ClusterLoadAssignment *message)
 {
-    size_t count = message->n_endpoints;
-    bool *seen = calloc(count + 1, sizeof(*seen));
-    int r = 0;
+    bool seen[PRIORITY_MAX + 1] = {false};
 
-    if (!seen)
-        return -ENOMEM;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < message->n_endpoints; i++) {
         uint32_t priority = message->endpoints[i]->priority;
 
-        if (priority < count)
-            seen[priority] = true;
+        if (priority > PRIORITY_MAX)
+            return refuse(work, "priority %u is above %u", priority, PRIORITY_MAX);
+        seen[priority] = true;
     }
-    for (size_t i = 0; i < count && r == 0; i++) {
-        uint32_t priority = message->endpoints[i]->priority;
-
-        if (priority >= count || (priority > 0 && !seen[priority - 1]))
-            r = refuse(work, "priority %u without the one before it", priority);
-    }
-    free(seen);
-    return r;
+    for (uint32_t priority = 1; priority <= PRIORITY_MAX; priority++)
+        if (seen[priority] && !seen[priority - 1])
+            return refuse(work, "priority %u without the one before it", priority);
+    return 0;
 }
 
 /* ---- endpoints ---- */
