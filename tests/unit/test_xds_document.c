@@ -329,6 +329,7 @@ START_TEST(a_node_of_istio_has_the_id_that_it_demands)
     ck_assert_str_eq(istio_id("router~1.2.3.4~a.b~b.svc.other", NULL),
                      "router~1.2.3.4~a.b~b.svc.other");
     ck_assert_ptr_nonnull(strstr(istio_id("a.b.c", NULL), "NAME.NAMESPACE"));
+    ck_assert_ptr_nonnull(strstr(istio_id("vm1.", NULL), "NAME.NAMESPACE"));
     ck_assert_ptr_nonnull(strstr(istio_id("vm1", "here"), "INSTANCE_IPS"));
 }
 END_TEST
@@ -409,6 +410,43 @@ START_TEST(a_lookup_takes_the_route_that_every_request_takes)
 
     for (size_t i = 0; i < ELEMENTS(list); i++)
         ck_assert_str_eq(led_to(list[i].routes), list[i].cluster);
+}
+END_TEST
+
+static struct endpoint_set *set_of(const char *text)
+{
+    struct endpoint_builder *builder = endpoint_builder_new();
+    unsigned last, priority, weight;
+    struct endpoint_set *set;
+    int used;
+
+    for (; sscanf(text, "%u#%u*%u%n", &last, &priority, &weight, &used) == 3; text += used) {
+        struct address address = {.family = AF_INET, .bytes = {10, 0, 0, (uint8_t)last}};
+        char name[INET6_ADDRSTRLEN];
+
+        address_to_string(&address, name);
+        endpoint_builder_begin(builder, name);
+        endpoint_builder_address(builder, &address);
+        endpoint_builder_priority(builder, (uint16_t)priority);
+        endpoint_builder_weight(builder, weight);
+    }
+    ck_assert_int_eq(endpoint_builder_finish(builder, &set), 0);
+    endpoint_builder_free(builder);
+    return set;
+}
+
+/* One that stands by takes nothing of the share of those before it. */
+START_TEST(a_split_is_kept_at_each_priority)
+{
+    struct xds_part parts[] = {{set_of("1#0*1 2#1*3 3#1*6"), 1}, {set_of("4#0*5"), 1}};
+    struct endpoint_set *set;
+
+    ck_assert_int_eq(xds_merge_weighted(parts, ELEMENTS(parts), &set), 0);
+    ck_assert_str_eq(show(set), "10.0.0.1*500000 10.0.0.2*166666#1 10.0.0.3*333333#1 "
+                                "10.0.0.4*500000");
+    endpoint_set_unref(set);
+    for (size_t i = 0; i < ELEMENTS(parts); i++)
+        endpoint_set_unref(parts[i].endpoints);
 }
 END_TEST
 
@@ -570,7 +608,7 @@ static Suite *make_suite(void)
               what_is_nested_too_deep_or_cut_off_is_refused, fields_are_walked_over_one_by_one,
               the_best_domain_of_a_route_wins, what_refers_to_a_name_that_is_too_long_is_refused,
               domains_of_a_virtual_host_share_its_clusters,
-              a_lookup_takes_the_route_that_every_request_takes);
+              a_lookup_takes_the_route_that_every_request_takes, a_split_is_kept_at_each_priority);
     UNIT_CASE(suite, "names", a_key_may_be_called_without_the_domain_or_with_it,
               names_of_istio_s_clusters_tell_host_and_port, addresses_that_istio_invents_are_known,
               a_node_of_istio_has_the_id_that_it_demands);

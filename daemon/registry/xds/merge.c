@@ -20,44 +20,72 @@ static bool is_ready(const struct endpoint *endpoint)
     return endpoint->health == HEALTH_PASSING || endpoint->health == HEALTH_WARNING;
 }
 
-static double sum_of(const struct endpoint_set *set)
-{
-    double ready = 0, all = 0;
+/* The weight of what is ready at one priority, or else of all there. */
+struct sum {
+    double ready, all;
+};
 
-    for (uint32_t i = 0; i < set->count; i++) {
-        all += set->endpoints[i].weight;
-        ready += is_ready(&set->endpoints[i]) ? set->endpoints[i].weight : 0;
+/* By priority: those of one are in use at a time, and share the weight of the part. */
+static struct sum *sums_of(const struct endpoint_set *set)
+{
+    uint16_t highest = 0;
+    struct sum *sums;
+
+    for (uint32_t i = 0; i < set->count; i++)
+        if (set->endpoints[i].priority > highest)
+            highest = set->endpoints[i].priority;
+    sums = calloc((size_t)highest + 1, sizeof(*sums));
+    for (uint32_t i = 0; sums && i < set->count; i++) {
+        const struct endpoint *endpoint = &set->endpoints[i];
+
+        sums[endpoint->priority].all += endpoint->weight;
+        sums[endpoint->priority].ready += is_ready(endpoint) ? endpoint->weight : 0;
     }
-    return ready > 0 ? ready : all > 0 ? all : 1;
+    return sums;
 }
 
-static void add_part(struct endpoint_builder *builder, const struct xds_part *part, double total)
+static double share_of(const struct endpoint *endpoint, const struct sum *sums)
 {
-    double sum = sum_of(part->endpoints);
+    const struct sum *sum = &sums[endpoint->priority];
 
+    return endpoint->weight / (sum->ready > 0 ? sum->ready : sum->all > 0 ? sum->all : 1);
+}
+
+static int add_part(struct endpoint_builder *builder, const struct xds_part *part, double total)
+{
+    struct sum *sums = sums_of(part->endpoints);
+
+    if (!sums)
+        return -ENOMEM;
     for (uint32_t i = 0; i < part->endpoints->count; i++) {
         const struct endpoint *endpoint = &part->endpoints->endpoints[i];
-        double share = part->weight / total * endpoint->weight / sum * SHARE_SCALE;
+        double share = part->weight / total * share_of(endpoint, sums) * SHARE_SCALE;
 
         endpoint_builder_copy(builder, endpoint);
         endpoint_builder_weight(builder, share >= SHARE_SCALE ? SHARE_SCALE
                                          : share < 1          ? 1
                                                               : (uint32_t)share);
     }
+    free(sums);
+    return 0;
 }
 
 int xds_merge_weighted(const struct xds_part *parts, size_t count, struct endpoint_set **ret_set)
 {
     struct endpoint_builder *builder = endpoint_builder_new();
     double total = 0;
+    int r = 0;
 
     if (!builder)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++)
         total += parts[i].weight;
-    for (size_t i = 0; i < count; i++)
-        add_part(builder, &parts[i], total > 0 ? total : 1);
-    return finish(builder, ret_set);
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = add_part(builder, &parts[i], total > 0 ? total : 1);
+    if (r == 0)
+        return finish(builder, ret_set);
+    endpoint_builder_free(builder);
+    return r;
 }
 
 /* ---- ports ---- */
