@@ -216,7 +216,8 @@ static int split_id(const char *id, char ret_name[static NAME_SIZE],
     const char *dot = strchr(id, '.');
     char folded[NAME_SIZE];
 
-    if (name_fold(id, SIZE_MAX, folded, NULL) == 0 || strchr(dot ? dot + 1 : "", '.')) {
+    if (name_fold(id, SIZE_MAX, folded, NULL) == 0 ||
+        (dot && (dot[1] == '\0' || strchr(dot + 1, '.')))) {
         snprintf(reason, XDS_REASON_SIZE,
                  "with Istio= a NodeId= is NAME.NAMESPACE (or the whole TYPE~IP~NAME~DOMAIN), not "
                  "'%.100s'",
