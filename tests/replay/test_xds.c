@@ -841,6 +841,44 @@ START_TEST(a_host_that_istio_does_not_have_is_absent_when_it_has_told_all)
 }
 END_TEST
 
+START_TEST(a_host_of_istio_whose_cluster_is_broken_is_not_absent)
+{
+    begin_istio();
+    twin_want(twin, "cart.shop.svc.xds.internal");
+    SAY("cluster", "", "c1", xds_server_broken("cluster", CART));
+    SAY("names", "", "n1", xds_server_names(twin, "db.shop.svc=10.9.0.1"));
+    twin_advance(twin, 20 * SEC);
+    ck_assert_ptr_null(twin_find_report(twin, REPORT_ABSENT, "cart.shop.svc.xds.internal"));
+    ck_assert_ptr_nonnull(twin_find_report(twin, REPORT_FAILED, "cart.shop.svc.xds.internal"));
+    SAY("cluster", "", "c2", CLUSTER(CART, "eds"));
+    SAY("endpoints", "", "e1", ASSIGNMENT(CART, "10.0.0.1:8080"));
+    expect_up();
+    twin_expect_data(twin, "cart.shop.svc.xds.internal", "10.0.0.1:8080");
+}
+END_TEST
+
+/* Which cluster the broken one is nobody knows: perhaps this one. */
+START_TEST(a_list_of_all_with_a_broken_one_tells_no_absence)
+{
+    static const char *const settings[] = {"URL",      "http://plane.test:15010",
+                                           "Istio",    "yes",
+                                           "NodeId",   "build7.shop",
+                                           "Protocol", "sotw",
+                                           NULL};
+
+    start(settings);
+    connected("Stream");
+    twin_want(twin, "cart.shop.svc.xds.internal");
+    SAY("names", "1", "n1", xds_server_names(twin, "db.shop.svc=10.9.0.1"));
+    SAY("cluster", "1", "c1", xds_server_broken("cluster", CART));
+    twin_advance(twin, 20 * SEC);
+    ck_assert_ptr_null(twin_find_report(twin, REPORT_ABSENT, "cart.shop.svc.xds.internal"));
+    SAY("cluster", "2", "c2", CLUSTER("other", "eds"));
+    twin_advance(twin, SEC);
+    ck_assert_ptr_nonnull(twin_find_report(twin, REPORT_ABSENT, "cart.shop.svc.xds.internal"));
+}
+END_TEST
+
 START_TEST(virtual_addresses_are_for_hosts_without_endpoints_and_invented_ones_for_nobody)
 {
     begin_istio();
@@ -1009,6 +1047,8 @@ static Suite *make_suite(void)
         suite, "istio", NULL, tear_down, istio_is_asked_as_a_sidecar,
         a_host_of_istio_has_the_endpoints_of_all_its_ports,
         a_host_that_istio_does_not_have_is_absent_when_it_has_told_all,
+        a_host_of_istio_whose_cluster_is_broken_is_not_absent,
+        a_list_of_all_with_a_broken_one_tells_no_absence,
         virtual_addresses_are_for_hosts_without_endpoints_and_invented_ones_for_nobody,
         a_headless_host_of_istio_has_the_endpoints_that_there_are);
     UNIT_CASE_FIXTURE(suite, "rest", NULL, tear_down, rest_is_asked_kind_by_kind_and_polled,

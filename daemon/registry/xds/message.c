@@ -511,9 +511,10 @@ static size_t run_table(struct xds_intake *intake)
 
     if (r <= 0) {
         intake->in_table = false;
-        if (r < 0) {
-            intake->table_ok = false;
+        intake->table_ok &= r == 0;
+        if (!intake->table_ok) {
             xds_protocol_blame(&intake->response, "", "a name table that cannot be decoded");
+            intake->response.unnamed = true;
         }
         intake->names->finish(intake->names_owner, intake->table_ok);
         return 1;

@@ -59,7 +59,7 @@ static void wait_for_whole(struct xds_protocol *protocol, struct xds_resource *r
     usec_t due = protocol->exchanges[resource->kind].whole_at ?: missing_at(protocol, now);
 
     if (xds_resource_is_wanted(resource) && resource->known == XDS_UNKNOWN &&
-        (resource->due == 0 || due < resource->due))
+        !xds_resource_is_broken(resource) && (resource->due == 0 || due < resource->due))
         wait_for(protocol, resource, due);
 }
 
@@ -463,7 +463,7 @@ void xds_protocol_finish(struct xds_protocol *protocol, struct xds_response *res
 
     if (!protocol->delta && is_complete_kind(response->kind) && !response->unnamed)
         sweep_missing(protocol, response);
-    if (exchange->wildcard && exchange->whole_at == 0) {
+    if (exchange->wildcard && exchange->whole_at == 0 && !response->unnamed) {
         exchange->whole_at = usec_add(now, protocol->delta ? XDS_COMPLETE_TIME : 0);
         wait_for_all(protocol, response->kind, now);
     }
@@ -486,7 +486,8 @@ void xds_protocol_finish(struct xds_protocol *protocol, struct xds_response *res
 static void expire(struct xds_protocol *protocol, struct xds_resource *resource)
 {
     const struct xds_exchange *exchange = &protocol->exchanges[resource->kind];
-    bool told = exchange->whole_at > 0 || (protocol->heard && !protocol->transient);
+    bool told = exchange->wildcard ? exchange->whole_at > 0
+                                   : protocol->heard && !protocol->transient;
 
     resource->due = 0;
     if (resource->known != XDS_UNKNOWN)
@@ -544,7 +545,7 @@ void xds_protocol_lost(struct xds_protocol *protocol)
         FOR_EACH(protocol, kind, resource)
         {
             resource->sent = resource->leaving = false;
-            resource->due = 0;
+            resource->due = resource->seen = 0;
             if (xds_resource_is_wanted(resource))
                 xds_resource_mark(&protocol->resources, resource);
             xds_resources_release(&protocol->resources, resource,

@@ -71,7 +71,7 @@ void xds_resources_release(struct xds_resources *resources, struct xds_resource 
                            bool whole)
 {
     if (!xds_resource_is_wanted(resource) && !resource->sent &&
-        !(whole && resource->known == XDS_HELD))
+        !(whole && (resource->known == XDS_HELD || xds_resource_is_broken(resource))))
         resource_free(resources, resource);
 }
 

@@ -40,7 +40,7 @@ struct xds_resource {
     char *error;     /* why the newest could not be learned; NULL: nothing is wrong */
     usec_t heard_at; /* when the value came */
     usec_t due;      /* then it counts as absent unless it came; 0: not waited for */
-    uint64_t seen;   /* the number of the response that named it last */
+    uint64_t seen;   /* the number of the response that named it last on this stream; 0: none */
     bool sent;       /* the server was told on this stream that we want it */
     bool whole;      /* wanted because everything is (T20), not by anybody */
     bool dirty;      /* in the list of its kind: the server may be told another thing of it */
@@ -67,11 +67,16 @@ struct xds_resource *xds_resources_find(const struct xds_resources *resources, e
 /* Finds or adds; NULL: no memory, or too many. */
 struct xds_resource *xds_resources_get(struct xds_resources *resources, enum xds_kind kind,
                                        const char *name);
+/* The server has it, and nothing that it told of it could be used. */
+static inline bool xds_resource_is_broken(const struct xds_resource *resource)
+{
+    return resource->known == XDS_UNKNOWN && resource->seen > 0;
+}
 static inline bool xds_resource_is_wanted(const struct xds_resource *resource)
 {
     return resource->dependencies || resource->whole;
 }
-/* Frees it if nothing keeps it: `whole` kinds keep what is held. */
+/* Frees it if nothing keeps it: `whole` kinds keep what the server has. */
 void xds_resources_release(struct xds_resources *resources, struct xds_resource *resource,
                            bool whole);
 size_t xds_resources_count(const struct xds_resources *resources, enum xds_kind kind,

@@ -79,7 +79,7 @@ static void resource_changed(void *owner, struct xds_resource *resource)
          (resource->kind == XDS_CLUSTER && resource->value->cluster.type == XDS_CLUSTER_INLINE)))
         tell_refusal(xds, resource);
     if (resource->kind == XDS_CLUSTER && settings_of(xds)->istio)
-        xds_hosts_cluster(&xds->hosts, resource->name, held);
+        xds_hosts_cluster(&xds->hosts, resource->name, held || xds_resource_is_broken(resource));
     xds_keys_resource_changed(&xds->keys, resource);
 }
 
