@@ -14,14 +14,17 @@
 #define NOT_NATIVE   (UINT64_C(1) << 0)  /* rule 7 */
 
 /*
- * glibc makes a mask of a prefix length by a shift of 32 - length bits. For length 0, an address
- * that is not in its list, C leaves the result open: most processors shift by 0, so that only the
- * own address is "in the subnet"; these shift everything out, so that all addresses are.
+ * glibc makes a mask of a prefix length by a shift of 32 - length bits. C leaves the result open
+ * for length 0, an address that is not in its list, and above 32, an IPv4 address that an interface
+ * has as an IPv6 one (::ffff:192.0.2.1/120). What comes out is the processor's: how many bits of
+ * the count its shift looks at. Most look at 5: for a length of 97 to 128 that is the right mask.
  */
-#if defined(__arm__) || defined(__powerpc__) || defined(__s390__)
-#define MASK_OF_NOTHING UINT32_C(0)
+#if defined(__arm__)
+#define SHIFT_COUNT UINT32_C(0xff)
+#elif defined(__powerpc__) || defined(__s390__)
+#define SHIFT_COUNT UINT32_C(0x3f)
 #else
-#define MASK_OF_NOTHING UINT32_MAX
+#define SHIFT_COUNT UINT32_C(0x1f)
 #endif
 
 static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
@@ -69,13 +72,19 @@ static uint32_t scope(const struct gai_conf *conf, const struct address *address
 
 /* ---- rule 9 ---- */
 
+static uint32_t mask4(uint8_t prefix)
+{
+    uint32_t shift = (UINT32_C(32) - prefix) & SHIFT_COUNT;
+
+    return shift < 32 ? UINT32_MAX << shift : 0;
+}
+
 /* Outside the subnet of the source, IPv4 addresses are equally far. */
 static uint8_t distance4(const struct address *destination, const struct rank_source *source)
 {
-    uint32_t mask = source->prefix > 0 ? UINT32_MAX << (32 - source->prefix) : MASK_OF_NOTHING;
     uint32_t differ = word4(destination) ^ word4(&source->address);
 
-    if (differ & mask)
+    if (differ & mask4(source->prefix))
         return 32;
     return differ ? (uint8_t)(32 - __builtin_clz(differ)) : 0;
 }

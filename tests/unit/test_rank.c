@@ -95,6 +95,27 @@ START_TEST(without_a_known_prefix_no_subnet_is_near)
 }
 END_TEST
 
+/* As an x86-64 does it, and whoever shifts by the last five bits of a count. */
+#if defined(__x86_64__) || defined(__i386__) || defined(__aarch64__)
+START_TEST(the_prefix_of_a_mapped_source_counts_from_its_ipv4_part)
+{
+    /* 120 of ::ffff:192.0.2.2 is 24 of 192.0.2.2. */
+    ck_assert_uint_eq(RANKS({"192.0.2.8", "192.0.2.2", 120}, {"192.0.2.3", "192.0.2.2", 120},
+                            {"198.51.100.1", "192.0.2.2", 120}),
+                      102);
+    /* 128, all of it, and 96, nothing of it: only the own address is near. */
+    ck_assert_uint_eq(RANKS({"192.0.2.3", "192.0.2.2", 128}, {"192.0.2.2", "192.0.2.2", 128},
+                            {"198.51.100.1", "192.0.2.2", 128}),
+                      101);
+    ck_assert_uint_eq(RANKS({"192.0.2.3", "192.0.2.2", 96}, {"192.0.2.2", "192.0.2.2", 96},
+                            {"198.51.100.1", "192.0.2.2", 96}),
+                      101);
+    /* An IPv4 prefix of all of it is the same. */
+    ck_assert_uint_eq(RANKS({"192.0.2.3", "192.0.2.2", 32}, {"192.0.2.2", "192.0.2.2", 32}), 10);
+}
+END_TEST
+#endif
+
 START_TEST(ipv6_addresses_are_compared_whole_and_without_a_subnet)
 {
     ck_assert_uint_eq(
@@ -302,6 +323,10 @@ static Suite *make_suite(void)
         ipv6_addresses_are_compared_whole_and_without_a_subnet, what_cannot_be_reached_comes_last,
         each_rule_goes_before_those_after_it, the_smaller_scope_goes_before_the_longer_prefix,
         families_on_a_par_are_numbered_each_for_itself, one_or_none_is_ranked_too);
+#if defined(__x86_64__) || defined(__i386__) || defined(__aarch64__)
+    UNIT_CASE_FIXTURE(suite, "mapped sources", set_up, tear_down,
+                      the_prefix_of_a_mapped_source_counts_from_its_ipv4_part);
+#endif
     UNIT_CASE_FIXTURE(
         suite, "gai.conf", set_up, tear_down, an_empty_file_leaves_the_built_in_tables,
         a_line_replaces_its_whole_table_but_for_the_last_resort,
