@@ -375,6 +375,18 @@ static int check_instance(struct registry_local *self, const struct local_instan
     return local_index_find(self->index, NULL, instance->service, endpoint->name) ? -EROFS : 0;
 }
 
+/* How many instances of a definition are not registered yet. */
+static size_t count_new(const struct registry_local *self,
+                        const struct local_definition *definition)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < definition->count; i++)
+        count += !local_registrations_has(self->registrations, definition->instances[i].service,
+                                          definition->instances[i].endpoint->endpoints[0].name);
+    return count;
+}
+
 static json_t *definition_reply(const struct local_definition *definition)
 {
     json_t *registered = json_array(), *warnings = json_array();
@@ -400,7 +412,8 @@ int registry_local_register_definition(struct registry *registry, json_t *docume
         return r;
     for (size_t i = 0; r == 0 && i < definition->count; i++)
         r = check_instance(self, &definition->instances[i]);
-    if (r == 0 && definition->count > LOCAL_INSTANCES_MAX - local_index_instances(self->index))
+    if (r == 0 &&
+        count_new(self, definition) > LOCAL_INSTANCES_MAX - local_index_instances(self->index))
         r = -ENOSPC;
     for (size_t i = 0; r == 0 && i < definition->count; i++)
         r = local_registrations_set(self->registrations, definition->instances[i].service,

@@ -6,6 +6,7 @@
 #include <syslog.h>
 
 #include "daemon/registry/local.h"
+#include "daemon/registry/local/definition.h"
 #include "tests/replay/twin.h"
 #include "tests/unit/unit.h"
 
@@ -611,6 +612,75 @@ START_TEST(instances_of_files_are_not_to_be_registered_or_deregistered)
 }
 END_TEST
 
+/* A file with the instances of these numbers, each of a service of its own. */
+static void put_many(struct place *place, const char *name, int from, int to)
+{
+    FILE *file = fopen(in_local_d(place, name), "we");
+
+    ck_assert_ptr_nonnull(file);
+    fputs("{\"services\": [", file);
+    for (int i = from; i < to; i++)
+        fprintf(file, "{\"name\": \"s%d\", \"address\": \"10.0.0.1\"}%s", i, i + 1 < to ? "," : "");
+    fputs("]}", file);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+/* All instances that there may be, but for two. */
+static void put_all_but_two(struct place *place)
+{
+    enum { FILES = 8, EACH = LOCAL_INSTANCES_MAX / FILES };
+
+    for (int i = 0; i < FILES; i++) {
+        char name[] = {(char)('a' + i), '.', 'j', 's', 'o', 'n', '\0'};
+
+        put_many(place, name, i * EACH, (i + 1) * EACH - (i == 0 ? 2 : 0));
+    }
+}
+
+static int define(struct twin *twin, const char *text, char **ret_error)
+{
+    json_t *document = json_loads(text, 0, NULL), *reply = NULL;
+    int r;
+
+    ck_assert_ptr_nonnull(document);
+    r = registry_local_register_definition(twin_registry(twin), document, &reply, ret_error);
+    json_decref(document);
+    json_decref(reply);
+    return r;
+}
+
+START_TEST(where_there_is_no_room_for_more_what_is_registered_is_renewed)
+{
+    struct place place;
+    struct twin *twin;
+    char *id = NULL, *error = NULL;
+
+    place_init(&place);
+    put_all_but_two(&place);
+    twin = started(&place);
+    registered(twin, "web", "1", "10.0.0.1", 10 * USEC_PER_SEC);
+    registered(twin, "web", "2", "10.0.0.2", USEC_INFINITY);
+    ck_assert_int_eq(register_one(twin, "web", "3", "10.0.0.3", USEC_INFINITY, &id), -ENOSPC);
+    registered(twin, "web", "1", "10.0.0.1", 10 * USEC_PER_SEC);
+    ck_assert_int_eq(define(twin,
+                            "{\"services\": [{\"name\": \"web\", \"id\": \"1\", \"address\": "
+                            "\"10.0.0.4\"}, {\"name\": \"web\", \"id\": \"2\", \"address\": "
+                            "\"10.0.0.5\"}]}",
+                            &error),
+                     0);
+    ck_assert_int_eq(define(twin,
+                            "{\"service\": {\"name\": \"web\", \"id\": \"3\", \"address\": "
+                            "\"10.0.0.3\"}}",
+                            &error),
+                     -ENOSPC);
+    twin_skip_reports(twin);
+    twin_want(twin, "web");
+    twin_expect_data(twin, "web", "10.0.0.4 10.0.0.5");
+    twin_free(twin);
+    place_done(&place);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("local");
@@ -629,7 +699,8 @@ static Suite *make_suite(void)
               registrations_without_a_ttl_survive_a_restart,
               a_broken_file_of_registrations_is_set_aside,
               a_state_directory_that_cannot_be_written_is_tried_again,
-              instances_of_files_are_not_to_be_registered_or_deregistered);
+              instances_of_files_are_not_to_be_registered_or_deregistered,
+              where_there_is_no_room_for_more_what_is_registered_is_renewed);
     return suite;
 }
 

@@ -199,6 +199,19 @@ int local_index_add(struct local_index *index, const char *source, const char *s
     return 0;
 }
 
+void local_index_replace(struct local_index *index, struct local_entry *entry,
+                         struct endpoint_set *endpoint, struct local_check_list *checks)
+{
+    struct endpoint_set *old_endpoint = entry->endpoint;
+    struct local_check_list *old_checks = entry->checks;
+
+    entry->endpoint = endpoint_set_ref(endpoint);
+    entry->checks = local_check_list_ref(checks);
+    endpoint_set_unref(old_endpoint);
+    local_check_list_unref(old_checks);
+    service_touch(index, entry->service);
+}
+
 void local_index_remove(struct local_index *index, struct local_entry *entry)
 {
     service_touch(index, entry->service);

@@ -30,6 +30,9 @@ struct local_index *local_index_free(struct local_index *index);
 int local_index_add(struct local_index *index, const char *source, const char *service,
                     struct endpoint_set *endpoint, struct local_check_list *checks,
                     struct local_entry **ret_entry);
+/* The instance, of this id still, is another now: it keeps its place, and there is always room. */
+void local_index_replace(struct local_index *index, struct local_entry *entry,
+                         struct endpoint_set *endpoint, struct local_check_list *checks);
 void local_index_remove(struct local_index *index, struct local_entry *entry);
 
 /* The instance of this id that comes from `source`, or from a file if `source` is NULL; or NULL. */

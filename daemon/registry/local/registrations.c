@@ -95,8 +95,8 @@ static void save_soon(struct local_registrations *registrations)
 
 /* ---- instances ---- */
 
-static struct registration *find(struct local_registrations *registrations, const char *service,
-                                 const char *id)
+static struct registration *find(const struct local_registrations *registrations,
+                                 const char *service, const char *id)
 {
     char key[NAME_SIZE + 1 + LOCAL_ID_MAX + 1];
     struct registration *one;
@@ -132,20 +132,35 @@ static void expire(struct env_timer *timer)
     registrations->expired(registrations->userdata, service);
 }
 
-static struct registration *add(struct local_registrations *registrations, const char *service,
-                                const char *id, struct local_entry *entry)
+static int add(struct local_registrations *registrations, const char *service,
+               struct endpoint_set *endpoint, struct local_check_list *checks,
+               struct registration **ret_one)
 {
+    const char *id = endpoint->endpoints[0].name;
     size_t size = strlen(service) + 1 + strlen(id) + 1;
     struct registration *one = calloc(1, sizeof(*one) + size);
+    int r;
 
     if (!one)
-        return NULL;
+        return -ENOMEM;
+    r = local_index_add(registrations->index, LOCAL_REGISTERED, service, endpoint, checks,
+                        &one->entry);
+    if (r < 0) {
+        free(one);
+        return r;
+    }
     snprintf(one->key, size, "%s/%s", service, id);
     one->owner = registrations;
-    one->entry = entry;
     one->timer = (struct env_timer){.fire = expire, .owner = one};
     HASH_ADD_STR(registrations->all, key, one);
-    return one;
+    *ret_one = one;
+    return 0;
+}
+
+bool local_registrations_has(const struct local_registrations *registrations, const char *service,
+                             const char *id)
+{
+    return find(registrations, service, id) != NULL;
 }
 
 int local_registrations_set(struct local_registrations *registrations, const char *service,
@@ -153,31 +168,20 @@ int local_registrations_set(struct local_registrations *registrations, const cha
                             usec_t ttl)
 {
     struct registry_env *env = registrations->env;
-    const char *id = endpoint->endpoints[0].name;
-    struct registration *one = find(registrations, service, id);
-    struct local_entry *entry;
-    int r = local_index_add(registrations->index, LOCAL_REGISTERED, service, endpoint, checks,
-                            &entry);
+    struct registration *one = find(registrations, service, endpoint->endpoints[0].name);
+    int r = 0;
 
+    if (one)
+        local_index_replace(registrations->index, one->entry, endpoint, checks);
+    else
+        r = add(registrations, service, endpoint, checks, &one);
     if (r < 0)
         return r;
-    if (one) {
-        local_index_remove(registrations->index, one->entry);
-        one->entry = entry;
-        if (one->ttl == USEC_INFINITY)
-            save_soon(registrations);
-    } else {
-        one = add(registrations, service, id, entry);
-        if (!one) {
-            local_index_remove(registrations->index, entry);
-            return -ENOMEM;
-        }
-    }
+    if (ttl == USEC_INFINITY || one->ttl == USEC_INFINITY)
+        save_soon(registrations);
     one->ttl = ttl;
     env_timer_off(env, &one->timer);
-    if (ttl == USEC_INFINITY)
-        save_soon(registrations);
-    else
+    if (ttl != USEC_INFINITY)
         r = env_timer_set(env, &one->timer, usec_add(env_now(env), ttl));
     if (r < 0)
         end(one);

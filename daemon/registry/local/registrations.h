@@ -27,6 +27,9 @@ int local_registrations_new(struct registry_env *env, struct local_index *index,
 /* Writes what is not written yet. */
 struct local_registrations *local_registrations_free(struct local_registrations *registrations);
 
+/* Is this instance registered? */
+bool local_registrations_has(const struct local_registrations *registrations, const char *service,
+                             const char *id);
 /* Adds or replaces the instance of this name (a set of one; `checks` may be NULL). `ttl`:
  * USEC_INFINITY: it stays. */
 int local_registrations_set(struct local_registrations *registrations, const char *service,
