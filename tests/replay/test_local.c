@@ -681,6 +681,37 @@ START_TEST(where_there_is_no_room_for_more_what_is_registered_is_renewed)
 }
 END_TEST
 
+START_TEST(a_definition_with_one_id_twice_is_refused_as_a_whole)
+{
+    struct place place;
+    struct twin *twin;
+    char *error = NULL;
+
+    place_init(&place);
+    twin = started(&place);
+    ck_assert_int_eq(define(twin,
+                            "{\"services\": [{\"name\": \"web\", \"id\": \"1\", \"address\": "
+                            "\"10.0.0.1\"}, {\"name\": \"db\", \"id\": \"1\", \"address\": "
+                            "\"10.0.0.2\"}, {\"name\": \"Web\", \"id\": \"1\", \"address\": "
+                            "\"10.0.0.3\"}]}",
+                            &error),
+                     -EBADMSG);
+    ck_assert_str_eq(error, "services[2].id: another instance of web has this id too");
+    free(error);
+    twin_want(twin, "db");
+    twin_expect_report(twin, REPORT_ABSENT, "db");
+    /* In another service it is another instance. */
+    ck_assert_int_eq(define(twin,
+                            "{\"services\": [{\"name\": \"web\", \"id\": \"1\", \"address\": "
+                            "\"10.0.0.1\"}, {\"name\": \"db\", \"id\": \"1\", \"address\": "
+                            "\"10.0.0.2\"}]}",
+                            &error),
+                     0);
+    twin_free(twin);
+    place_done(&place);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("local");
@@ -700,7 +731,8 @@ static Suite *make_suite(void)
               a_broken_file_of_registrations_is_set_aside,
               a_state_directory_that_cannot_be_written_is_tried_again,
               instances_of_files_are_not_to_be_registered_or_deregistered,
-              where_there_is_no_room_for_more_what_is_registered_is_renewed);
+              where_there_is_no_room_for_more_what_is_registered_is_renewed,
+              a_definition_with_one_id_twice_is_refused_as_a_whole);
     return suite;
 }
 

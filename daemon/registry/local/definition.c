@@ -6,12 +6,20 @@
 #include "daemon/registry/local/definition.h"
 
 #include <stdio.h>
+#include <uthash.h>
 
 #include "nss-sd/name.h"
+
+struct taken {
+    UT_hash_handle hh;
+    char key[]; /* "SERVICE/ID" */
+};
 
 /* What a definition grows in; parser.userdata. */
 struct builder {
     size_t name_max;
+    bool ids_differ;     /* within a service, or it is a mistake */
+    struct taken *taken; /* if so */
     struct local_definition *definition;
     struct endpoint_builder *endpoints;
 };
@@ -357,6 +365,35 @@ static void build_endpoint(struct endpoint_builder *builder, const struct servic
     endpoint_builder_weight(builder, service->weight);
 }
 
+/* The instance is the only one of its id so far. */
+static int take_id(struct parser *parser, const char *service, const char *id)
+{
+    struct builder *builder = builder_of(parser);
+    size_t size = strlen(service) + 1 + strlen(id) + 1;
+    struct taken *taken = calloc(1, sizeof(*taken) + size), *other;
+
+    if (!taken)
+        return -ENOMEM;
+    snprintf(taken->key, size, "%s/%s", service, id);
+    HASH_FIND_STR(builder->taken, taken->key, other);
+    if (other) {
+        free(taken);
+        return parser_mistake(parser, "id", "another instance of %s has this id too", service);
+    }
+    HASH_ADD_STR(builder->taken, key, taken);
+    return 0;
+}
+
+static void taken_free(struct taken *all)
+{
+    struct taken *taken, *next;
+
+    HASH_ITER (hh, all, taken, next) {
+        HASH_DEL(all, taken);
+        free(taken);
+    }
+}
+
 static int add_service(struct parser *parser, struct service *service)
 {
     struct local_definition *definition = builder_of(parser)->definition;
@@ -383,6 +420,9 @@ static int add_service(struct parser *parser, struct service *service)
         local_id_make(name, service->address_count > 0 ? first : target, service->port, id);
     else
         strcpy(id, service->id); /* local_id_ok() */
+    r = builder_of(parser)->ids_differ ? take_id(parser, name, id) : 0;
+    if (r < 0)
+        return r;
     build_endpoint(builder_of(parser)->endpoints, service, id, target);
     r = endpoint_builder_finish(builder_of(parser)->endpoints, &instance->endpoint);
     if (r < 0)
@@ -492,11 +532,12 @@ static int load_document(struct parser *parser, json_t **ret_document)
 }
 
 /* The warnings, or the error, become the caller's. */
-static int parse(struct parser *parser, json_t *document, size_t name_max,
+static int parse(struct parser *parser, json_t *document, size_t name_max, bool ids_differ,
                  struct local_definition **ret_definition, char **ret_error)
 {
     struct builder builder = {
         .name_max = name_max,
+        .ids_differ = ids_differ,
         .definition = calloc(1, sizeof(struct local_definition)),
         .endpoints = endpoint_builder_new(),
     };
@@ -506,6 +547,7 @@ static int parse(struct parser *parser, json_t *document, size_t name_max,
     if (builder.definition && builder.endpoints)
         r = read_document(parser, document);
     endpoint_builder_free(builder.endpoints);
+    taken_free(builder.taken);
     if (r == 0) {
         memcpy(builder.definition->warnings, parser->warnings, sizeof(parser->warnings));
         builder.definition->warning_count = parser->warning_count;
@@ -524,7 +566,7 @@ static int parse(struct parser *parser, json_t *document, size_t name_max,
 int local_definition_from_json(json_t *document, size_t name_max,
                                struct local_definition **ret_definition, char **ret_error)
 {
-    return parse(&(struct parser){0}, document, name_max, ret_definition, ret_error);
+    return parse(&(struct parser){0}, document, name_max, true, ret_definition, ret_error);
 }
 
 int local_definition_parse(const char *data, size_t size, size_t name_max,
@@ -535,7 +577,7 @@ int local_definition_parse(const char *data, size_t size, size_t name_max,
     int r = load_document(&parser, &document);
 
     if (r == 0)
-        r = parse(&parser, document, name_max, ret_definition, ret_error);
+        r = parse(&parser, document, name_max, false, ret_definition, ret_error);
     else if (r == -EBADMSG)
         *ret_error = parser.error;
     json_decref(document);

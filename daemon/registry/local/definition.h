@@ -48,7 +48,10 @@ struct local_definition {
  */
 int local_definition_parse(const char *data, size_t size, size_t name_max,
                            struct local_definition **ret_definition, char **ret_error);
-/* The same of a document that is JSON already, and has no lines. */
+/*
+ * The same of a document that is JSON already, and has no lines. It is to be registered as a whole:
+ * two instances of a service with one id are a mistake. (Those of files clash in the index.)
+ */
 int local_definition_from_json(json_t *document, size_t name_max,
                                struct local_definition **ret_definition, char **ret_error);
 struct local_definition *local_definition_free(struct local_definition *definition);
