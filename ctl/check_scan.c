@@ -324,13 +324,17 @@ static int scan_trees(struct scanner *scanner, char **paths)
 {
     FTS *tree = fts_open(paths, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, NULL);
     FTSENT *entry;
+    int error;
 
     if (!tree)
         return complain("Cannot read %s: %s", paths[0], strerror(errno));
-    while ((entry = fts_read(tree)))
+    while ((errno = 0, entry = fts_read(tree)))
         scan_entry(scanner, tree, entry);
+    error = errno; /* 0: that was all */
     fts_close(tree);
     progress_clear(scanner);
+    if (error != 0)
+        return complain("Cannot go on, not all files were read: %s", strerror(error));
     return EXIT_SUCCESS;
 }
 
