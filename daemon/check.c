@@ -83,9 +83,12 @@ static void leave(struct check *check)
     check_gate_leave(check->env->checks);
 }
 
+/* An interval after it was due, so that what a step or a wake-up adds does not add up; after its
+ * beginning, if that was late. */
 static void schedule(struct check *check)
 {
-    usec_t next = usec_add(check->started, check->settings->interval), now = env_now(check->env);
+    usec_t base = check->started < usec_add(check->due, 2 * STEP) ? check->due : check->started;
+    usec_t next = usec_add(base, check->settings->interval), now = env_now(check->env);
 
     set_due(check, next > now ? next : now);
 }

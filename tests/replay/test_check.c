@@ -104,13 +104,35 @@ START_TEST(a_check_begins_critical_and_runs_at_its_interval)
     ck_assert_int_eq(state_of(check), CHECK_PASSING);
     ck_assert_uint_eq(changes, 1);
     ck_assert_str_eq(facts_of(check).output, "10.0.0.1:80: connected");
-    ck_assert_uint_eq(facts_of(check).next, first + 10 * SEC);
+    ck_assert_uint_gt(facts_of(check).next + 100 * USEC_PER_MSEC, first + 10 * SEC);
+    ck_assert_uint_le(facts_of(check).next, first + 10 * SEC);
     for (unsigned i = 1; i <= 3; i++) {
         twin_tcp_end(next_tcp(), TCP_CALL_CONNECTED, "");
         ck_assert_uint_eq(twin_now(twin), first + i * 10 * SEC);
     }
     ck_assert_uint_eq(changes, 1);
     ck_assert_uint_eq(facts_of(check).runs, 4);
+    check_free(check);
+}
+END_TEST
+
+START_TEST(what_each_run_is_late_does_not_add_up)
+{
+    struct check_settings settings = tcp;
+    struct check *check;
+    usec_t first;
+
+    settings.interval = 1050 * USEC_PER_MSEC;
+    check = make(&settings);
+    twin_tcp_end(next_tcp(), TCP_CALL_CONNECTED, "");
+    first = twin_now(twin);
+    for (unsigned i = 0; i < 1000; i++) {
+        /* The loop is a little late each time. */
+        twin_set_now(twin, twin_now(twin) + twin_next_timer(twin) + 2 * USEC_PER_MSEC);
+        twin_advance(twin, 0);
+        twin_tcp_end(twin_expect_tcp(twin, "10.0.0.1", 80), TCP_CALL_CONNECTED, "");
+    }
+    ck_assert_uint_le(twin_now(twin), first + 1000 * settings.interval + SEC / 5);
     check_free(check);
 }
 END_TEST
@@ -668,7 +690,8 @@ static Suite *make_suite(void)
 
     UNIT_CASE_FIXTURE(
         suite, "pace", set_up, tear_down, a_check_begins_critical_and_runs_at_its_interval,
-        many_checks_do_not_go_off_together, a_run_ends_by_its_timeout_and_the_next_begins_on_time,
+        what_each_run_is_late_does_not_add_up, many_checks_do_not_go_off_together,
+        a_run_ends_by_its_timeout_and_the_next_begins_on_time,
         a_run_longer_than_the_interval_is_never_doubled,
         one_that_waits_for_its_turn_is_late_and_not_failed,
         a_run_that_could_not_be_tried_changes_nothing, a_machine_that_slept_spreads_its_checks_anew,
