@@ -266,6 +266,19 @@ START_TEST(a_name_that_does_not_come_is_absent_after_15_seconds)
 }
 END_TEST
 
+START_TEST(one_that_was_absent_and_comes_broken_is_not_absent)
+{
+    begin();
+    twin_want(twin, "nope.xds.internal");
+    twin_advance(twin, 16 * SEC);
+    twin_expect_report(twin, REPORT_ABSENT, "nope.xds.internal");
+    SAY("cluster", "2", "c2", CLUSTER("cart", "eds"), CLUSTER("nope", "static 10.0.0.7:70000"));
+    ck_assert_ptr_nonnull(twin_find_report(twin, REPORT_FAILED, "nope.xds.internal"));
+    SAY("cluster", "3", "c3", CLUSTER("cart", "eds"));
+    ck_assert_ptr_nonnull(twin_find_report(twin, REPORT_ABSENT, "nope.xds.internal"));
+}
+END_TEST
+
 START_TEST(a_control_plane_that_never_answers_tells_no_absence)
 {
     start(sotw);
@@ -1019,6 +1032,7 @@ static Suite *make_suite(void)
         a_resource_that_comes_twice_is_refused, a_resource_that_nobody_asked_for_is_passed_over,
         a_nonce_dies_with_its_stream_and_a_version_does_not,
         a_name_that_does_not_come_is_absent_after_15_seconds,
+        one_that_was_absent_and_comes_broken_is_not_absent,
         a_control_plane_that_never_answers_tells_no_absence,
         a_list_of_some_that_stays_unanswered_becomes_one_of_all,
         resources_in_wrappers_are_unwrapped, a_resource_error_says_whether_it_is_absent_or_refused,

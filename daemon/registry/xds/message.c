@@ -262,7 +262,6 @@ static int copy_text(const struct xds_field *field, size_t maximum, char **text_
 {
     if (!field->data || field->size > maximum || memchr(field->data, '\0', field->size))
         return -EBADMSG;
-    free(*text_);
     *text_ = strndup((const char *)field->data, field->size);
     return *text_ ? 0 : -ENOMEM;
 }
@@ -293,26 +292,30 @@ struct head {
     int kind;
 };
 
+/* Of a field that is repeated the last counts, and only that is decoded. */
 static int read_head(struct xds_intake *intake, struct xds_wire wire, struct head *head)
 {
     uint32_t plane = intake->protocol->delta ? (uint32_t)FIELD_DELTA_CONTROL_PLANE
                                              : (uint32_t)FIELD_WORLD_CONTROL_PLANE;
-    struct xds_field field;
+    struct xds_field field, version = {0}, nonce = {0}, control_plane = {0};
     int r;
 
     head->kind = -ENOENT;
-    while ((r = xds_wire_next(&wire, &field)) > 0) {
+    while ((r = xds_wire_next(&wire, &field)) > 0)
         if (field.number == FIELD_VERSION)
-            r = copy_text(&field, HEAD_TEXT_MAX, &head->version);
+            version = field;
         else if (field.number == FIELD_NONCE)
-            r = copy_text(&field, HEAD_TEXT_MAX, &head->nonce);
+            nonce = field;
         else if (field.number == FIELD_TYPE_URL && field.data)
             head->kind = xds_kind_from_url((const char *)field.data, field.size);
         else if (field.number == plane)
-            read_control_plane(intake, &field);
-        if (r < 0)
-            return r;
-    }
+            control_plane = field;
+    if (r == 0 && version.number != 0)
+        r = copy_text(&version, HEAD_TEXT_MAX, &head->version);
+    if (r == 0 && nonce.number != 0)
+        r = copy_text(&nonce, HEAD_TEXT_MAX, &head->nonce);
+    if (r == 0 && control_plane.number != 0)
+        read_control_plane(intake, &control_plane);
     return r;
 }
 

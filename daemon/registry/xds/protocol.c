@@ -430,8 +430,9 @@ static void sweep_missing(struct xds_protocol *protocol, const struct xds_respon
     {
         if (resource->seen == response->number)
             continue;
-        /* By name an answer may be to the request before the one that named it. */
-        if (resource->known == XDS_HELD || wildcard)
+        /* By name an answer may be to the request before the one that named it, unless the server
+         * has told of it before. */
+        if (resource->known == XDS_HELD || xds_resource_is_broken(resource) || wildcard)
             xds_resource_absent(&protocol->resources, resource);
         xds_resources_release(&protocol->resources, resource, wildcard);
     }

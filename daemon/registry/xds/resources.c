@@ -146,6 +146,8 @@ void xds_resource_fail(struct xds_resources *resources, struct xds_resource *res
                        const char *text)
 {
     resource->due = 0;
+    if (resource->known == XDS_ABSENT)
+        resource->known = XDS_UNKNOWN;
     set_error(resource, text);
     resources->changed(resources->owner, resource);
 }

@@ -90,7 +90,7 @@ void xds_resource_unmark(struct xds_resources *resources, struct xds_resource *r
 int xds_resource_hold(struct xds_resources *resources, struct xds_resource *resource,
                       struct xds_value *value, const char *version, usec_t now);
 void xds_resource_absent(struct xds_resources *resources, struct xds_resource *resource);
-/* What was known stays. */
+/* What was known stays, but for absence: there is something. */
 void xds_resource_fail(struct xds_resources *resources, struct xds_resource *resource,
                        const char *text);
 
