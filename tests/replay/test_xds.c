@@ -916,6 +916,31 @@ START_TEST(virtual_addresses_are_for_hosts_without_endpoints_and_invented_ones_f
 }
 END_TEST
 
+START_TEST(a_name_table_that_cannot_be_decoded_is_refused_and_the_last_one_kept)
+{
+    static uint8_t entry[] = {0x0a, 2, 0x0a, 0x7f}; /* well as a table, and not as an entry */
+    const struct xds_server_resource broken[] = {xds_server_broken("names", ""),
+                                                 {"names", "", "2", entry, sizeof(entry)}};
+
+    begin_istio();
+    SAY("cluster", "", "c1", CLUSTER(CART, "eds"));
+    SAY("names", "", "n1", xds_server_names(twin, "db.shop.svc=10.9.0.1"));
+    twin_want(twin, "db.shop.svc.xds.internal");
+    for (unsigned i = 0; i < 2; i++) {
+        while (*xds_server_request(twin, call))
+            ;
+        twin_skip_reports(twin);
+        SAY("names", "", i == 0 ? "n2" : "n3", broken[i]);
+        twin_advance(twin, 12 * SEC);
+        asks(i == 0 ? "names n=n2 error=a name table that cannot be decoded"
+                    : "names n=n3 error=a name table that cannot be decoded");
+        ck_assert_ptr_null(twin_find_report(twin, REPORT_ABSENT, "db.shop.svc.xds.internal"));
+        twin_refresh(twin, "db.shop.svc.xds.internal");
+        twin_expect_data(twin, "db.shop.svc.xds.internal", "10.9.0.1");
+    }
+}
+END_TEST
+
 START_TEST(a_headless_host_of_istio_has_the_endpoints_that_there_are)
 {
     begin_istio();
@@ -1064,6 +1089,7 @@ static Suite *make_suite(void)
         a_host_of_istio_whose_cluster_is_broken_is_not_absent,
         a_list_of_all_with_a_broken_one_tells_no_absence,
         virtual_addresses_are_for_hosts_without_endpoints_and_invented_ones_for_nobody,
+        a_name_table_that_cannot_be_decoded_is_refused_and_the_last_one_kept,
         a_headless_host_of_istio_has_the_endpoints_that_there_are);
     UNIT_CASE_FIXTURE(suite, "rest", NULL, tear_down, rest_is_asked_kind_by_kind_and_polled,
                       rest_that_fails_takes_nothing_away);
