@@ -139,28 +139,29 @@ class Zsh(unittest.TestCase):
     def complete(self, line):
         """What zsh lists after `line` and a Tab."""
         leader, follower = pty.openpty()
-        # A wide terminal, and a mark when the list is complete.
+        # A wide terminal, and a mark when the list is complete. The prompt is not in what is typed, which the
+        # terminal echoes: once it is there zsh reads keys, and would lose a Tab that came sooner.
         script = (f"stty cols 200 rows 200; fpath=({SOURCE}/completions $fpath); "
                   "autoload -U compinit; compinit -u -D; "
                   "zstyle ':completion:*' list-colors ''; LISTMAX=10000; "
                   "list() { zle list-choices; zle -R; print -r -- END; zle send-break }; zle -N list; "
-                  "bindkey '^I' list; PS1='READY> '\n")
+                  "bindkey '^I' list; PS1='REA''DY> '\n")
         environment = {**ENVIRONMENT, "TERM": "dumb", "NSS_SD_RUNTIME_DIRECTORY": "/nonexistent"}
         with subprocess.Popen(["zsh", "-f", "-i"], stdin=follower, stdout=follower,
                               stderr=follower, start_new_session=True, env=environment) as process:
             os.close(follower)
             try:
                 os.write(leader, script.encode())
-                self.read_until(leader, b"READY> ", 2)
+                self.read_until(leader, b"READY> ")
                 os.write(leader, line.encode() + b"\t")
-                return self.read_until(leader, b"END", 1)
+                return self.read_until(leader, b"END")
             finally:
                 process.kill()
                 os.close(leader)
 
-    def read_until(self, leader, mark, times):
+    def read_until(self, leader, mark):
         text = b""
-        while text.count(mark) < times:
+        while mark not in text:
             ready, _, _ = select.select([leader], [], [], 60)
             self.assertTrue(ready, text)
             text += os.read(leader, 65536)
