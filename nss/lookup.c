@@ -40,26 +40,24 @@ struct lookup {
     const struct lookup_target *target;
 };
 
-static struct lookup lookup_begin(enum wire_op op, const struct lookup_target *target)
+/* The request's data is the caller's, and what is behind it lookup_ask()'s: a hit needs no more. */
+static void lookup_begin(struct lookup *lookup, enum wire_op op, const struct lookup_target *target)
 {
-    struct lookup lookup = {
-        .owner = VIEW_FOREIGN,
-        .pulse = VIEW_FOREIGN_CLOCK,
-        .now = clock_tick(),
-        .request =
-            {
-                .magic = WIRE_REQUEST_MAGIC,
-                .version = WIRE_VERSION,
-                .size = sizeof(struct wire_request),
-                .op = (uint8_t)op,
-            },
-        .target = target,
-    };
-
-    lookup.view = view_reader_current(lookup.now);
-    if (lookup.view)
-        lookup.pulse = view_pulse(lookup.view, lookup.now, &lookup.heartbeat);
-    return lookup;
+    lookup->owner = VIEW_FOREIGN;
+    lookup->pulse = VIEW_FOREIGN_CLOCK;
+    lookup->heartbeat = 0;
+    lookup->now = clock_tick();
+    lookup->request.magic = WIRE_REQUEST_MAGIC;
+    lookup->request.version = WIRE_VERSION;
+    lookup->request.size = sizeof(struct wire_request);
+    lookup->request.op = (uint8_t)op;
+    lookup->request.family = WIRE_UNSPEC;
+    lookup->request.flags = 0;
+    lookup->request.length = 0;
+    lookup->target = target;
+    lookup->view = view_reader_current(lookup->now);
+    if (lookup->view)
+        lookup->pulse = view_pulse(lookup->view, lookup->now, &lookup->heartbeat);
 }
 
 /* The status that counts for the families that were asked for: what is found wins, then doubt. */
@@ -193,11 +191,18 @@ static void lookup_learn(const struct lookup *lookup, enum transport_outcome out
     }
 }
 
+/* Nothing of our stack leaves the process. */
+static void lookup_clear_rest(struct wire_request *request)
+{
+    memset(request->data + request->length, 0, sizeof(request->data) - request->length);
+    request->reserved = 0;
+}
+
 /*
  * Asks the daemon. Cancellation is off while there is a descriptor or a mapping to lose. Its frame
  * (a reply) and that of lookup_hit() (a slot) are never on the stack together.
  */
-static __attribute__((noinline)) struct verdict lookup_ask(const struct lookup *lookup)
+static __attribute__((noinline)) struct verdict lookup_ask(struct lookup *lookup)
 {
     struct verdict verdict = lookup->owner == VIEW_OWNED ? verdict_undecided : verdict_no_daemon;
     unsigned timeout = lookup->view ? lookup->view->header.lookup_timeout_ms
@@ -208,6 +213,7 @@ static __attribute__((noinline)) struct verdict lookup_ask(const struct lookup *
 
     if (!lookup_may_ask(lookup))
         return verdict;
+    lookup_clear_rest(&lookup->request);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     outcome = transport_ask(&lookup->request, timeout + WIRE_GRACE_MS, &reply);
     lookup_learn(lookup, outcome);
@@ -286,7 +292,7 @@ static __attribute__((noinline)) bool lookup_knows(const struct lookup *lookup,
 
 /* ---- a name of ours: the view, then the daemon, then what the view has for such an hour ---- */
 
-static struct verdict lookup_owned(const struct lookup *lookup)
+static struct verdict lookup_owned(struct lookup *lookup)
 {
     const struct wire_request *request = &lookup->request;
     struct verdict verdict;
@@ -360,7 +366,7 @@ static struct verdict lookup_search_last(const struct lookup *lookup, struct ver
     return verdict;
 }
 
-static struct verdict lookup_searched(const struct lookup *lookup)
+static struct verdict lookup_searched(struct lookup *lookup)
 {
     struct verdict verdict;
 
@@ -374,7 +380,7 @@ static struct verdict lookup_searched(const struct lookup *lookup)
 
 struct verdict lookup_name(const char *name, int family, const struct lookup_target *target)
 {
-    struct lookup lookup = lookup_begin(WIRE_FORWARD, target);
+    struct lookup lookup;
     struct wire_request *request = &lookup.request;
     bool rooted;
     size_t length = name ? name_fold(name, SIZE_MAX, request->data, &rooted) : 0;
@@ -383,6 +389,7 @@ struct verdict lookup_name(const char *name, int family, const struct lookup_tar
         return verdict_no_family;
     if (length == 0)
         return verdict_foreign;
+    lookup_begin(&lookup, WIRE_FORWARD, target);
     request->family = family == AF_INET ? WIRE_IPV4 : family == AF_INET6 ? WIRE_IPV6 : WIRE_UNSPEC;
     request->flags = rooted ? WIRE_REQUEST_ROOTED : 0;
     request->length = (uint16_t)length;
@@ -436,7 +443,7 @@ struct verdict lookup_address(const void *address, size_t length, int family,
         length = 4;
         family = AF_INET;
     }
-    lookup = lookup_begin(WIRE_REVERSE, target);
+    lookup_begin(&lookup, WIRE_REVERSE, target);
     lookup.request.family = family == AF_INET ? WIRE_IPV4 : WIRE_IPV6;
     lookup.request.length = (uint16_t)length;
     memcpy(lookup.request.data, bytes, length);

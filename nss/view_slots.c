@@ -11,11 +11,12 @@ static const char *view_at(const struct view *view, uint64_t offset)
 }
 
 /*
- * Copies one slot of a table out and checks it. What `size` says before the copy is a hint that
- * saves copying what is unused: should it change, answer_parse() finds the copy too short.
+ * Copies one slot of a table out, to be checked. What `size` says before the copy is a hint that
+ * saves copying what is unused: should it change, the check finds the copy too short. Returns its
+ * bytes; 0: there is none.
  */
-static bool slot_copy(const struct view *view, bool negative, uint32_t slot,
-                      struct view_answer *ret_answer)
+static size_t slot_copy(const struct view *view, bool negative, uint32_t slot,
+                        struct view_answer *ret_answer)
 {
     const uint32_t *shared = (const uint32_t *)view_at(
         view, view_slot_offset(&view->header, negative, slot));
@@ -24,10 +25,26 @@ static bool slot_copy(const struct view *view, bool negative, uint32_t slot,
     size_t words = (size + sizeof(*shared) - 1) / sizeof(*shared);
 
     if (size < ANSWER_RECORDS || size > ANSWER_SLOT_SIZE)
-        return false;
+        return 0;
     ret_answer->copy[0] = 0;
-    return seqlock_read(&shared[0], &shared[1], &ret_answer->copy[1], words - 1) &&
-           answer_parse(ret_answer->copy, words * sizeof(*shared), &ret_answer->answer);
+    return seqlock_read(&shared[0], &shared[1], &ret_answer->copy[1], words - 1)
+               ? words * sizeof(*shared)
+               : 0;
+}
+
+static bool slot_copy_of(const struct view *view, bool negative, uint32_t slot, const char *name,
+                         size_t length, struct view_answer *ret_answer)
+{
+    size_t size = slot_copy(view, negative, slot, ret_answer);
+
+    return size > 0 && answer_parse_of(ret_answer->copy, size, name, length, &ret_answer->answer);
+}
+
+static bool slot_copy_any(const struct view *view, uint32_t slot, struct view_answer *ret_answer)
+{
+    size_t size = slot_copy(view, false, slot, ret_answer);
+
+    return size > 0 && answer_parse(ret_answer->copy, size, &ret_answer->answer);
 }
 
 static bool clock_copy(const struct view *view, uint32_t index, struct view_clock *ret_clock)
@@ -67,11 +84,6 @@ static bool slot_promises(const struct view *view, bool negative, uint32_t slot,
            __atomic_load_n(&head->size, __ATOMIC_RELAXED) != 0;
 }
 
-static bool slot_is_of(const struct answer *answer, const char *name, size_t length)
-{
-    return answer->head->name_length == length && memcmp(answer->name, name, length) == 0;
-}
-
 static bool table_find(const struct view_moment *moment, bool negative, const char *name,
                        size_t length, enum view_serve least, struct view_answer *ret_answer)
 {
@@ -86,8 +98,7 @@ static bool table_find(const struct view_moment *moment, bool negative, const ch
         uint32_t slot = place.sets[i / VIEW_WAYS] * VIEW_WAYS + i % VIEW_WAYS;
 
         if (slot_promises(moment->view, negative, slot, place.tag) &&
-            slot_copy(moment->view, negative, slot, ret_answer) &&
-            slot_is_of(&ret_answer->answer, name, length) &&
+            slot_copy_of(moment->view, negative, slot, name, length, ret_answer) &&
             slot_serve(moment, ret_answer->answer.head) >= least)
             return true;
     }
@@ -151,7 +162,7 @@ bool view_slots_find_address(const struct view_moment *moment, unsigned family,
     for (uint32_t i = 0; i < 2 * VIEW_WAYS; i++)
         if (reverse_copy(view, place.sets[i / VIEW_WAYS] * VIEW_WAYS + i % VIEW_WAYS, &wanted,
                          &slot) &&
-            slot_copy(view, false, slot, ret_answer) &&
+            slot_copy_any(view, slot, ret_answer) &&
             answer_holds(&ret_answer->answer, family, address) &&
             slot_serve(moment, ret_answer->answer.head) != VIEW_SERVE_NEVER)
             return true;

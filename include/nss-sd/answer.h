@@ -9,10 +9,10 @@
  *
  *   offset  size  what
  *   0       64    struct answer_head
- *   64      256   name: folded, NUL-terminated, zero-filled. For a forward answer the owned FQDN that
- *                 the answer is for (after the search list); for a reverse answer the host's name
- *   320     ...   count4 records of 12 bytes, then count6 records of 24 bytes
- *   size-c  c     canonical name of an alias: canonical_length bytes (no NUL), the very end
+ *   64      256   name: folded, NUL-terminated, zero-filled. For a forward answer the owned FQDN
+ * that the answer is for (after the search list); for a reverse answer the host's name 320     ...
+ * count4 records of 12 bytes, then count6 records of 24 bytes size-c  c     canonical name of an
+ * alias: canonical_length bytes (no NUL), the very end
  *
  * In a slot of the view (1024 bytes) that leaves 704 bytes of records: 58 IPv4 endpoints, or 19
  * dual-stack ones. On the wire a payload may be larger, up to ANSWER_SIZE_MAX.
@@ -141,12 +141,8 @@ static inline bool answer_name_ok(const char *text, size_t length)
     return label > 0;
 }
 
-/*
- * Checks the payload in `data` (a private, 4-byte aligned copy of `size` bytes; `size` may exceed
- * the payload's own). Returns true and fills `ret_answer`, or false: treat it as a miss. Every
- * length and count is checked here and nowhere else.
- */
-static inline bool answer_parse(const void *data, size_t size, struct answer *ret_answer)
+/* All that answer_parse() checks but for the letters of the name. */
+static inline bool answer_parse_layout(const void *data, size_t size, struct answer *ret_answer)
 {
     const struct answer_head *head = data;
     const char *bytes = data;
@@ -157,18 +153,15 @@ static inline bool answer_parse(const void *data, size_t size, struct answer *re
     if (!answer_status_ok(head->status4, head->count4) ||
         !answer_status_ok(head->status6, head->count6))
         return false;
-    if (head->size != ANSWER_RECORDS + answer_body_size(head->count4, head->count6,
-                                                        head->canonical_length))
+    if (head->size !=
+        ANSWER_RECORDS + answer_body_size(head->count4, head->count6, head->canonical_length))
         return false;
     if (((head->flags & ANSWER_FLAG_ALIAS) != 0) != (head->canonical_length > 0))
         return false;
-    if (head->name_length == 0) {
-        if (head->status4 != ANSWER_FOREIGN || head->status6 != ANSWER_FOREIGN)
-            return false;
-    } else if (!answer_name_ok(bytes + ANSWER_HEAD_SIZE, head->name_length)) {
+    if (head->name_length == 0 &&
+        (head->status4 != ANSWER_FOREIGN || head->status6 != ANSWER_FOREIGN))
         return false;
-    }
-    if (bytes[ANSWER_HEAD_SIZE + head->name_length] != '\0')
+    if (head->name_length > NAME_MAX_LENGTH || bytes[ANSWER_HEAD_SIZE + head->name_length] != '\0')
         return false;
     if (head->canonical_length > 0 &&
         !answer_name_ok(bytes + head->size - head->canonical_length, head->canonical_length))
@@ -180,7 +173,32 @@ static inline bool answer_parse(const void *data, size_t size, struct answer *re
         .records4 = (const struct answer_record4 *)(bytes + ANSWER_RECORDS),
         .records6 = (const struct answer_record6 *)(bytes + ANSWER_RECORDS +
                                                     head->count4 * sizeof(struct answer_record4)),
-        .canonical = head->canonical_length > 0 ? bytes + head->size - head->canonical_length : NULL,
+        .canonical = head->canonical_length > 0 ? bytes + head->size - head->canonical_length
+                                                : NULL,
     };
+    return true;
+}
+
+/*
+ * Checks the payload in `data` (a private, 4-byte aligned copy of `size` bytes; `size` may exceed
+ * the payload's own). Returns true and fills `ret_answer`, or false: treat it as a miss. Every
+ * length and count is checked here and nowhere else.
+ */
+static inline bool answer_parse(const void *data, size_t size, struct answer *ret_answer)
+{
+    return answer_parse_layout(data, size, ret_answer) &&
+           (ret_answer->head->name_length == 0 ||
+            answer_name_ok(ret_answer->name, ret_answer->head->name_length));
+}
+
+/* The same for who wants the payload of one name (folded, `length` bytes) and no other's. */
+static inline bool answer_parse_of(const void *data, size_t size, const char *name, size_t length,
+                                   struct answer *ret_answer)
+{
+    if (!answer_parse_layout(data, size, ret_answer) || ret_answer->head->name_length != length)
+        return false;
+    for (size_t i = 0; i < length; i++)
+        if (ret_answer->name[i] != name[i])
+            return false;
     return true;
 }

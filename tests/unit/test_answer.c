@@ -36,6 +36,23 @@ START_TEST(a_whole_answer_is_found_again)
 }
 END_TEST
 
+START_TEST(who_wants_one_name_gets_no_other_s)
+{
+    static const char *const others[] = {"web.service.consuk", "xeb.service.consul",
+                                         "web.service.consu", "web.service.consull", "web"};
+    struct payload payload;
+    struct answer answer;
+    size_t size = payload_make(&payload, &dual);
+
+    ck_assert(answer_parse_of(payload.data, size, dual.name, strlen(dual.name), &answer));
+    ck_assert_str_eq(answer.name, dual.name);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        ck_assert_msg(!answer_parse_of(payload.data, size, others[i], strlen(others[i]), &answer),
+                      "%s", others[i]);
+    ck_assert(!answer_parse_of(payload.data, size - 1, dual.name, strlen(dual.name), &answer));
+}
+END_TEST
+
 START_TEST(every_status_without_records_passes)
 {
     struct payload payload;
@@ -279,9 +296,10 @@ static Suite *make_suite(void)
 {
     Suite *suite = suite_create("answer");
 
-    UNIT_CASE(suite, "payload", a_whole_answer_is_found_again, every_status_without_records_passes,
-              only_a_foreign_answer_may_lack_a_name, any_truncation_is_a_miss,
-              a_lie_in_any_field_is_a_miss, a_name_that_is_not_folded_is_a_miss);
+    UNIT_CASE(suite, "payload", a_whole_answer_is_found_again, who_wants_one_name_gets_no_other_s,
+              every_status_without_records_passes, only_a_foreign_answer_may_lack_a_name,
+              any_truncation_is_a_miss, a_lie_in_any_field_is_a_miss,
+              a_name_that_is_not_folded_is_a_miss);
     UNIT_CASE(suite, "wire", a_reply_is_checked_before_its_payload,
               a_request_is_checked_field_by_field, a_reverse_request_has_an_address_of_its_family,
               an_interest_is_checked);

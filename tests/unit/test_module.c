@@ -420,6 +420,37 @@ START_TEST(a_reverse_lookup_never_waits_for_a_dead_daemon)
 }
 END_TEST
 
+/* Leaves bytes where the stack of the next call will be. */
+static __attribute__((noinline)) void litter_the_stack(void)
+{
+    volatile char litter[8192];
+
+    for (size_t i = 0; i < sizeof(litter); i++)
+        litter[i] = 'x';
+}
+
+static void expect_zeros_behind_data(size_t length)
+{
+    static const char zeros[sizeof(world.seen->request.data)];
+    const struct wire_request *request = &world.seen->request;
+
+    ck_assert_uint_eq(request->length, length);
+    ck_assert_mem_eq(request->data + length, zeros, sizeof(request->data) - length);
+    ck_assert_uint_eq(request->reserved, 0);
+}
+
+START_TEST(nothing_of_the_caller_s_stack_leaves_the_process)
+{
+    serve_answer_without_view(&web);
+    litter_the_stack();
+    EXPECT_SUCCESS(look_up("web.consul", AF_UNSPEC));
+    expect_zeros_behind_data(10);
+    litter_the_stack();
+    EXPECT_SUCCESS(look_up_address(web4[0].address, 4, AF_INET));
+    expect_zeros_behind_data(4);
+}
+END_TEST
+
 /* ---- who is asked ---- */
 
 START_TEST(a_foreign_name_never_reaches_the_daemon)
@@ -937,7 +968,8 @@ static Suite *make_suite(void)
                 two_thousand_records_come_whole,
                 a_daemon_of_another_network_namespace_gives_one_address);
     MODULE_CASE("reverse", a_reverse_lookup_gives_the_name, ipv4_in_ipv6_is_unwrapped,
-                a_reverse_lookup_never_waits_for_a_dead_daemon);
+                a_reverse_lookup_never_waits_for_a_dead_daemon,
+                nothing_of_the_caller_s_stack_leaves_the_process);
     MODULE_CASE("ownership", a_foreign_name_never_reaches_the_daemon,
                 a_short_name_is_asked_as_typed,
                 a_short_name_without_daemon_goes_on_to_the_next_service,
