@@ -255,14 +255,26 @@ static enum http_outcome outcome_of(const struct http_call *call, CURLcode code)
     }
 }
 
+/* What libcurl says of a failure; of a connection that was not made, the kernel knows more. */
+static const char *reason_of(const struct http_call *call, CURLcode code)
+{
+    long error = 0;
+
+    if (code == CURLE_OK)
+        return "no response";
+    if (code == CURLE_COULDNT_CONNECT)
+        curl_easy_getinfo(call->setup.easy, CURLINFO_OS_ERRNO, &error);
+    if (error > 0)
+        return strerror((int)error);
+    return call->error[0] != '\0' ? call->error : curl_easy_strerror(code);
+}
+
 static void call_on_code(struct http_call *call, CURLcode code)
 {
-    const char *reason = call->error[0] != '\0' ? call->error : curl_easy_strerror(code);
-
     if (call->stopped)
         call_end(call, call->outcome, call->stopped);
     else
-        call_end(call, outcome_of(call, code), code == CURLE_OK ? "no response" : reason);
+        call_end(call, outcome_of(call, code), reason_of(call, code));
 }
 
 /* libcurl has returned: take apart what was cancelled meanwhile, deliver what has ended. */

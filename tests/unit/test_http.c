@@ -301,6 +301,7 @@ START_TEST(nobody_there_is_unreachable)
     struct got got = get(&(struct http_request){.url = "http://127.0.0.1:1/"});
 
     assert_got(&got, HTTP_UNREACHABLE, 0);
+    ck_assert_str_eq(got.text, "127.0.0.1:1: Connection refused");
     got_done(&got);
     /* A full accept queue swallows the connection. */
     int full = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
