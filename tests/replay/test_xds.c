@@ -941,6 +941,48 @@ START_TEST(a_name_table_that_cannot_be_decoded_is_refused_and_the_last_one_kept)
 }
 END_TEST
 
+/* It may have been in the table: nothing is absent, however long that lasts. */
+START_TEST(while_the_only_name_table_is_broken_no_host_is_absent)
+{
+    begin_istio();
+    twin_want(twin, "db.shop.svc.xds.internal");
+    SAY("cluster", "", "c1", CLUSTER(CART, "eds"));
+    SAY("names", "", "n1", xds_server_broken("names", ""));
+    twin_advance(twin, 60 * SEC);
+    ck_assert_ptr_null(twin_find_report(twin, REPORT_ABSENT, "db.shop.svc.xds.internal"));
+    ck_assert_str_eq(twin_find_report(twin, REPORT_FAILED, "db.shop.svc.xds.internal")->text,
+                     "a name table that cannot be decoded");
+    twin_skip_reports(twin);
+    SAY("names", "", "n2", xds_server_names(twin, "db.shop.svc=10.9.0.1"));
+    twin_expect_data(twin, "db.shop.svc.xds.internal", "10.9.0.1");
+    /* On the next stream it was whole, and is not any more. */
+    twin_grpc_end(call, GRPC_UNAVAILABLE, "gone");
+    twin_advance(twin, SEC / 10);
+    connected("Delta");
+    twin_want(twin, "new.shop.svc.xds.internal");
+    SAY("cluster", "", "c1", CLUSTER(CART, "eds"));
+    SAY("names", "", "n3", xds_server_broken("names", ""));
+    twin_advance(twin, 60 * SEC);
+    ck_assert_ptr_null(twin_find_report(twin, REPORT_ABSENT, "new.shop.svc.xds.internal"));
+    twin_skip_reports(twin);
+    SAY("names", "", "n4", xds_server_names(twin, "db.shop.svc=10.9.0.1"));
+    twin_advance(twin, SEC);
+    twin_expect_report(twin, REPORT_ABSENT, "new.shop.svc.xds.internal");
+}
+END_TEST
+
+START_TEST(a_mesh_without_a_name_table_tells_absence_by_its_clusters)
+{
+    begin_istio();
+    twin_want(twin, "nope.xds.internal");
+    SAY("cluster", "", "c1", CLUSTER(CART, "eds"));
+    twin_advance(twin, 14 * SEC);
+    ck_assert_ptr_null(twin_find_report(twin, REPORT_ABSENT, "nope.xds.internal"));
+    twin_advance(twin, 2 * SEC);
+    ck_assert_ptr_nonnull(twin_find_report(twin, REPORT_ABSENT, "nope.xds.internal"));
+}
+END_TEST
+
 START_TEST(a_headless_host_of_istio_has_the_endpoints_that_there_are)
 {
     begin_istio();
@@ -1090,6 +1132,8 @@ static Suite *make_suite(void)
         a_list_of_all_with_a_broken_one_tells_no_absence,
         virtual_addresses_are_for_hosts_without_endpoints_and_invented_ones_for_nobody,
         a_name_table_that_cannot_be_decoded_is_refused_and_the_last_one_kept,
+        while_the_only_name_table_is_broken_no_host_is_absent,
+        a_mesh_without_a_name_table_tells_absence_by_its_clusters,
         a_headless_host_of_istio_has_the_endpoints_that_there_are);
     UNIT_CASE_FIXTURE(suite, "rest", NULL, tear_down, rest_is_asked_kind_by_kind_and_polled,
                       rest_that_fails_takes_nothing_away);

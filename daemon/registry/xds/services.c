@@ -270,6 +270,15 @@ static int find_host(struct xds_lookup *lookup, const struct xds_host *host,
 
 /* ---- a key ---- */
 
+static struct xds_found missing_host(const struct xds_lookup *lookup)
+{
+    if (lookup->hosts_broken)
+        return (struct xds_found){.outcome = XDS_FAILED,
+                                  .error = "a name table that cannot be decoded"};
+    return (struct xds_found){.outcome = lookup->hosts_whole ? XDS_NONE : XDS_PENDING,
+                              .unknown = true};
+}
+
 static int find_candidate(struct xds_lookup *lookup, const char *name, struct xds_found *ret_found)
 {
     const struct xds_host *host;
@@ -279,8 +288,7 @@ static int find_candidate(struct xds_lookup *lookup, const char *name, struct xd
         host = xds_hosts_find(lookup->hosts, name);
         if (host)
             return find_host(lookup, host, ret_found);
-        ret_found->outcome = lookup->hosts_whole ? XDS_NONE : XDS_PENDING;
-        ret_found->unknown = true;
+        *ret_found = missing_host(lookup);
         return 0;
     }
     switch ((enum xds_names)xds_settings_of(lookup->config)->names) {

@@ -29,6 +29,7 @@ struct xds_lookup {
     struct xds_protocol *protocol;
     const struct xds_hosts *hosts;       /* Istio; else NULL */
     bool hosts_whole;                    /* what is not in `hosts` is absent */
+    bool hosts_broken;                   /* it may be in a name table that cannot be read */
     void *owner;                         /* of the dependencies */
     struct xds_dependency *dependencies; /* out: what was looked at, by `sibling` */
     bool no_memory;

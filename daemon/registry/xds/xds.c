@@ -31,13 +31,21 @@ static bool is_whole(const struct xds *xds, enum xds_kind kind)
     return at > 0 && at <= env_now(xds->registry.env);
 }
 
+/* One came on this stream, and none that could be read. */
+static bool names_are_broken(const struct xds *xds)
+{
+    const struct xds_exchange *exchange = &xds->protocol.exchanges[XDS_NAMES];
+
+    return exchange->answered && exchange->whole_at == 0 && exchange->refusals > 0;
+}
+
 /* A control plane that has no name table leaves the question open: then the clusters are all. */
 static bool names_are_whole(const struct xds *xds)
 {
     const struct xds_exchange *exchange = &xds->protocol.exchanges[XDS_NAMES];
 
     return !settings_of(xds)->name_table || is_whole(xds, XDS_NAMES) ||
-           (exchange->started &&
+           (exchange->started && !exchange->answered &&
             env_now(xds->registry.env) >= usec_add(exchange->asked_at, XDS_MISSING_TIME));
 }
 
@@ -51,6 +59,7 @@ struct xds_lookup xds_lookup_of(struct xds *xds, void *owner)
         .hosts = istio ? &xds->hosts : NULL,
         .hosts_whole = istio && !xds->hosts.overflow && is_whole(xds, XDS_CLUSTER) &&
                        names_are_whole(xds),
+        .hosts_broken = istio && is_whole(xds, XDS_CLUSTER) && names_are_broken(xds),
         .owner = owner,
     };
 }
@@ -177,7 +186,7 @@ void xds_told(struct xds *xds, enum xds_kind kind)
         want_referred(xds, XDS_LISTENER, XDS_ROUTE);
     if (!exchange->wildcard)
         return;
-    if (is_whole(xds, kind))
+    if (is_whole(xds, kind) || (kind == XDS_NAMES && names_are_broken(xds)))
         xds_keys_recheck(&xds->keys);
     else if (exchange->whole_at > 0)
         env_timer_set(xds->registry.env, &xds->recheck_timer, exchange->whole_at);
@@ -211,7 +220,7 @@ static void recheck_fire(struct env_timer *timer)
     const struct xds_exchange *names = &xds->protocol.exchanges[XDS_NAMES];
 
     xds_keys_recheck(&xds->keys);
-    if (settings_of(xds)->istio && !names_are_whole(xds) && names->started)
+    if (settings_of(xds)->istio && !names_are_whole(xds) && names->started && !names->answered)
         env_timer_set(xds->registry.env, timer, usec_add(names->asked_at, XDS_MISSING_TIME));
     xds_moved(xds);
 }
