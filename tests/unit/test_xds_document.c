@@ -581,6 +581,44 @@ START_TEST(a_bootstrap_file_tells_the_node_and_features)
 }
 END_TEST
 
+/* A file of the test's own with this text; its path, till the next. */
+static char *bootstrap_file(const char *text)
+{
+    static char path[64];
+    FILE *file;
+    int fd;
+
+    snprintf(path, sizeof(path), "/tmp/nss-sd-test-xds-XXXXXX");
+    fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    file = fdopen(fd, "w");
+    fputs(text, file);
+    ck_assert_int_eq(fclose(file), 0);
+    return path;
+}
+
+START_TEST(a_token_that_goes_unencrypted_to_a_server_of_the_bootstrap_file_is_a_warning)
+{
+    struct xds_settings settings = {
+        .bootstrap = bootstrap_file("{\"xds_servers\":[" SERVER("a.test:1", INSECURE) "," SERVER(
+            "127.0.0.1:2", INSECURE) "," SERVER("b.test:3",
+                                                "\"channel_creds\":[{\"type\":\"tls\"}]") "]}"),
+        .token_file = (char *)"/dev/null",
+        .tls = {.verify = true}};
+    struct registry_config own = {
+        .name = (char *)"t", .file = (char *)"t.registry", .settings = &settings};
+    struct config_messages messages = {0};
+
+    ck_assert_int_eq(xds_settings_verify(&own, &messages), 0);
+    ck_assert_uint_eq(messages.count, 1);
+    ck_assert(messages.items[0].warning);
+    ck_assert_str_eq(messages.items[0].text,
+                     "the token of TokenFile= goes unencrypted to http://a.test:1");
+    config_messages_done(&messages);
+    unlink(settings.bootstrap);
+}
+END_TEST
+
 /* A FIFO that nobody writes to would hold up the daemon for ever. */
 START_TEST(a_bootstrap_file_that_is_no_file_is_refused_at_once)
 {
@@ -614,7 +652,8 @@ static Suite *make_suite(void)
               a_node_of_istio_has_the_id_that_it_demands);
     UNIT_CASE(suite, "bootstrap", a_bootstrap_file_names_servers,
               a_bootstrap_file_tells_the_node_and_features,
-              a_bootstrap_file_that_is_no_file_is_refused_at_once);
+              a_bootstrap_file_that_is_no_file_is_refused_at_once,
+              a_token_that_goes_unencrypted_to_a_server_of_the_bootstrap_file_is_a_warning);
     return suite;
 }
 

@@ -101,11 +101,21 @@ static int check_urls(const struct registry_config *config, struct config_messag
                             *url);
             return -EINVAL;
         }
-        if (settings->token_file && strncmp(*url, "http:", 5) == 0 && !config_url_is_local(*url))
-            config_warn(messages, config->file, 0, "the token of TokenFile= goes unencrypted to %s",
-                        *url);
     }
     return 0;
+}
+
+/* Of URL= or of the bootstrap file. */
+static void check_servers(const struct registry_config *config, const struct xds_profile *profile,
+                          struct config_messages *messages)
+{
+    for (size_t i = 0; xds_settings_of(config)->token_file && i < profile->server_count; i++) {
+        const char *url = profile->servers[i].url;
+
+        if (strncmp(url, "http:", 5) == 0 && !config_url_is_local(url))
+            config_warn(messages, config->file, 0, "the token of TokenFile= goes unencrypted to %s",
+                        url);
+    }
 }
 
 static int check_combinations(const struct registry_config *config,
@@ -134,7 +144,9 @@ static int check_profile(const struct registry_config *config, struct config_mes
 
     if (r < 0)
         config_complain(messages, config->file, 0, "%s", reason);
-    else if (profile.ignored_authorities)
+    else
+        check_servers(config, &profile, messages);
+    if (r == 0 && profile.ignored_authorities)
         config_warn(messages, config->file, 0,
                     "authorities of the bootstrap file are not used: all is asked of xds_servers");
     xds_profile_done(&profile);
