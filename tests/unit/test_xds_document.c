@@ -619,6 +619,71 @@ START_TEST(a_token_that_goes_unencrypted_to_a_server_of_the_bootstrap_file_is_a_
 }
 END_TEST
 
+static const char *source_of(struct xds_settings settings)
+{
+    static char text[1024];
+    const struct registry_config own = {.name = (char *)"t", .settings = &settings};
+    char *source;
+
+    ck_assert_int_eq(xds_settings_source(&own, &source), 0);
+    snprintf(text, sizeof(text), "%s", source);
+    free(source);
+    return text;
+}
+
+/* What is on disk was told to the node that this host was: to another it may be untrue. */
+START_TEST(another_node_is_another_source)
+{
+    static char *const urls[] = {(char *)"http://a.test:1", NULL};
+    static char *const blue[] = {(char *)"team=blue", (char *)"x=1", NULL};
+    static char *const again[] = {(char *)"x=1", (char *)"team=blue", NULL};
+    static char *const green[] = {(char *)"team=green", (char *)"x=1", NULL};
+    const struct xds_settings first = {.urls = (char **)urls,
+                                       .node_id = (char *)"n",
+                                       .node_cluster = (char *)"c",
+                                       .metadata = (char **)blue};
+    struct xds_settings other = first;
+    char source[1024];
+
+    snprintf(source, sizeof(source), "%s", source_of(first));
+    ck_assert_ptr_null(strstr(source, "blue"));
+    other.metadata = (char **)again; /* the same, in another order */
+    other.zone = (char *)"z";
+    ck_assert_str_eq(source_of(other), source);
+    other.metadata = (char **)green;
+    ck_assert_str_ne(source_of(other), source);
+    other = first;
+    other.node_cluster = (char *)"d";
+    ck_assert_str_ne(source_of(other), source);
+    other = first;
+    other.node_id = NULL; /* the host's name */
+    ck_assert_str_ne(source_of(other), source);
+}
+END_TEST
+
+START_TEST(a_bootstrap_file_of_another_server_or_node_is_another_source)
+{
+    static const char *const texts[] = {
+        "{\"xds_servers\":[" SERVER("a:1", INSECURE) "],\"node\":{\"id\":\"n\"}}",
+        "{\"xds_servers\":[" SERVER("b:1", INSECURE) "],\"node\":{\"id\":\"n\"}}",
+        "{\"xds_servers\":[" SERVER("a:1", INSECURE) "],\"node\":{\"id\":\"o\"}}",
+    };
+    struct xds_settings settings = {.bootstrap = bootstrap_file(texts[0])};
+    char source[1024];
+    FILE *file;
+
+    snprintf(source, sizeof(source), "%s", source_of(settings));
+    for (size_t i = 0; i < ELEMENTS(texts); i++) {
+        file = fopen(settings.bootstrap, "w");
+        fputs(texts[i], file);
+        ck_assert_int_eq(fclose(file), 0);
+        ck_assert_int_eq(streq(source_of(settings), source), i == 0);
+    }
+    unlink(settings.bootstrap);
+    ck_assert_str_ne(source_of(settings), source); /* and no reason to fail */
+}
+END_TEST
+
 /* A FIFO that nobody writes to would hold up the daemon for ever. */
 START_TEST(a_bootstrap_file_that_is_no_file_is_refused_at_once)
 {
@@ -653,7 +718,9 @@ static Suite *make_suite(void)
     UNIT_CASE(suite, "bootstrap", a_bootstrap_file_names_servers,
               a_bootstrap_file_tells_the_node_and_features,
               a_bootstrap_file_that_is_no_file_is_refused_at_once,
-              a_token_that_goes_unencrypted_to_a_server_of_the_bootstrap_file_is_a_warning);
+              a_token_that_goes_unencrypted_to_a_server_of_the_bootstrap_file_is_a_warning,
+              another_node_is_another_source,
+              a_bootstrap_file_of_another_server_or_node_is_another_source);
     return suite;
 }
 

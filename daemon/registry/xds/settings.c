@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/registry/xds/settings.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "daemon/config_url.h"
 #include "daemon/registry/xds/profile.h"
+#include "nss-sd/siphash.h"
 
 #define FIELD(member) offsetof(struct xds_settings, member)
 
@@ -180,22 +182,49 @@ void xds_settings_done(void *userdata)
     server_tls_done(&settings->tls);
 }
 
-/* Whom is asked, as whom, and for what: another node may be told other things. */
+/* Metadata may be of any length, and are nobody's business on a disk: it takes their hash. */
+static uint64_t hash_of(const json_t *metadata)
+{
+    static const uint8_t key[SIPHASH_KEY_SIZE] = "nss-sd xds node";
+    char *text = metadata ? json_dumps(metadata, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    uint64_t hash = siphash(key, text ?: "", text ? strlen(text) : 0, 2, 4);
+
+    free(text);
+    return hash;
+}
+
+static void print_source(FILE *stream, const struct xds_settings *settings,
+                         const struct xds_profile *profile)
+{
+    const struct xds_node *node = &profile->node;
+
+    for (size_t i = 0; i < profile->server_count; i++)
+        fprintf(stream, "%s ", profile->servers[i].url);
+    fprintf(stream, "node=%s cluster=%s metadata=%016" PRIx64 " names=%s%s", node->id ?: "",
+            node->cluster ?: "", hash_of(node->metadata), names_words[settings->names],
+            settings->istio ? " istio" : "");
+}
+
+/*
+ * Whom is asked, as whom, and for what: another node may be told other things. All of it as it is
+ * used, so that a bootstrap file that was rewritten, or a new host name, is another source. A
+ * locality is not part of it: what is told to another zone are the same endpoints.
+ */
 int xds_settings_source(const struct registry_config *config, char **ret_source)
 {
     const struct xds_settings *settings = xds_settings_of(config);
-    char *const *url = settings->urls;
+    char reason[XDS_PROFILE_REASON_SIZE];
+    struct xds_profile profile;
     char *source = NULL;
     size_t size;
-    FILE *stream = open_memstream(&source, &size);
+    FILE *stream;
+    int r = xds_profile_make(settings, &profile, reason);
 
-    if (!stream)
-        return -ENOMEM;
-    for (; url && *url; url++)
-        fprintf(stream, "%s ", *url);
-    fprintf(stream, "%s node=%s names=%s%s", settings->bootstrap ?: "", settings->node_id ?: "",
-            names_words[settings->names], settings->istio ? " istio" : "");
-    if (fclose(stream) != 0) {
+    stream = r == -ENOMEM ? NULL : open_memstream(&source, &size);
+    if (stream)
+        print_source(stream, settings, &profile);
+    xds_profile_done(&profile);
+    if (!stream || fclose(stream) != 0) {
         free(source);
         return -ENOMEM;
     }
