@@ -47,7 +47,7 @@ bool xds_names_parse_outbound(const char *cluster, unsigned *ret_port,
     if (strncmp(cluster, prefix, sizeof(prefix) - 1) != 0)
         return false;
     cluster += sizeof(prefix) - 1;
-    if (*cluster == '|')
+    if (*cluster == '|' || *cluster == '0')
         return false;
     for (; *cluster >= '0' && *cluster <= '9' && port <= UINT16_MAX; cluster++)
         port = port * 10 + (unsigned)(*cluster - '0');

@@ -18,7 +18,8 @@ size_t xds_names_candidates(const struct registry_config *config, const char *ke
 
 /*
  * Istio: "outbound|PORT|SUBSET|HOST". True for an outbound cluster of no subset whose host is a
- * folded name; a wildcard host "*.suffix" is one too.
+ * folded name; a wildcard host "*.suffix" is one too. A port is spelled as Istio spells it: another
+ * spelling would be another cluster of the same port.
  */
 bool xds_names_parse_outbound(const char *cluster, unsigned *ret_port,
                               char ret_host[static NAME_SIZE]);
