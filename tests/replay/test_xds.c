@@ -447,6 +447,26 @@ START_TEST(delta_removes_with_authority)
 }
 END_TEST
 
+/* C would read it as "cart", which is another one's. */
+START_TEST(a_name_with_a_nul_in_it_is_nobody_s)
+{
+    static const char url[] = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+    static const char removal[] = "\x32\x06" "cart\0x", resource[] = "\x12\x0a\x12\x00\x1a\x06" "cart\0x";
+    char message[256];
+    int size;
+
+    begin_delta();
+    size = snprintf(message, sizeof(message), "\x22%c%s\x2a\x01r", (int)strlen(url), url);
+    memcpy(message + size, removal, sizeof(removal) - 1);
+    twin_grpc_answer(call, message, (size_t)size + sizeof(removal) - 1);
+    asks("cluster n=r");
+    memcpy(message + size, resource, sizeof(resource) - 1);
+    twin_grpc_answer(call, message, (size_t)size + sizeof(resource) - 1);
+    asks("cluster n=r error=a resource that cannot be decoded");
+    twin_expect_no_report(twin);
+}
+END_TEST
+
 START_TEST(delta_tells_on_a_new_stream_what_is_held)
 {
     begin_delta();
@@ -1106,7 +1126,8 @@ static Suite *make_suite(void)
         garbage_is_passed_over_or_refused);
     UNIT_CASE_FIXTURE(suite, "delta", NULL, tear_down,
                       delta_asks_for_what_is_new_and_acknowledges_by_nonce_alone,
-                      delta_removes_with_authority, delta_tells_on_a_new_stream_what_is_held,
+                      delta_removes_with_authority, a_name_with_a_nul_in_it_is_nobody_s,
+                      delta_tells_on_a_new_stream_what_is_held,
                       delta_refuses_what_is_broken_and_keeps_what_was,
                       a_server_without_delta_is_asked_for_the_state_of_the_world);
     UNIT_CASE_FIXTURE(

@@ -208,6 +208,53 @@ START_TEST(what_is_nested_too_deep_or_cut_off_is_refused)
 }
 END_TEST
 
+static const char *refusal_of(enum xds_kind kind, json_t *object)
+{
+    static char reason[XDS_REASON_SIZE];
+    char name[XDS_NAME_MAX + 1];
+    struct xds_value *value = NULL;
+
+    ck_assert_ptr_nonnull(object);
+    if (xds_document_decode_json(kind, &rules, object, name, &value, reason) == 0)
+        snprintf(reason, sizeof(reason), "taken");
+    xds_value_free(value);
+    json_decref(object);
+    return reason;
+}
+
+/* C would read "cart\0x" as "cart", which is another one's name. */
+START_TEST(a_text_with_a_nul_in_it_is_refused_wherever_it_is)
+{
+    /* Clusters: the name; the name of the assignment; the address of an endpoint. */
+    static const struct {
+        const char *bytes;
+        size_t size;
+    } list[] = {
+#define BYTES(text) {text, sizeof(text) - 1}
+        BYTES("\x0a\x06" "cart\0x\x10\x03"),
+        BYTES("\x0a\x01" "c\x10\x03\x1a\x05\x12\x03" "a\0b"),
+        BYTES("\x0a\x01" "c\x8a\x02\x12\x12\x10\x12\x0e\x0a\x0c\x0a\x0a\x0a\x08\x12\x06" "1.1.\0" "1"),
+        /* Zeroes that are no text: the type of a cluster, and what is not declared. */
+        BYTES("\x0a\x01" "c\x10\x00"),
+        BYTES("\x0a\x01" "c\xca\x3e\x01\x00"),
+#undef BYTES
+    };
+    char name[XDS_NAME_MAX + 1], reason[XDS_REASON_SIZE];
+    struct xds_value *value;
+    json_t *object;
+
+    for (size_t i = 0; i < ELEMENTS(list); i++) {
+        value = NULL;
+        xds_document_decode(XDS_CLUSTER, &rules, (const uint8_t *)list[i].bytes, list[i].size, name,
+                            &value, reason);
+        ck_assert_str_eq(value ? "taken" : reason, i < 3 ? "a text with a NUL in it" : "taken");
+        xds_value_free(value);
+    }
+    object = json_loads("{\"name\":\"cart\\u0000x\",\"type\":\"EDS\"}", JSON_ALLOW_NUL, NULL);
+    ck_assert_str_eq(refusal_of(XDS_CLUSTER, object), "a text: with a NUL in it");
+}
+END_TEST
+
 /* ---- the outermost layer of messages ---- */
 
 START_TEST(fields_are_walked_over_one_by_one)
@@ -271,6 +318,8 @@ START_TEST(names_of_istio_s_clusters_tell_host_and_port)
         "outbound|65536||cart.svc",
         "outbound|99999999999||cart.svc",
         "outbound|80x||cart.svc",
+        "outbound|080||cart.svc",
+        "outbound|0||cart.svc",
         "outbound|80||",
         "outbound|80||Cart.svc",
         "outbound|80||a..b",
@@ -449,20 +498,6 @@ START_TEST(a_split_is_kept_at_each_priority)
         endpoint_set_unref(parts[i].endpoints);
 }
 END_TEST
-
-static const char *refusal_of(enum xds_kind kind, json_t *object)
-{
-    static char reason[XDS_REASON_SIZE];
-    char name[XDS_NAME_MAX + 1];
-    struct xds_value *value = NULL;
-
-    ck_assert_ptr_nonnull(object);
-    if (xds_document_decode_json(kind, &rules, object, name, &value, reason) == 0)
-        snprintf(reason, sizeof(reason), "taken");
-    xds_value_free(value);
-    json_decref(object);
-    return reason;
-}
 
 /* It would be asked for, never be taken because of its length, and then count as absent. */
 START_TEST(what_refers_to_a_name_that_is_too_long_is_refused)
@@ -708,7 +743,8 @@ static Suite *make_suite(void)
     Suite *suite = suite_create("xds_document");
 
     UNIT_CASE(suite, "resources", an_assignment_becomes_endpoints, priorities_go_to_128,
-              what_is_nested_too_deep_or_cut_off_is_refused, fields_are_walked_over_one_by_one,
+              what_is_nested_too_deep_or_cut_off_is_refused,
+              a_text_with_a_nul_in_it_is_refused_wherever_it_is, fields_are_walked_over_one_by_one,
               the_best_domain_of_a_route_wins, what_refers_to_a_name_that_is_too_long_is_refused,
               domains_of_a_virtual_host_share_its_clusters,
               a_lookup_takes_the_route_that_every_request_takes, a_split_is_kept_at_each_priority);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/registry/xds/arena.h"
 
+#include "daemon/registry/xds/wire.h"
+
 enum { BLOCK_SIZE = 32 * 1024 };
 
 struct xds_arena_block {
@@ -57,6 +59,39 @@ void *xds_arena_alloc(struct xds_arena *arena, size_t size)
     block->used += size;
     arena->used += size;
     return memory;
+}
+
+/* Few messages have a zero byte at all: only those are looked through. */
+static bool has_nul(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t size)
+{
+    struct xds_wire wire = xds_wire(data, size);
+    struct xds_field field;
+
+    if (size == 0 || !memchr(data, '\0', size))
+        return false;
+    while (xds_wire_next(&wire, &field) > 0) {
+        const ProtobufCFieldDescriptor *known = protobuf_c_message_descriptor_get_field(
+            type, field.number);
+
+        if (!known || !field.data)
+            continue;
+        if (known->type == PROTOBUF_C_TYPE_STRING && memchr(field.data, '\0', field.size))
+            return true;
+        if (known->type == PROTOBUF_C_TYPE_MESSAGE &&
+            has_nul(known->descriptor, field.data, field.size))
+            return true;
+    }
+    return false;
+}
+
+void *xds_arena_unpack(struct xds_arena *arena, const ProtobufCMessageDescriptor *type,
+                       const uint8_t *data, size_t size)
+{
+    if (has_nul(type, data, size)) {
+        arena->nul = true;
+        return NULL;
+    }
+    return protobuf_c_message_unpack(type, &arena->allocator, size, data);
 }
 
 void xds_arena_done(struct xds_arena *arena)

@@ -2,6 +2,9 @@
 /*
  * Memory for one decoded message, given back as a whole: protobuf-c would make and free each string
  * by itself. It is bounded, since some bytes on the wire become a hundred in memory.
+ *
+ * A text with a NUL in it, which protobuf-c takes and C reads as a shorter one, is not decoded: the
+ * name of one resource would be that of another.
  */
 #pragma once
 
@@ -13,9 +16,13 @@ struct xds_arena {
     ProtobufCAllocator allocator; /* what protobuf-c is given */
     struct xds_arena_block *blocks;
     size_t used, maximum;
+    bool nul; /* xds_arena_unpack() met a text with a NUL in it */
 };
 
 void xds_arena_init(struct xds_arena *arena, size_t maximum);
 /* NULL: no memory, or over the maximum. Aligned for anything, not cleared. */
 void *xds_arena_alloc(struct xds_arena *arena, size_t size);
+/* A message of this type, none of whose parts is of the type of a part that it is in. NULL: none. */
+void *xds_arena_unpack(struct xds_arena *arena, const ProtobufCMessageDescriptor *type,
+                       const uint8_t *data, size_t size);
 void xds_arena_done(struct xds_arena *arena);

@@ -250,11 +250,11 @@ static int make_listener(struct work *work, const Xds__Listener *message, struct
         return refuse(work, "a listener without api_listener leads nowhere");
     if (!streq(any->type_url, MANAGER_URL))
         return refuse(work, "the api_listener is no HttpConnectionManager");
-    manager = (const Xds__HttpConnectionManager *)protobuf_c_message_unpack(
-        &xds__http_connection_manager__descriptor, &work->arena.allocator, any->value.len,
-        any->value.data);
+    manager = xds_arena_unpack(&work->arena, &xds__http_connection_manager__descriptor,
+                               any->value.data, any->value.len);
     if (!manager)
-        return refuse(work, "its HttpConnectionManager cannot be decoded");
+        return refuse(work, work->arena.nul ? "a text with a NUL in it"
+                                            : "its HttpConnectionManager cannot be decoded");
     if (manager->route_specifier_case == XDS__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_ROUTE_CONFIG)
         return make_hosts(work, manager->route_config, route);
     if (manager->route_specifier_case != XDS__HTTP_CONNECTION_MANAGER__ROUTE_SPECIFIER_RDS ||
@@ -347,7 +347,9 @@ static int decode(struct work *work, const ProtobufCMessage *message, enum xds_k
     int r, s;
 
     if (!message)
-        return *work->reason ? -EBADMSG : refuse(work, "it cannot be decoded");
+        return *work->reason     ? -EBADMSG
+               : work->arena.nul ? refuse(work, "a text with a NUL in it")
+                                 : refuse(work, "it cannot be decoded");
     value = calloc(1, sizeof(*value));
     if (!value)
         return -ENOMEM;
@@ -378,9 +380,8 @@ int xds_document_decode(enum xds_kind kind, const struct xds_document_rules *rul
     if (size > XDS_RESOURCE_MAX)
         return refuse(&work, "a resource over 16 MiB");
     xds_arena_init(&work.arena, MEMORY_MAX);
-    r = decode(&work,
-               protobuf_c_message_unpack(kinds[kind].descriptor, &work.arena.allocator, size, data),
-               kind, ret_name, ret_value);
+    r = decode(&work, xds_arena_unpack(&work.arena, kinds[kind].descriptor, data, size), kind,
+               ret_name, ret_value);
     xds_arena_done(&work.arena);
     return r;
 }
@@ -475,8 +476,7 @@ int xds_document_name_entry(const uint8_t *data, size_t size, struct xds_name_en
     if (size > XDS_RESOURCE_MAX)
         return -EBADMSG;
     xds_arena_init(&arena, MEMORY_MAX);
-    entry = (const Xds__NameEntry *)protobuf_c_message_unpack(&xds__name_entry__descriptor,
-                                                              &arena.allocator, size, data);
+    entry = xds_arena_unpack(&arena, &xds__name_entry__descriptor, data, size);
     if (!entry)
         r = -EBADMSG;
     else if (fold_entry_name(entry->key, ret_entry->name))

@@ -35,8 +35,13 @@ static void *allocate(struct work *work, size_t size)
 static char *copy_text(struct work *work, const json_t *value)
 {
     size_t size = json_string_length(value);
-    char *text = allocate(work, size + 1);
+    char *text;
 
+    if (strlen(json_string_value(value)) != size) {
+        refuse(work, "a text", "with a NUL in it");
+        return NULL;
+    }
+    text = allocate(work, size + 1);
     if (text)
         memcpy(text, json_string_value(value), size);
     return text;

@@ -271,7 +271,7 @@ static void *unpack(const ProtobufCMessageDescriptor *type, const struct xds_fie
                     struct xds_arena *arena)
 {
     return field->data && field->size <= SMALL_MEMORY_MAX
-               ? protobuf_c_message_unpack(type, &arena->allocator, field->size, field->data)
+               ? xds_arena_unpack(arena, type, field->data, field->size)
                : NULL;
 }
 
@@ -374,12 +374,6 @@ static void take_any(struct xds_intake *intake, const Xds__Any *any, const char 
                       reason, now);
 }
 
-static const Xds__Resource *unwrap(struct xds_arena *arena, const Xds__Any *any)
-{
-    return (const Xds__Resource *)protobuf_c_message_unpack(
-        &xds__resource__descriptor, &arena->allocator, any->value.len, any->value.data);
-}
-
 static bool name_fits(const char *name)
 {
     return strlen(name) <= XDS_NAME_MAX;
@@ -438,13 +432,12 @@ static void take_resource(struct xds_intake *intake, const struct xds_field *fie
     }
     xds_arena_init(&arena, (size_t)4 * XDS_RESOURCE_MAX);
     if (field->data && intake->protocol->delta)
-        resource = (const Xds__Resource *)protobuf_c_message_unpack(
-            &xds__resource__descriptor, &arena.allocator, field->size, field->data);
+        resource = xds_arena_unpack(&arena, &xds__resource__descriptor, field->data, field->size);
     else if (field->data)
-        any = (const Xds__Any *)protobuf_c_message_unpack(&xds__any__descriptor, &arena.allocator,
-                                                          field->size, field->data);
+        any = xds_arena_unpack(&arena, &xds__any__descriptor, field->data, field->size);
     if (any && streq(any->type_url, WRAPPER_URL))
-        resource = unwrap(&arena, any);
+        resource = xds_arena_unpack(&arena, &xds__resource__descriptor, any->value.data,
+                                    any->value.len);
     if (resource)
         take_wrapped(intake, resource, now);
     else if (any && !streq(any->type_url, WRAPPER_URL))
@@ -458,8 +451,8 @@ static void take_removed(struct xds_intake *intake, const struct xds_field *fiel
 {
     char name[XDS_NAME_MAX + 1];
 
-    if (!field->data || field->size > XDS_NAME_MAX)
-        return;
+    if (!field->data || field->size > XDS_NAME_MAX || memchr(field->data, '\0', field->size))
+        return; /* it is none of ours */
     memcpy(name, field->data, field->size);
     name[field->size] = '\0';
     xds_protocol_removed(intake->protocol, &intake->response, name);
