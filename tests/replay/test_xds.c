@@ -716,6 +716,24 @@ START_TEST(endpoints_count_as_failing_when_their_assignment_is_too_old)
 }
 END_TEST
 
+START_TEST(an_assignment_inside_of_a_cluster_is_too_old_likewise)
+{
+    start(delta);
+    connected("Delta");
+    twin_want(twin, "cart.xds.internal");
+    SAY("cluster", "", "c1", CLUSTER("cart", "static/60 10.0.0.1:80"));
+    expect_up();
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.1:80");
+    twin_advance(twin, 59 * SEC);
+    twin_expect_no_report(twin);
+    twin_advance(twin, 2 * SEC);
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.1:80/critical");
+    twin_expect_report(twin, REPORT_FAILED, "cart.xds.internal");
+    SAY("cluster", "", "c2", CLUSTER("cart", "static/60 10.0.0.1:80"));
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.1:80");
+}
+END_TEST
+
 START_TEST(a_listener_leads_to_clusters_by_its_routes)
 {
     static const char *const settings[] = {"URL", "http://plane.test:1", "Names", "listener", NULL};
@@ -1142,6 +1160,7 @@ static Suite *make_suite(void)
         clusters_may_have_endpoints_of_their_own, a_cluster_may_be_called_by_the_whole_name,
         addresses_of_no_use_are_passed_over_with_one_line,
         endpoints_count_as_failing_when_their_assignment_is_too_old,
+        an_assignment_inside_of_a_cluster_is_too_old_likewise,
         a_listener_leads_to_clusters_by_its_routes, endpoints_may_be_asked_for_without_clusters,
         a_large_message_is_decoded_in_turns,
         status_tells_the_server_the_protocol_and_what_was_refused);

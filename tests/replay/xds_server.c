@@ -208,22 +208,30 @@ static struct xds_server_resource made(struct twin *twin, const char *kind, cons
     return resource;
 }
 
+static void set_stale_after(struct twin *twin, Xds__ClusterLoadAssignment *assignment,
+                            unsigned seconds)
+{
+    if (seconds == 0)
+        return;
+    assignment->policy = NEW(twin, Xds__AssignmentPolicy, xds__assignment_policy__init);
+    assignment->policy->endpoint_stale_after = NEW(twin, Xds__Duration, xds__duration__init);
+    assignment->policy->endpoint_stale_after->seconds = seconds;
+}
+
 struct xds_server_resource xds_server_assignment(struct twin *twin, const char *name,
                                                  const char *endpoints, unsigned stale_sec)
 {
     Xds__ClusterLoadAssignment *assignment = assignment_of(twin, name, endpoints);
 
-    if (stale_sec > 0) {
-        assignment->policy = NEW(twin, Xds__AssignmentPolicy, xds__assignment_policy__init);
-        assignment->policy->endpoint_stale_after = NEW(twin, Xds__Duration, xds__duration__init);
-        assignment->policy->endpoint_stale_after->seconds = stale_sec;
-    }
+    set_stale_after(twin, assignment, stale_sec);
     return made(twin, "endpoints", name, &assignment->base);
 }
 
 struct xds_server_resource xds_server_cluster(struct twin *twin, const char *name, const char *how)
 {
     Xds__Cluster *cluster = NEW(twin, Xds__Cluster, xds__cluster__init);
+    unsigned stale_sec;
+    int used;
 
     cluster->name = copy(twin, name);
     cluster->cluster_discovery_type_case = XDS__CLUSTER__CLUSTER_DISCOVERY_TYPE_TYPE;
@@ -235,6 +243,10 @@ struct xds_server_resource xds_server_cluster(struct twin *twin, const char *nam
     } else if (strncmp(how, "static ", 7) == 0) {
         cluster->type = XDS__DISCOVERY_TYPE__STATIC;
         cluster->load_assignment = assignment_of(twin, name, how + 7);
+    } else if (sscanf(how, "static/%u %n", &stale_sec, &used) == 1) {
+        cluster->type = XDS__DISCOVERY_TYPE__STATIC;
+        cluster->load_assignment = assignment_of(twin, name, how + used);
+        set_stale_after(twin, cluster->load_assignment, stale_sec);
     } else if (strncmp(how, "dns ", 4) == 0) {
         cluster->type = XDS__DISCOVERY_TYPE__STRICT_DNS;
         cluster->load_assignment = assignment_of(twin, name, how + 4);

@@ -73,19 +73,23 @@ static struct xds_found none_of_its_own(void)
 
 /* ---- endpoints, clusters ---- */
 
-static struct xds_found find_assignment(struct xds_lookup *lookup, const char *name)
+/* The endpoints of an assignment, which is in `resource` or is it. */
+static struct xds_found assigned(const struct xds_assignment *assignment,
+                                 const struct xds_resource *resource)
 {
-    const struct xds_resource *resource = need(lookup, XDS_ENDPOINTS, name);
-    const struct xds_assignment *assignment;
-    struct xds_found found;
+    struct xds_found found = data(assignment->endpoints, resource->error);
 
-    if (!is_held(resource))
-        return not_held(resource);
-    assignment = &resource->value->assignment;
-    found = data(assignment->endpoints, resource->error);
     if (assignment->stale_after > 0)
         found.stale_at = usec_add(resource->heard_at, assignment->stale_after);
     return found;
+}
+
+static struct xds_found find_assignment(struct xds_lookup *lookup, const char *name)
+{
+    const struct xds_resource *resource = need(lookup, XDS_ENDPOINTS, name);
+
+    return is_held(resource) ? assigned(&resource->value->assignment, resource)
+                             : not_held(resource);
 }
 
 static struct xds_found find_cluster(struct xds_lookup *lookup, const char *name)
@@ -99,7 +103,7 @@ static struct xds_found find_cluster(struct xds_lookup *lookup, const char *name
     cluster = &resource->value->cluster;
     switch (cluster->type) {
     case XDS_CLUSTER_INLINE:
-        return data(cluster->assignment.endpoints, resource->error);
+        return assigned(&cluster->assignment, resource);
     case XDS_CLUSTER_OTHER:
         return none_of_its_own();
     case XDS_CLUSTER_EDS:
