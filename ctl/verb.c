@@ -138,6 +138,8 @@ static int explain_error(const char *method, const char *error, const json_t *pa
     if (streq(error, INTERFACE "NoLocalRegistry"))
         return complain("There is no local registry: enable one with a file "
                         "registries.d/local.registry that says Type=local.");
+    if (streq(error, INTERFACE "Busy") && *member_text(parameters, "reason"))
+        return complain("nss-sdd is busy: %s.", member_text(parameters, "reason"));
     if (streq(error, INTERFACE "Busy"))
         return complain("nss-sdd is busy: a limit on connections, calls or instances is reached. "
                         "Try again in a moment.");

@@ -76,13 +76,18 @@ static int wire_family_of(int family)
     return family == AF_INET ? WIRE_IPV4 : family == AF_INET6 ? WIRE_IPV6 : WIRE_UNSPEC;
 }
 
-static int backend_query(void *userdata, const char *name, bool rooted, int family,
+static int backend_query(void *userdata, const struct control_query *asked,
                          struct control_reply *reply)
 {
     struct backend *backend = userdata;
-    struct query *query = calloc(1, sizeof(*query));
+    usec_t now = backend_now(backend);
+    struct query *query;
     int r;
 
+    if (!lookup_server_allows(backend->parts.lookup_server, asked->uid, asked->name, asked->rooted,
+                              now))
+        return -EDQUOT;
+    query = calloc(1, sizeof(*query));
     if (!query)
         return -ENOMEM;
     query->backend = backend;
@@ -92,8 +97,8 @@ static int backend_query(void *userdata, const char *name, bool rooted, int fami
     if (r >= 0)
         r = sd_event_source_set_enabled(query->handover, SD_EVENT_OFF);
     if (r >= 0)
-        r = resolver_lookup(backend->parts.resolver, name, rooted, wire_family_of(family),
-                            backend_now(backend), query_done, query, &query->lookup);
+        r = resolver_lookup(backend->parts.resolver, asked->name, asked->rooted,
+                            wire_family_of(asked->family), now, query_done, query, &query->lookup);
     if (r < 0)
         query_free(query);
     return r;

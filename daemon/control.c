@@ -38,10 +38,33 @@ static void query_gone(void *userdata)
     free(reply);
 }
 
+static void query_begin(struct request *request, const struct control_query *query)
+{
+    struct control_reply *reply = malloc(sizeof(*reply));
+    int r;
+
+    if (!reply) {
+        request_busy(request);
+        return;
+    }
+    *reply = (struct control_reply){request->server, request->call};
+    r = request->backend->query(request->backend->userdata, query, reply);
+    if (r >= 0) {
+        varlink_call_defer(request->call, query_gone, reply);
+        return;
+    }
+    free(reply);
+    if (r == -EDQUOT)
+        request_busy_for(request, "this user has asked for too many names that nobody asked for "
+                                  "before: try again in a second, or raise MaxNewNamesPerUser= in "
+                                  "nss-sd.conf");
+    else
+        request_busy(request);
+}
+
 static void method_query(struct request *request)
 {
     json_int_t family = request_number(request, "family", 0);
-    struct control_reply *reply;
     char name[NAME_SIZE];
     bool rooted;
 
@@ -51,22 +74,14 @@ static void method_query(struct request *request)
         request_invalid(request, "family", "neither 0 (both) nor 4 nor 6");
         return;
     }
-    reply = malloc(sizeof(*reply));
-    if (!reply) {
-        request_busy(request);
-        return;
-    }
-    *reply = (struct control_reply){request->server, request->call};
-    if (request->backend->query(request->backend->userdata, name, rooted,
-                                family == 4   ? AF_INET
-                                : family == 6 ? AF_INET6
-                                              : AF_UNSPEC,
-                                reply) < 0) {
-        free(reply);
-        request_busy(request);
-        return;
-    }
-    varlink_call_defer(request->call, query_gone, reply);
+    query_begin(request, &(struct control_query){
+                             .name = name,
+                             .rooted = rooted,
+                             .family = family == 4   ? AF_INET
+                                       : family == 6 ? AF_INET6
+                                                     : AF_UNSPEC,
+                             .uid = varlink_call_peer(request->call)->uid,
+                         });
 }
 
 static void method_query_address(struct request *request)

@@ -55,12 +55,18 @@ struct control_monitor {
     void *userdata;
 };
 
+struct control_query {
+    const char *name; /* folded */
+    bool rooted;
+    int family; /* AF_INET, AF_INET6, or AF_UNSPEC for both */
+    uid_t uid;  /* who asks */
+};
+
 struct control_backend {
     void *userdata;
-    /* Begins a lookup of a folded name; the Answer object goes to control_reply_answer() later
-     * (never inside). */
-    int (*query)(void *userdata, const char *name, bool rooted, int family,
-                 struct control_reply *reply);
+    /* Begins a lookup; the Answer object goes to control_reply_answer() later (never inside).
+     * -EDQUOT: the uid has asked for too many names that nobody knew. */
+    int (*query)(void *userdata, const struct control_query *query, struct control_reply *reply);
     /* The caller went away: drop what was begun for `reply`. */
     void (*query_cancel)(void *userdata, struct control_reply *reply);
     int (*query_address)(void *userdata, const struct address *address, char **ret_name,

@@ -83,6 +83,11 @@ void request_busy(struct request *request)
     varlink_error(request->call, INTERFACE ".Busy", NULL);
 }
 
+void request_busy_for(struct request *request, const char *reason)
+{
+    varlink_error(request->call, INTERFACE ".Busy", json_pack("{s:s}", "reason", reason));
+}
+
 void request_reply(struct request *request, json_t *parameters)
 {
     if (parameters)

@@ -64,6 +64,8 @@ extern const char control_not_a_name[];
 
 void request_invalid(struct request *request, const char *parameter, const char *reason);
 void request_busy(struct request *request);
+/* Busy with a reason: which limit, and what to do. */
+void request_busy_for(struct request *request, const char *reason);
 /* The reply of a method whose object could not be made (NULL) is "later, perhaps". */
 void request_reply(struct request *request, json_t *parameters);
 

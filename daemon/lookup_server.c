@@ -125,22 +125,21 @@ static void connection_watch(struct connection *connection)
  * Names made up without end would push out the unknown names of others and cost registries that are
  * asked for each. More uids than can be counted have as many budgets anyway: they are let through.
  */
-static bool within_budget(struct lookup_server *server, uid_t uid,
-                          const struct wire_request *request, usec_t now)
+bool lookup_server_allows(struct lookup_server *server, uid_t uid, const char *name, bool rooted,
+                          usec_t now)
 {
     struct account *account;
     bool within;
 
-    if (uid == 0 ||
-        !resolver_learns(server->resolver, request->data, request->flags & WIRE_REQUEST_ROOTED))
+    if (uid == 0 || !resolver_learns(server->resolver, name, rooted))
         return true;
     if (account_open(&server->budgets, uid, now, &account) < 0)
         return true;
     within = account_call(&server->budgets, account, now);
     account_close(account);
     if (!within && log_limit_pass(&server->budget_log, now))
-        log_warning("lookup socket: uid %u asks for more than %u unknown names a second "
-                    "(MaxNewNamesPerUser=); those beyond are not looked up",
+        log_warning("uid %u asks for more than %u unknown names a second (MaxNewNamesPerUser=); "
+                    "those beyond are not looked up",
                     uid, server->limits.new_names_uid);
     return within;
 }
@@ -151,6 +150,7 @@ static void connection_request(struct connection *connection, const struct wire_
 {
     struct resolver *resolver = connection->server->resolver;
     struct address address = {.family = request->family == WIRE_IPV4 ? AF_INET : AF_INET6};
+    bool rooted = request->flags & WIRE_REQUEST_ROOTED;
     struct lookup *lookup;
 
     if (request->op == WIRE_REVERSE) {
@@ -159,12 +159,13 @@ static void connection_request(struct connection *connection, const struct wire_
         resolver_reverse(resolver, &address, connection_answer, connection);
         return;
     }
-    if (!within_budget(connection->server, connection->user->uid, request, now)) {
+    if (!lookup_server_allows(connection->server, connection->user->uid, request->data, rooted,
+                              now)) {
         resolver_decline(resolver, request->data, connection_answer, connection);
         return;
     }
-    if (resolver_lookup(resolver, request->data, request->flags & WIRE_REQUEST_ROOTED,
-                        request->family, now, connection_answer, connection, &lookup) < 0) {
+    if (resolver_lookup(resolver, request->data, rooted, request->family, now, connection_answer,
+                        connection, &lookup) < 0) {
         connection_free(connection);
         return;
     }

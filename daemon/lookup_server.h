@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The lookup socket: takes one request a connection, checks it, asks the resolver, sends one reply
- * in the wire format. Owns the limits on connections (in all, and a uid), the
- * budget of unknown names of a uid and the deadline of a
- * client that does not send. Out of descriptors it says so to each client at once. Knows nothing of
- * registries.
+ * in the wire format. Owns the limits on connections (in all, and a uid), the budget of unknown
+ * names of a uid (over the control socket too) and the deadline of a client that does not send. Out
+ * of descriptors it says so to each client at once. Knows nothing of registries.
  */
 #pragma once
+
+#include <sys/types.h>
 
 #include "daemon/base.h"
 
@@ -30,6 +31,13 @@ void lookup_server_sweep(struct lookup_server *server, usec_t now);
 
 /* After a reload. */
 void lookup_server_set_limits(struct lookup_server *server, const struct lookup_limits *limits);
+
+/*
+ * May this uid look the folded name up? A name that nobody asked for before is taken off the uid's
+ * budget, by whichever socket it comes. False: the budget is used up.
+ */
+bool lookup_server_allows(struct lookup_server *server, uid_t uid, const char *name, bool rooted,
+                          usec_t now);
 
 /* Since the start. */
 struct lookup_counters {

@@ -22,14 +22,13 @@ static struct control_reply *waiting;
 
 /* ---- the backend ---- */
 
-static int query(void *userdata, const char *name, bool rooted, int family,
-                 struct control_reply *reply)
+static int query(void *userdata, const struct control_query *asked, struct control_reply *reply)
 {
     (void)userdata;
-    (void)rooted;
-    (void)family;
-    if (strlen(name) % 7 == 6)
+    if (strlen(asked->name) % 7 == 6)
         return -ENOMEM;
+    if (strlen(asked->name) % 7 == 5)
+        return -EDQUOT;
     waiting = reply;
     return 0;
 }

@@ -64,10 +64,7 @@ def test_a_flood_of_random_names_pushes_out_no_live_one(world, measured):
     flood(world, "sd.internal", COUNT, "orders.sd.internal", measured)
 
 
-@pytest.mark.timeout(120)
-def test_a_user_has_a_budget_of_unknown_names_and_no_other_pays(bare_world):
-    """One uid makes names up as fast as it can; it is told "try again", others learn as ever."""
-    world = bare_world
+def start_with_one_new_name_a_second(world):
     world.start_dnsmasq("--address=/known.dns.test/192.0.2.20", "--local=/dns.test/")
     world.registry("dns", "[Registry]\nType=dns\nDomains=dns.test\nServers=127.0.0.1\n")
     world.resolve_settings()
@@ -75,6 +72,18 @@ def test_a_user_has_a_budget_of_unknown_names_and_no_other_pays(bare_world):
     conf.write_text(conf.read_text() + "[Server]\nMaxNewNamesPerUser=1\n")
     world.start_daemon()
     world.wait_for("known.dns.test", [ADDRESS])
+
+
+def as_user(world, uid, script, *arguments):
+    return world.run("setpriv", f"--reuid={uid}", "--clear-groups", "/usr/bin/python3", "-c", script,
+                     *arguments).stdout
+
+
+@pytest.mark.timeout(120)
+def test_a_user_has_a_budget_of_unknown_names_and_no_other_pays(bare_world):
+    """One uid makes names up as fast as it can; it is told "try again", others learn as ever."""
+    world = bare_world
+    start_with_one_new_name_a_second(world)
     script = ("import socket\n"
               "def ask(name):\n"
               "    try:\n"
@@ -84,11 +93,8 @@ def test_a_user_has_a_budget_of_unknown_names_and_no_other_pays(bare_world):
               "got = [ask(f'made-up-{i}.dns.test') for i in range(60)]\n"
               "print(got.count(socket.EAI_NONAME), got.count(socket.EAI_AGAIN), ask('known.dns.test'))\n")
 
-    def user(uid, text):
-        return world.run("setpriv", f"--reuid={uid}", "--clear-groups", "/usr/bin/python3", "-c", text).stdout
-
     began = time.monotonic()
-    absent, again, known = user(65534, script).split()
+    absent, again, known = as_user(world, 65534, script).split()
     elapsed = time.monotonic() - began
     assert int(absent) + int(again) == 60 and known == ADDRESS
     # Ten at once, and one a second.
@@ -96,9 +102,53 @@ def test_a_user_has_a_budget_of_unknown_names_and_no_other_pays(bare_world):
     assert "unknown names a second (MaxNewNamesPerUser=)" in world.daemon.log()
     # Another user's budget is whole, and root has no end of it.
     other = "import socket\ntry: socket.getaddrinfo('other.dns.test', 80)\nexcept socket.gaierror as e: print(e.errno)"
-    assert int(user(33, other)) == socket.EAI_NONAME
+    assert int(as_user(world, 33, other)) == socket.EAI_NONAME
     for i in range(20):
         assert world.ask(f"root-{i}.dns.test")["status"] == "EAI_NONAME"
+
+
+# Looks names up by turns over the control socket and as programs do; prints how often each learned and was refused.
+BOTH_SOCKETS = '''
+import json, socket, sys
+control = socket.socket(socket.AF_UNIX)
+control.connect(sys.argv[1])
+def query(name):
+    control.sendall(json.dumps({"method": "io.nss-sd.Control.Query", "parameters": {"name": name}}).encode() + b"\\0")
+    reply = b""
+    while not reply.endswith(b"\\0"):
+        reply += control.recv(65536)
+    reply = json.loads(reply[:-1])
+    if "error" not in reply:
+        return reply["parameters"]["answer"]["status4"]
+    assert reply["error"] == "io.nss-sd.Control.Busy" and "MaxNewNamesPerUser=" in reply["parameters"]["reason"], reply
+    return "busy"
+def lookup(name):
+    try:
+        return socket.getaddrinfo(name, 80)[0][4][0]
+    except socket.gaierror as error:
+        return {socket.EAI_NONAME: "absent", socket.EAI_AGAIN: "again"}[error.errno]
+got = [(query(f"query-{i}.dns.test"), lookup(f"lookup-{i}.dns.test")) for i in range(30)]
+queried, looked_up = zip(*got)
+print(queried.count("absent"), queried.count("busy"), looked_up.count("absent"), looked_up.count("again"),
+      query("known.dns.test"))
+'''
+
+
+@pytest.mark.timeout(120)
+def test_queries_of_sdctl_come_out_of_the_same_budget_as_lookups(bare_world):
+    world = bare_world
+    start_with_one_new_name_a_second(world)
+    began = time.monotonic()
+    *counts, known = as_user(world, 65534, BOTH_SOCKETS, world.run_directory / "control").split()
+    elapsed = time.monotonic() - began
+    queried, busy, looked_up, again = map(int, counts)
+    assert queried + busy == 30 and looked_up + again == 30 and known == "found", counts
+    # Ten at once, and one a second: of both sockets together.
+    assert 5 <= queried + looked_up <= 11 + elapsed, counts
+    assert queried > 0 and looked_up > 0, counts
+    # Root has no end of it, by sdctl either.
+    for i in range(20):
+        assert "no such name, absent" in world.sdctl("query", f"root-{i}.dns.test").stdout
 
 
 def requests(agent):

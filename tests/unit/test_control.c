@@ -60,15 +60,17 @@ static struct {
     int result;
 } world;
 
-static int fake_query(void *userdata, const char *name, bool rooted, int family,
+static int fake_query(void *userdata, const struct control_query *query,
                       struct control_reply *reply)
 {
     ck_assert_ptr_eq(userdata, &world);
-    snprintf(world.asked, sizeof(world.asked), "query %s%s %s", name, rooted ? "." : "",
-             family == AF_INET     ? "4"
-             : family == AF_INET6  ? "6"
-             : family == AF_UNSPEC ? "both"
-                                   : "?");
+    ck_assert_uint_eq(query->uid, geteuid());
+    snprintf(world.asked, sizeof(world.asked), "query %s%s %s", query->name,
+             query->rooted ? "." : "",
+             query->family == AF_INET     ? "4"
+             : query->family == AF_INET6  ? "6"
+             : query->family == AF_UNSPEC ? "both"
+                                          : "?");
     if (world.result >= 0)
         world.reply = reply;
     return world.result;
@@ -443,6 +445,12 @@ START_TEST(query_answers_later)
     world.result = -ENOMEM;
     ck_assert_str_eq(ask(CALL("Query", "\"name\":\"a\",\"family\":null")), BUSY);
     ck_assert_str_eq(world.asked, "query a both");
+    /* Over a limit of the caller's own it says which. */
+    world.result = -EDQUOT;
+    ck_assert_ptr_nonnull(
+        strstr(ask(CALL("Query", "\"name\":\"a\"")),
+               "{\"error\":\"io.nss-sd.Control.Busy\",\"parameters\":{\"reason\":\""));
+    ck_assert_ptr_nonnull(strstr(ask(CALL("Query", "\"name\":\"a\"")), "MaxNewNamesPerUser="));
     stop();
 }
 END_TEST

@@ -585,6 +585,8 @@ class Failures(SdctlTest):
             "io.nss-sd.Control.InvalidValue", parameter="registry", reason="not \x1b[31m there"))
         self.assertIn("registry: not \\x1b[31m there", text)
         self.assertIn("busy", self.fails("status", replies=self.error("io.nss-sd.Control.Busy")))
+        self.assertIn("busy: too many names: wait.", self.fails("status", replies=self.error(
+            "io.nss-sd.Control.Busy", reason="too many names: wait")))
         self.assertIn("Type=local", self.fails(
             "register", "a", "--address=::1",
             replies=self.error("io.nss-sd.Control.NoLocalRegistry")))
