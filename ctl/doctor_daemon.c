@@ -57,7 +57,7 @@ static void check_registry(struct doctor *doctor, const json_t *registry)
     else
         doctor_report(doctor, SEVERITY_WARNING, "registry.down", (struct place){0},
                       "See 'sdctl status', and whether its URL can be reached from here.",
-                      "registry %s is %s since %s%s%s", name, state,
+                      "registry %s is %s for %s%s%s", name, state,
                       span_to_string(since < 0 ? 0 : (usec_t)since, span), *error ? ": " : "",
                       error);
 }

@@ -420,7 +420,7 @@ class Runtime(Tree):
             "name": "prod", "state": "down", "state_for_usec": 125000000,
             "last_error": "connection refused"})]
         self.is_finding("registry.down", "warning",
-                        "registry prod is down since 2min 5s: connection refused")
+                        "registry prod is down for 2min 5s: connection refused")
 
     def test_the_daemon_does_not_answer(self):
         self.daemon.replies = [b"\0"]
