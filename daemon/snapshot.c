@@ -310,7 +310,7 @@ static void slot_write(struct snapshot *snapshot, struct slot *slot)
         note_failure(snapshot, slot, "handed to the worker", r);
         return;
     }
-    collect.job->journaled = slot->journal.size;
+    collect.job->journaled = snapshot_journal_position(&slot->journal);
     slot->job = collect.job;
     slot->live = collect.live;
     slot->changed = slot->confirmed = false;
@@ -584,7 +584,7 @@ void snapshot_identified(struct snapshot *snapshot, unsigned registry, const cha
         snapshot->counters.refused++;
         slot_set_aside(snapshot, slot);
         if (*slot->journal.file)
-            snapshot_journal_cut(&slot->journal, slot->journal.size);
+            snapshot_journal_cut(&slot->journal, snapshot_journal_position(&slot->journal));
         slot->valid_since = now_of(snapshot);
         store_disown(snapshot->parts.store, registry, now_of(snapshot));
     }

@@ -26,7 +26,7 @@ struct snapshot_job {
     void *owner; /* of whoever submitted it */
     unsigned slot;
     uint64_t generation;
-    size_t journaled; /* what of the journal is in it */
+    uint64_t journaled; /* the journal is in it up to this position */
 
     /* Collected. Texts are offsets into `text`, which moves. */
     struct job_array {

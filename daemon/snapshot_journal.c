@@ -48,7 +48,8 @@ int snapshot_journal_append(struct snapshot_journal *journal, const void *data, 
     return r;
 }
 
-int snapshot_journal_replace(struct snapshot_journal *journal, const void *data, size_t size)
+/* The file holds this from now on. The caller says where in all that is. */
+static int journal_rewrite(struct snapshot_journal *journal, const void *data, size_t size)
 {
     const char *what;
     int r = snapshot_file_write(journal->directory_fd, journal->file, data, size, &what);
@@ -62,27 +63,47 @@ int snapshot_journal_replace(struct snapshot_journal *journal, const void *data,
     return 0;
 }
 
-int snapshot_journal_cut(struct snapshot_journal *journal, size_t size)
+int snapshot_journal_replace(struct snapshot_journal *journal, const void *data, size_t size)
 {
-    size_t rest = journal->size - size;
-    char *data;
+    uint64_t position = snapshot_journal_position(journal);
+    int r = journal_rewrite(journal, data, size);
+
+    if (r >= 0)
+        journal->cut = position;
+    return r;
+}
+
+static int journal_drop_all(struct snapshot_journal *journal)
+{
+    journal->cut += journal->size;
+    journal->size = 0;
+    closep(&journal->fd);
+    journal->fd = -1;
+    return unlinkat(journal->directory_fd, journal->file, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int snapshot_journal_cut(struct snapshot_journal *journal, uint64_t position)
+{
+    _cleanup_(freep) char *data = NULL;
+    size_t first, rest;
     int r;
 
-    if (rest == 0) {
-        closep(&journal->fd);
-        journal->fd = -1;
-        journal->size = 0;
-        return unlinkat(journal->directory_fd, journal->file, 0) < 0 && errno != ENOENT ? -errno
-                                                                                        : 0;
-    }
+    if (position <= journal->cut)
+        return 0; /* all of that was replaced meanwhile */
+    if (position >= snapshot_journal_position(journal))
+        return journal_drop_all(journal);
+    first = (size_t)(position - journal->cut);
+    rest = journal->size - first;
     r = journal_open(journal);
-    data = r < 0 ? NULL : malloc(rest);
-    if (r >= 0 && !data)
-        r = -ENOMEM;
-    if (r >= 0 && pread(journal->fd, data, rest, (off_t)size) != (ssize_t)rest)
-        r = -EIO;
+    if (r < 0)
+        return r;
+    data = malloc(rest);
+    if (!data)
+        return -ENOMEM;
+    if (pread(journal->fd, data, rest, (off_t)first) != (ssize_t)rest)
+        return -EIO;
+    r = journal_rewrite(journal, data, rest);
     if (r >= 0)
-        r = snapshot_journal_replace(journal, data, rest);
-    free(data);
+        journal->cut = position;
     return r;
 }

@@ -21,6 +21,7 @@ struct snapshot_journal {
     int directory_fd;        /* borrowed */
     int fd;                  /* -1: not open */
     char file[NAME_MAX + 1]; /* "": there is no journal */
+    uint64_t cut;            /* bytes that it held once and that were cut off its front */
     size_t size;
     size_t limit; /* or beyond twice the size of that */
 };
@@ -33,11 +34,17 @@ void snapshot_journal_end(struct snapshot_journal *journal);
 
 int snapshot_journal_append(struct snapshot_journal *journal, const void *data, size_t size);
 
-/* In place of all that it holds. */
+/* In place of all that it holds; comes after it. */
 int snapshot_journal_replace(struct snapshot_journal *journal, const void *data, size_t size);
 
-/* What it held when it had this size is on disk now, or counts no more. */
-int snapshot_journal_cut(struct snapshot_journal *journal, size_t size);
+/* Where it ends now. It stays what it is whatever is cut or replaced meanwhile. */
+static inline uint64_t snapshot_journal_position(const struct snapshot_journal *journal)
+{
+    return journal->cut + journal->size;
+}
+
+/* What it held up to this position is on disk now, or counts no more. */
+int snapshot_journal_cut(struct snapshot_journal *journal, uint64_t position);
 
 static inline bool snapshot_journal_full(const struct snapshot_journal *journal)
 {

@@ -418,6 +418,38 @@ START_TEST(a_journal_is_older_than_a_snapshot_that_was_written_after_it)
 }
 END_TEST
 
+START_TEST(a_snapshot_from_before_a_journal_was_replaced_takes_nothing_from_it)
+{
+    static const char *const keys[] = {"service/a", "service/b", "service/c", "service/d"};
+    struct snapshot_buffer all = {0};
+    struct snapshot_journal journal;
+    struct snapshot_loaded loaded;
+    uint64_t collected;
+
+    snapshot_journal_begin(&journal, directory_fd, "one.changes", 0);
+    append(&journal, 1 * USEC_PER_SEC, true);
+    collected = snapshot_journal_position(&journal);
+    snapshot_begin(&all, &sample_binding, &sample_written);
+    for (unsigned i = 0; i < 2 * ELEMENTS(keys); i++)
+        snapshot_put_service(&all, &(struct snapshot_service){.key = keys[i % ELEMENTS(keys)]});
+    ck_assert_int_eq(snapshot_finish(&all), 0);
+    ck_assert_uint_gt(all.size, collected);
+    ck_assert_int_eq(snapshot_journal_replace(&journal, all.data, all.size), 0);
+    ck_assert_int_eq(snapshot_journal_cut(&journal, collected), 0);
+    ck_assert_uint_eq(load_journal(&loaded), all.size);
+    ck_assert_uint_eq(journal.size, all.size);
+
+    /* Nor does one from before it was emptied, of what came later. */
+    ck_assert_int_eq(snapshot_journal_cut(&journal, snapshot_journal_position(&journal)), 0);
+    append(&journal, 7 * USEC_PER_SEC, true);
+    append(&journal, 8 * USEC_PER_SEC, true);
+    ck_assert_int_eq(snapshot_journal_cut(&journal, collected), 0);
+    ck_assert_uint_eq(load_journal(&loaded), journal.size);
+    snapshot_journal_end(&journal);
+    snapshot_buffer_done(&all);
+}
+END_TEST
+
 START_TEST(a_journal_is_cut_to_what_came_after_the_snapshot)
 {
     struct snapshot_journal journal;
@@ -434,7 +466,7 @@ START_TEST(a_journal_is_cut_to_what_came_after_the_snapshot)
     ck_assert_uint_eq(load_journal(&loaded), journal.size);
     ck_assert_uint_eq(loaded.services, 2);
     ck_assert_int_eq(facts_of("service/orders").state, FRESHNESS_STALE);
-    ck_assert_int_eq(snapshot_journal_cut(&journal, journal.size), 0);
+    ck_assert_int_eq(snapshot_journal_cut(&journal, snapshot_journal_position(&journal)), 0);
     ck_assert_int_lt(fstatat(directory_fd, "one.changes", &status, 0), 0);
     ck_assert_uint_eq(journal.size, 0);
     snapshot_journal_end(&journal);
@@ -460,6 +492,7 @@ static Suite *make_suite(void)
     UNIT_CASE_FIXTURE(suite, "journal", set_up, tear_down,
                       the_last_word_of_a_journal_counts_and_a_torn_one_does_not,
                       a_journal_is_older_than_a_snapshot_that_was_written_after_it,
+                      a_snapshot_from_before_a_journal_was_replaced_takes_nothing_from_it,
                       a_journal_is_cut_to_what_came_after_the_snapshot);
     return suite;
 }
