@@ -51,6 +51,7 @@ struct slot {
     usec_t written_at;
     size_t size;
     struct snapshot_journal journal;
+    usec_t journal_retry_at; /* it is full and could not be replaced: that is much work */
 };
 
 struct snapshot {
@@ -64,6 +65,7 @@ struct snapshot {
     int runtime_fd; /* -1: there are no journals */
     struct log_limit journal_log;
     uint64_t generations;
+    bool swept; /* the directory, of what writers that were killed left */
     struct snapshot_counters counters;
     struct slot slots[SLOTS];
 };
@@ -342,6 +344,8 @@ static int journal_write(struct snapshot *snapshot, struct slot *slot, struct se
     if (r >= 0)
         r = full ? snapshot_journal_replace(&slot->journal, buffer.data, buffer.size)
                  : snapshot_journal_append(&slot->journal, buffer.data, buffer.size);
+    if (full && r < 0)
+        slot->journal_retry_at = collect.now + WRITE_INTERVAL;
     snapshot_buffer_done(&buffer);
     snapshot_job_free(collect.job);
     return r;
@@ -355,7 +359,8 @@ void snapshot_replaced(struct snapshot *snapshot, struct service *service)
 
     service_facts(service, now_of(snapshot), &facts);
     slot = &snapshot->slots[facts.registry];
-    if (!snapshot->persist || !slot->used || !slot->loaded || !*slot->journal.file)
+    if (!snapshot->persist || !slot->used || !slot->loaded || !*slot->journal.file ||
+        (snapshot_journal_full(&slot->journal) && now_of(snapshot) < slot->journal_retry_at))
         return;
     r = journal_write(snapshot, slot, service);
     if (r < 0 && log_limit_pass(&snapshot->journal_log, now_of(snapshot)))
@@ -740,7 +745,9 @@ void snapshot_load(struct snapshot *snapshot)
         resolver_recall(snapshot->parts.resolver, names.text + at, now_of(snapshot));
     free(names.text);
     if (directory_fd >= 0)
-        snapshot_directory_sweep(directory_fd, snapshot->max_stale, is_kept, snapshot);
+        snapshot_directory_sweep(directory_fd, !snapshot->swept, snapshot->max_stale, is_kept,
+                                 snapshot);
+    snapshot->swept = true; /* from now on what is half written may be the worker's */
     closep(&directory_fd);
     arm(snapshot);
 }
@@ -826,9 +833,10 @@ struct snapshot *snapshot_free(struct snapshot *snapshot)
 {
     if (!snapshot)
         return NULL;
-    sd_event_source_disable_unref(snapshot->timer);
+    /* What is handed back now still sets the timer. */
     if (snapshot->worker)
         snapshot_worker_drain(snapshot->worker, 0);
+    sd_event_source_disable_unref(snapshot->timer);
     snapshot_worker_free(snapshot->worker);
     for (unsigned i = 0; i < SLOTS; i++)
         slot_end(&snapshot->slots[i]);

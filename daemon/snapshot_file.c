@@ -175,7 +175,7 @@ static bool older_than(int directory_fd, const char *name, usec_t age)
            (usec_t)(now - status.st_mtime) > age / USEC_PER_SEC;
 }
 
-void snapshot_directory_sweep(int directory_fd, usec_t age,
+void snapshot_directory_sweep(int directory_fd, bool torn, usec_t age,
                               bool (*keeps)(void *userdata, const char *name), void *userdata)
 {
     int fd = openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -191,8 +191,9 @@ void snapshot_directory_sweep(int directory_fd, usec_t age,
 
         if (name[0] == '.')
             continue;
-        if (ends_with(name, TEMPORARY) ||
-            (!keeps(userdata, name) && older_than(directory_fd, name, age)))
+        if (ends_with(name, TEMPORARY)
+                ? torn
+                : !keeps(userdata, name) && older_than(directory_fd, name, age))
             unlinkat(directory_fd, name, 0);
     }
     closedir(stream);

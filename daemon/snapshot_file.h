@@ -22,8 +22,9 @@ int snapshot_file_write(int directory_fd, const char *name, const void *data, si
 int snapshot_file_set_aside(int directory_fd, const char *name);
 
 /*
- * Takes away what writers that were killed left, and snapshots (refused ones too) that `keeps` does
- * not want and that nobody wrote for `age`. USEC_INFINITY: none of these.
+ * Takes away snapshots (refused ones too) that `keeps` does not want and that nobody wrote for
+ * `age` (USEC_INFINITY: none of these), and where nobody is writing now (`torn`) what writers that
+ * were killed left.
  */
-void snapshot_directory_sweep(int directory_fd, usec_t age,
+void snapshot_directory_sweep(int directory_fd, bool torn, usec_t age,
                               bool (*keeps)(void *userdata, const char *name), void *userdata);

@@ -5,6 +5,7 @@
  */
 #include "daemon/clock.h"
 #include "daemon/snapshot.h"
+#include "daemon/snapshot_journal.h"
 #include "daemon/snapshot_worker.h"
 #include "tests/unit/unit.h"
 
@@ -28,6 +29,16 @@ int clock_gettime(clockid_t clock, struct timespec *ret_time)
         ret_time->tv_nsec = (long)(nsec % 1000000000);
     }
     return r;
+}
+
+/* ---- journals: to replace one begins with this ---- */
+
+static unsigned replacements;
+
+int unlinkat(int fd, const char *name, int flags)
+{
+    replacements += strcmp(name, "one.changes.new") == 0;
+    return (int)syscall(SYS_unlinkat, fd, name, flags);
 }
 
 /* ---- the worker ---- */
@@ -106,22 +117,37 @@ static void hook_touched(void *userdata, unsigned registry, bool changed)
     snapshot_touched(snapshot, registry, changed);
 }
 
-static void set_up(void)
+static void hook_replaced(void *userdata, struct service *service,
+                          const struct endpoint_set *before)
+{
+    (void)userdata, (void)before;
+    snapshot_replaced(snapshot, service);
+}
+
+static void add_registry(unsigned index, char *name)
 {
     static const struct registry_type type = {.name = "scripted"};
     static const struct freshness_rules rules = {.max_ttl = 3600 * USEC_PER_SEC,
                                                  .max_stale = USEC_INFINITY};
+
+    store_registry_add(store, index, &rules, 100);
+    snapshot_added(snapshot, index, &(struct registry_config){.name = name, .type = &type});
+}
+
+static void set_up(void)
+{
     static char name[] = "one";
     struct store_hooks hooks = {.want = hook_want,
                                 .refresh = hook_want,
                                 .drop = hook_drop,
                                 .random = hook_random,
-                                .touched = hook_touched};
+                                .touched = hook_touched,
+                                .replaced = hook_replaced};
 
     strcpy(directory, "/tmp/test_snapshot.XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(directory));
     snprintf(path, sizeof(path), "%s/snapshot", directory);
-    passed = runs = 0;
+    passed = runs = replacements = 0;
     ck_assert_int_ge(sd_event_new(&event), 0);
     store = store_new(&hooks);
     chase = chase_new(&(struct chase_hooks){0}, &(struct chase_rules){0});
@@ -135,8 +161,7 @@ static void set_up(void)
                                   &snapshot),
                      0);
     snapshot_configure(snapshot, true, USEC_INFINITY);
-    store_registry_add(store, 0, &rules, 100);
-    snapshot_added(snapshot, 0, &(struct registry_config){.name = name, .type = &type});
+    add_registry(0, name);
 }
 
 static void tear_down(void)
@@ -153,15 +178,19 @@ static void tear_down(void)
     ck_assert_int_eq(system(command), 0);
 }
 
-/* The registry says that the service has this address (or says it again). */
-static void report(uint8_t last)
+/* The registry says that the service has this address (or says it again), `count` times over. */
+static void report_many(uint8_t last, unsigned count)
 {
     struct address address = {.family = AF_INET, .bytes = {192, 0, 2, last}};
     struct endpoint_builder *builder = endpoint_builder_new();
     struct endpoint_set *set;
+    char name[16];
 
-    endpoint_builder_begin(builder, "a");
-    endpoint_builder_address(builder, &address);
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(name, sizeof(name), "%u", i);
+        endpoint_builder_begin(builder, name);
+        endpoint_builder_address(builder, &address);
+    }
     ck_assert_int_eq(endpoint_builder_finish(builder, &set), 0);
     store_get(store, 0, "orders", clock_now(event));
     store_report(
@@ -171,6 +200,11 @@ static void report(uint8_t last)
         clock_now(event));
     endpoint_set_unref(set);
     endpoint_builder_free(builder);
+}
+
+static void report(uint8_t last)
+{
+    report_many(last, 1);
 }
 
 /* What is due by now happens, on the loop and in the worker. */
@@ -345,6 +379,64 @@ START_TEST(what_was_given_up_stays_on_disk_until_it_is_forgotten)
 }
 END_TEST
 
+static void touch_file(const char *file)
+{
+    FILE *stream = fopen(file, "w");
+
+    ck_assert_ptr_nonnull(stream);
+    fclose(stream);
+}
+
+START_TEST(what_a_killed_writer_left_goes_at_start_and_what_is_being_written_stays)
+{
+    char torn[160], two[] = "two";
+
+    snprintf(torn, sizeof(torn), "%s/one.snapshot.new", path);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    touch_file(torn);
+    snapshot_load(snapshot);
+    ck_assert_int_lt(access(torn, F_OK), 0);
+    touch_file(torn);
+    add_registry(1, two); /* a reload */
+    snapshot_load(snapshot);
+    ck_assert_int_eq(access(torn, F_OK), 0);
+}
+END_TEST
+
+static off_t journal_size(void)
+{
+    struct stat status = {0};
+    char file[128];
+
+    snprintf(file, sizeof(file), "%s/one.changes", directory);
+    return stat(file, &status) < 0 ? 0 : status.st_size;
+}
+
+START_TEST(a_journal_that_cannot_be_replaced_is_tried_again_after_a_while)
+{
+    char blocked[128];
+    unsigned tried;
+
+    snprintf(blocked, sizeof(blocked), "%s/one.changes.new", directory);
+    ck_assert_int_eq(mkdir(blocked, 0700), 0);
+    snapshot_load(snapshot);
+    worker.hangs = true; /* nothing is cut */
+    for (unsigned i = 0; replacements == 0; i++)
+        report_many((uint8_t)i, 4000);
+    ck_assert_int_gt(journal_size(), SNAPSHOT_JOURNAL_MAX);
+    tried = replacements;
+    report(201);
+    ck_assert_uint_eq(replacements, tried);
+    pass(6 * USEC_PER_SEC);
+    report(202);
+    ck_assert_uint_gt(replacements, tried);
+    ck_assert_int_eq(rmdir(blocked), 0);
+    pass(6 * USEC_PER_SEC);
+    report(203);
+    ck_assert_int_lt(journal_size(), 1000);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("snapshot");
@@ -357,6 +449,9 @@ static Suite *make_suite(void)
                       a_change_during_a_write_is_written_after_it,
                       a_disk_that_fails_is_tried_again_with_growing_pauses, a_doubt_is_a_change,
                       what_was_given_up_stays_on_disk_until_it_is_forgotten);
+    UNIT_CASE_FIXTURE(suite, "files", set_up, tear_down,
+                      what_a_killed_writer_left_goes_at_start_and_what_is_being_written_stays,
+                      a_journal_that_cannot_be_replaced_is_tried_again_after_a_while);
     return suite;
 }
 

@@ -312,9 +312,9 @@ START_TEST(what_nobody_wants_any_more_is_swept_in_time)
     make_old("two.snapshot.refused");
     close(openat(directory_fd, "three.snapshot", O_CREAT | O_WRONLY, 0600));
     close(openat(directory_fd, "one.snapshot.new", O_CREAT | O_WRONLY, 0600));
-    snapshot_directory_sweep(directory_fd, USEC_INFINITY, keeps_one, NULL);
+    snapshot_directory_sweep(directory_fd, true, USEC_INFINITY, keeps_one, NULL);
     ck_assert(exists("two.snapshot") && !exists("one.snapshot.new"));
-    snapshot_directory_sweep(directory_fd, 3600 * USEC_PER_SEC, keeps_one, NULL);
+    snapshot_directory_sweep(directory_fd, true, 3600 * USEC_PER_SEC, keeps_one, NULL);
     ck_assert(exists("one.snapshot") && exists("three.snapshot"));
     ck_assert(!exists("two.snapshot") && !exists("two.snapshot.refused"));
 }
