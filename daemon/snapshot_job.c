@@ -62,10 +62,10 @@ struct snapshot_job *snapshot_job_new(const char *directory, const char *file,
     if (!job)
         return NULL;
     job->task.run = snapshot_job_run;
-    job->directory = directory;
     job->written = *now;
     snprintf(job->file, sizeof(job->file), "%s", file);
     add_text(job, ""); /* offset 0 */
+    job->directory = add_text(job, directory);
     for (size_t i = 0; i < ELEMENTS(bound); i++)
         job->binding[i] = add_text(job, bound[i]);
     return job;
@@ -211,7 +211,7 @@ void snapshot_job_run(struct snapshot_task *task)
     int directory_fd;
 
     job->what = "opened";
-    directory_fd = job->error = snapshot_directory_open(job->directory);
+    directory_fd = job->error = snapshot_directory_open(text_at(job, job->directory));
     if (directory_fd < 0)
         return;
     if (job->set_aside) {

@@ -13,7 +13,6 @@
 
 struct snapshot_job {
     struct snapshot_task task; /* first */
-    const char *directory;     /* outlives the job */
     char file[NAME_MAX + 1];
     bool set_aside; /* only this: the file is another cluster's */
     struct snapshot_moment written;
@@ -33,7 +32,7 @@ struct snapshot_job {
         void *items;
         size_t count, capacity;
     } text, services, names, hosts, addresses;
-    size_t binding[5];
+    size_t directory, binding[5];
     int collecting; /* first error while collecting */
 };
 

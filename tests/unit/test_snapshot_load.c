@@ -322,19 +322,20 @@ END_TEST
 
 START_TEST(a_job_writes_what_was_collected_whatever_became_of_it_since)
 {
-    struct snapshot_job *job = snapshot_job_new(directory, "one.snapshot", &sample_binding,
-                                                &sample_written);
+    char place[sizeof(directory)], key[] = "service/orders", alias[] = "db.example.org";
     struct endpoint_set *set = sample_set();
     struct snapshot_loaded loaded;
+    struct snapshot_job *job;
     struct stat status;
-    char key[] = "service/orders", alias[] = "db.example.org";
 
+    strcpy(place, directory);
+    job = snapshot_job_new(place, "one.snapshot", &sample_binding, &sample_written);
     snapshot_job_add_service(
         job, &(struct snapshot_service){
                  .key = key, .alias = alias, .endpoints = set, .doubt_left = USEC_PER_SEC});
     snapshot_job_add_name(job, "orders.service.consul");
     endpoint_set_unref(set);
-    key[0] = alias[0] = 'X';
+    place[0] = key[0] = alias[0] = 'X';
     snapshot_job_run(&job->task);
     ck_assert_int_eq(job->error, 0);
     snapshot_job_free(job);
