@@ -13,6 +13,8 @@
 #define LOAD_MAX 70
 /* but not more often than readers can follow; till then names that do not fit go by the socket. */
 #define GROW_INTERVAL (3 * USEC_PER_SEC)
+/* A file that cannot be written, for want of room mostly, is tried again after this. */
+#define RETRY_INTERVAL (60 * USEC_PER_SEC)
 /* A larger table holds what there is at this many percent at most: every new file is one that
  * readers have to follow, and every bit doubles its memory. */
 #define LOAD_NEW 65
@@ -31,7 +33,9 @@ struct publisher {
     struct view_writer *writer; /* NULL: there is no view */
     unsigned set_bits;
     usec_t opened_at;
-    bool full; /* something did not fit */
+    usec_t open_at; /* no new one before */
+    int error;      /* of the last try */
+    bool full;      /* something did not fit */
     struct clock_note clocks[VIEW_CLOCKS_MAX];
     struct publisher_counters counters;
 };
@@ -221,9 +225,14 @@ void publisher_gone(struct publisher *publisher, unsigned registry)
 
 static bool must_grow(const struct publisher *publisher, usec_t now)
 {
-    return publisher->writer && now >= usec_add(publisher->opened_at, GROW_INTERVAL) &&
+    return publisher->writer && now >= publisher->open_at &&
            publisher->set_bits < VIEW_WRITER_SET_BITS_MAX &&
            (publisher->full || view_writer_load(publisher->writer) > LOAD_MAX);
+}
+
+static bool must_try_again(const struct publisher *publisher, usec_t now)
+{
+    return (!publisher->writer || publisher->error < 0) && now >= publisher->open_at;
 }
 
 bool publisher_settle(struct publisher *publisher, usec_t now)
@@ -234,7 +243,7 @@ bool publisher_settle(struct publisher *publisher, usec_t now)
         publisher->clocks[i] = (struct clock_note){.state = VIEW_CLOCK_LIVE};
         show_clock(publisher, i);
     }
-    return must_grow(publisher, now);
+    return must_grow(publisher, now) || must_try_again(publisher, now);
 }
 
 /* ---- the file ---- */
@@ -268,9 +277,40 @@ static void grow(struct publisher *publisher, size_t names)
         publisher->set_bits++;
     while (publisher->set_bits < VIEW_WRITER_SET_BITS_MAX &&
            ((size_t)VIEW_WAYS << publisher->set_bits) * LOAD_NEW < names * 100);
-    if (publisher->set_bits == VIEW_WRITER_SET_BITS_MAX)
+}
+
+/* Once for each reason: it is tried again and again. */
+static void open_failed(struct publisher *publisher, int error, usec_t now)
+{
+    publisher->open_at = usec_add(now, RETRY_INTERVAL);
+    if (publisher->writer)
+        publisher->set_bits = view_writer_set_bits(publisher->writer);
+    else
+        view_writer_disown(publisher->directory, now);
+    if (error != publisher->error)
+        log_error("%s/view: a new one cannot be written: %s; %s, and it is tried again",
+                  publisher->directory, strerror(-error),
+                  publisher->writer ? "the old one stays" : "lookups go by the socket alone");
+    publisher->error = error;
+}
+
+static void take_writer(struct publisher *publisher, struct view_writer *writer, usec_t now)
+{
+    unsigned bits = view_writer_set_bits(writer);
+
+    if (bits == VIEW_WRITER_SET_BITS_MAX &&
+        (!publisher->writer || view_writer_set_bits(publisher->writer) < bits))
         log_notice("%s/view: is as large as it gets; names that do not fit go by the socket",
                    publisher->directory);
+    view_writer_close(publisher->writer);
+    publisher->writer = writer;
+    publisher->set_bits = bits; /* more than was asked for, where much was carried over */
+    publisher->opened_at = now;
+    publisher->open_at = usec_add(now, GROW_INTERVAL);
+    publisher->error = 0;
+    publisher->counters.files++;
+    for (unsigned i = 0; i < VIEW_CLOCKS_MAX; i++)
+        show_clock(publisher, i);
 }
 
 int publisher_open(struct publisher *publisher, const struct view_spec *spec, size_t names,
@@ -283,25 +323,17 @@ int publisher_open(struct publisher *publisher, const struct view_spec *spec, si
     if (must_grow(publisher, now))
         grow(publisher, names);
     sized.set_bits = publisher->set_bits;
-    if (publisher->writer && view_writer_set_bits(publisher->writer) == sized.set_bits &&
-        view_writer_matches(publisher->writer, &sized))
+    if (publisher->writer && view_writer_matches(publisher->writer, &sized)) {
+        publisher->error = 0;
         return 0;
+    }
     r = view_writer_open(publisher->directory, &sized, now, publisher->hooks.carried,
                          publisher->hooks.userdata, &writer);
     if (r < 0) {
-        log_error("%s/view: a new one cannot be written: %s; %s", publisher->directory,
-                  strerror(-r),
-                  publisher->writer ? "the old one stays" : "lookups go by the socket alone");
-        if (!publisher->writer)
-            view_writer_disown(publisher->directory, now);
+        open_failed(publisher, r, now);
         return r;
     }
-    view_writer_close(publisher->writer);
-    publisher->writer = writer;
-    publisher->opened_at = now;
-    publisher->counters.files++;
-    for (unsigned i = 0; i < VIEW_CLOCKS_MAX; i++)
-        show_clock(publisher, i);
+    take_writer(publisher, writer, now);
     return 1;
 }
 

@@ -29,7 +29,7 @@ struct publisher *publisher_free(struct publisher *publisher); /* the file stays
 /*
  * Makes a new file if the running one does not say `spec` (whose set_bits is ours to choose) or
  * must grow. Returns 1 if it did: everything is to be published again; 0, or a negative errno,
- * logged: lookups go by the socket alone.
+ * logged: the running file stays, or lookups go by the socket alone, till it is tried again.
  */
 int publisher_open(struct publisher *publisher, const struct view_spec *spec, size_t names,
                    usec_t now);
@@ -49,7 +49,8 @@ void publisher_live(struct publisher *publisher, unsigned registry);
 /* The registry is gone: its clock vouches for nothing. */
 void publisher_gone(struct publisher *publisher, unsigned registry);
 
-/* After all changes were published. True: the view is (nearly) full, call publisher_open(). */
+/* After all changes were published. True: the view is (nearly) full, or could not be written
+ * and it is time to try again: call publisher_open(). */
 bool publisher_settle(struct publisher *publisher, usec_t now);
 
 void publisher_beat(struct publisher *publisher, usec_t now);

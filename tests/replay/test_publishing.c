@@ -9,6 +9,9 @@
 #include "tests/replay/world.h"
 #include "tests/unit/view_peek.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 static char directory[64];
 static struct world *w;
 static struct publisher *publisher;
@@ -435,6 +438,104 @@ START_TEST(more_is_carried_over_than_the_registry_has_room_for_at_once)
 }
 END_TEST
 
+/* Has so many names published; the view grows with them, unless it must not. */
+static void publish_names(unsigned count)
+{
+    char key[32], name[32];
+
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(key, sizeof(key), "s%u", i);
+        snprintf(name, sizeof(name), "s%u.one", i);
+        world_lookup(w, name, WIRE_IPV4);
+        world_data(w, 0, key, "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    }
+}
+
+static int open_again(void)
+{
+    return publisher_open(publisher, &good_spec, resolver_names(world_resolver(w)), world_now(w));
+}
+
+static uint32_t set_bits(void)
+{
+    struct peek peek;
+    uint32_t bits;
+
+    open_view(&peek);
+    bits = ((const struct view_header *)peek.words)->set_bits;
+    peek_close(&peek);
+    return bits;
+}
+
+/* While a file may not be larger than this it is as if the file system were full. */
+static void limit_files(rlim_t size)
+{
+    struct rlimit limit = {.rlim_cur = size, .rlim_max = RLIM_INFINITY};
+
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+START_TEST(a_daemon_that_found_a_large_view_makes_no_new_one_without_need)
+{
+    publish_names(900);
+    world_at(w, world_now(w) + 4 * SEC);
+    ck_assert_int_eq(open_again(), 1);
+    restart_daemon();
+    ck_assert_uint_gt(set_bits(), VIEW_WRITER_SET_BITS);
+    ck_assert_int_eq(open_again(), 0);
+}
+END_TEST
+
+START_TEST(a_view_that_cannot_grow_is_tried_again_in_a_minute_and_no_larger)
+{
+    publish_names(900);
+    world_at(w, world_now(w) + 4 * SEC);
+    ck_assert(publisher_settle(publisher, world_now(w)));
+    limit_files(1);
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_int_lt(open_again(), 0);
+        ck_assert(!publisher_settle(publisher, world_now(w)));
+        world_at(w, world_now(w) + 61 * SEC);
+        ck_assert(publisher_settle(publisher, world_now(w)));
+    }
+    limit_files(RLIM_INFINITY);
+    ck_assert_int_eq(open_again(), 1);
+    ck_assert_uint_eq(set_bits(), VIEW_WRITER_SET_BITS + 1);
+}
+END_TEST
+
+START_TEST(a_view_that_could_not_be_made_at_start_is_made_when_there_is_room)
+{
+    stop_daemon();
+    limit_files(1);
+    ck_assert_int_lt(start_daemon(&good_spec), 0);
+    ck_assert(!publisher_settle(publisher, world_now(w)));
+    limit_files(RLIM_INFINITY);
+    world_at(w, world_now(w) + 61 * SEC);
+    ck_assert(publisher_settle(publisher, world_now(w)));
+    ck_assert_int_eq(open_again(), 1);
+    ck_assert(!publisher_settle(publisher, world_now(w)));
+}
+END_TEST
+
+START_TEST(a_header_that_could_not_be_written_is_tried_again)
+{
+    static const char *const search[] = {"one"};
+    struct view_spec spec = good_spec;
+
+    spec.search = search;
+    spec.search_count = 1;
+    limit_files(1);
+    ck_assert_int_lt(publisher_open(publisher, &spec, 0, world_now(w)), 0);
+    limit_files(RLIM_INFINITY);
+    world_at(w, world_now(w) + 61 * SEC);
+    ck_assert(publisher_settle(publisher, world_now(w)));
+    ck_assert_int_eq(publisher_open(publisher, &spec, 0, world_now(w)), 1);
+    ck_assert(!publisher_settle(publisher, world_now(w)));
+}
+END_TEST
+
 START_TEST(a_daemon_that_cannot_publish_takes_the_old_view_out_of_force)
 {
     static const char *const search[] = {"a", "b", "c", "d", "e", "f", "g"};
@@ -488,6 +589,11 @@ static Suite *make_suite(void)
                       more_is_carried_over_than_the_registry_has_room_for_at_once,
                       a_daemon_that_cannot_publish_takes_the_old_view_out_of_force,
                       a_running_view_stays_in_force_when_the_next_one_cannot_be_made);
+    UNIT_CASE_FIXTURE(suite, "files", set_up, tear_down,
+                      a_daemon_that_found_a_large_view_makes_no_new_one_without_need,
+                      a_view_that_cannot_grow_is_tried_again_in_a_minute_and_no_larger,
+                      a_view_that_could_not_be_made_at_start_is_made_when_there_is_room,
+                      a_header_that_could_not_be_written_is_tried_again);
     return suite;
 }
 
