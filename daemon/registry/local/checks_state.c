@@ -33,6 +33,55 @@ struct checks_state {
     int save_error; /* logged already */
 };
 
+/* ---- the document ---- */
+
+json_t *checks_state_entry_to_json(const struct checks_state_entry *entry)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "instance", entry->instance, "check",
+                     entry->id, "what", entry->what, "state", check_state_to_string(entry->state),
+                     "since", (json_int_t)entry->since, "until",
+                     entry->until == USEC_INFINITY ? -1 : (json_int_t)entry->until, "output",
+                     entry->output);
+}
+
+static bool read_entry(json_t *object, struct checks_state_entry *ret_entry)
+{
+    json_int_t since, until;
+    const char *word;
+
+    if (json_unpack(object, "{s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "instance", &ret_entry->instance,
+                    "check", &ret_entry->id, "what", &ret_entry->what, "state", &word, "since",
+                    &since, "until", &until, "output", &ret_entry->output) < 0 ||
+        check_state_from_string(word, &ret_entry->state) < 0 || since < 0 ||
+        strlen(ret_entry->instance) >= CHECKS_STATE_KEY_SIZE || strchr(ret_entry->instance, '\n') ||
+        strlen(ret_entry->id) >= LOCAL_CHECK_ID_MAX || strlen(ret_entry->what) >= CHECK_SHOWN_SIZE)
+        return false;
+    ret_entry->since = (usec_t)since;
+    ret_entry->until = until < 0 ? USEC_INFINITY : (usec_t)until;
+    return true;
+}
+
+bool checks_state_read(const char *data, size_t size,
+                       void (*visit)(void *userdata, const struct checks_state_entry *entry),
+                       void *userdata)
+{
+    json_t *document = json_loadb(data, size, 0, NULL), *one;
+    bool good = json_is_array(json_object_get(document, "checks"));
+    struct checks_state_entry entry;
+    size_t i;
+
+    json_array_foreach (json_object_get(document, "checks"), i, one) {
+        if (read_entry(one, &entry))
+            visit(userdata, &entry);
+        else
+            good = false;
+    }
+    json_decref(document);
+    return good;
+}
+
+/* ---- entries ---- */
+
 static void make_key(char key[static KEY_SIZE], const char *instance, const char *id)
 {
     snprintf(key, KEY_SIZE, "%s\n%.319s", instance, id);
@@ -89,13 +138,19 @@ static usec_t move(usec_t time, usec_t from_now, usec_t to_now)
 
 static json_t *known_to_json(const struct known *known)
 {
-    const char *end = strchr(known->key, '\n');
+    char instance[KEY_SIZE], *id = strchr(strcpy(instance, known->key), '\n');
+    struct checks_state_entry entry = {
+        .instance = instance,
+        .id = id + 1,
+        .what = known->what,
+        .output = known->output,
+        .state = known->state,
+        .since = known->since,
+        .until = known->until,
+    };
 
-    return json_pack("{s:s%, s:s, s:s, s:s, s:I, s:I, s:s}", "instance", known->key,
-                     (size_t)(end - known->key), "check", end + 1, "what", known->what, "state",
-                     check_state_to_string(known->state), "since", (json_int_t)known->since,
-                     "until", known->until == USEC_INFINITY ? -1 : (json_int_t)known->until,
-                     "output", known->output);
+    *id = '\0';
+    return checks_state_entry_to_json(&entry);
 }
 
 static json_t *document(const struct checks_state *state)
@@ -140,48 +195,29 @@ static void save_within(struct checks_state *state, usec_t delay)
     env_timer_set(state->env, &state->save, at);
 }
 
-/* false: it is no entry. */
-static bool load_one(struct checks_state *state, json_t *object)
+static void load_one(void *userdata, const struct checks_state_entry *entry)
 {
-    const char *instance, *id, *what, *word, *output;
-    json_int_t since, until;
-    enum check_state told;
-    struct known *known;
+    struct known *known = get(userdata, entry->instance, entry->id);
 
-    if (json_unpack(object, "{s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "instance", &instance, "check",
-                    &id, "what", &what, "state", &word, "since", &since, "until", &until, "output",
-                    &output) < 0 ||
-        check_state_from_string(word, &told) < 0 || since < 0 ||
-        strlen(instance) >= CHECKS_STATE_KEY_SIZE || strchr(instance, '\n'))
-        return false;
-    known = get(state, instance, id);
     if (!known)
-        return false;
-    snprintf(known->what, sizeof(known->what), "%s", what);
-    check_output_copy(known->output, output, strlen(output));
-    known->state = told;
-    known->since = (usec_t)since;
-    known->until = until < 0 ? USEC_INFINITY : (usec_t)until;
-    return true;
+        return;
+    strcpy(known->what, entry->what);
+    check_output_copy(known->output, entry->output, strlen(entry->output));
+    known->state = entry->state;
+    known->since = entry->since;
+    known->until = entry->until;
 }
 
 static int load(struct checks_state *state)
 {
     _cleanup_(freep) char *data = NULL;
-    json_t *document, *one;
     struct stat st;
-    size_t size, i;
-    bool good;
+    size_t size;
     int r = local_file_read(state->path, FILE_SIZE_MAX, &st, &data, &size);
 
     if (r == -ENOENT || r == -ENOMEM)
         return r == -ENOENT ? 0 : r;
-    document = r == 0 ? json_loadb(data, size, 0, NULL) : NULL;
-    good = json_is_array(json_object_get(document, "checks"));
-    json_array_foreach (json_object_get(document, "checks"), i, one)
-        good = load_one(state, one) && good;
-    json_decref(document);
-    if (!good)
+    if (r < 0 || !checks_state_read(data, size, load_one, state))
         env_log(state->env, LOG_WARNING, NULL,
                 "%s: cannot be understood; checks begin with the status of their definitions",
                 state->path);

@@ -11,9 +11,33 @@
  */
 #pragma once
 
+#include <jansson.h>
+
 #include "daemon/check.h"
 
 struct checks_state;
+
+/* ---- the document: pure ---- */
+
+/* Of one check. Texts are borrowed. */
+struct checks_state_entry {
+    const char *instance; /* "SERVICE/ID", shorter than CHECKS_STATE_KEY_SIZE */
+    const char *id;       /* of the check, shorter than LOCAL_CHECK_ID_MAX */
+    const char *what;     /* what it did (check_settings_show()), shorter than CHECK_SHOWN_SIZE */
+    const char *output;   /* of any length */
+    enum check_state state;
+    usec_t since, until; /* CLOCK_REALTIME; until: of a TTL check's word, or USEC_INFINITY */
+};
+
+/* Calls `visit` for each entry. False: `data` is no such document, or something in it no entry. */
+bool checks_state_read(const char *data, size_t size,
+                       void (*visit)(void *userdata, const struct checks_state_entry *entry),
+                       void *userdata);
+
+/* The entry as the list "checks" of the document holds it. NULL: no memory, or not UTF-8. */
+json_t *checks_state_entry_to_json(const struct checks_state_entry *entry);
+
+/* ---- what is known ---- */
 
 /* A file that cannot be understood is logged, and nothing is known. */
 int checks_state_new(struct registry_env *env, struct checks_state **ret_state);
