@@ -412,53 +412,105 @@ START_TEST(the_best_domain_of_a_route_wins)
 }
 END_TEST
 
-/* The cluster that the routes of a host lead to. */
+/* The clusters that the routes of a host lead to, and their parts in a thousand. */
 static const char *led_to(const char *routes)
 {
-    static char cluster[64];
+    static char text[256];
     char document[1024], name[XDS_NAME_MAX + 1], reason[XDS_REASON_SIZE];
+    const struct xds_route_host *host;
     struct xds_value *value;
+    double total = 0;
     json_t *object;
+    size_t at = 0;
 
     snprintf(document, sizeof(document),
              "{'name':'r','virtual_hosts':[{'domains':['*'],'routes':[%s]}]}", routes);
-    for (char *at = document; *at; at++)
-        if (*at == '\'')
-            *at = '"';
+    for (char *quote = document; *quote; quote++)
+        if (*quote == '\'')
+            *quote = '"';
     object = json_loads(document, 0, NULL);
     ck_assert_int_eq(xds_document_decode_json(XDS_ROUTE, &rules, object, name, &value, reason), 0);
-    ck_assert_uint_eq(value->route.hosts[0].count, 1);
-    snprintf(cluster, sizeof(cluster), "%s", value->route.hosts[0].clusters[0].cluster);
+    host = &value->route.hosts[0];
+    text[0] = '\0';
+    for (size_t i = 0; i < host->count; i++)
+        total += host->clusters[i].weight;
+    for (size_t i = 0; i < host->count; i++)
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s*%.0f", i > 0 ? " " : "",
+                               host->clusters[i].cluster, host->clusters[i].weight / total * 1000);
     xds_value_free(value);
     json_decref(object);
-    return cluster;
+    return text;
 }
 
 #define ROUTE_TO(cluster, match) "{'match':{" match "},'route':{'cluster':'" cluster "'}}"
-#define PERCENT(number)          "'prefix':'/','runtime_fraction':{'default_value':{'numerator':" number "}}"
+#define ANY_PART(part)           "'prefix':'/','runtime_fraction':{'default_value':{" part "}}"
+#define PERCENT(number)          ANY_PART("'numerator':" number)
+#define SPLIT(a, b)                                                                                \
+    "{'match':{'prefix':'/'},'route':{'weighted_clusters':{'clusters':[{'name':'a','weight':" a    \
+    "},{'name':'b','weight':" b "}]}}}"
 
 START_TEST(a_lookup_takes_the_route_that_every_request_takes)
 {
     static const struct {
-        const char *routes, *cluster;
+        const char *routes, *clusters;
     } list[] = {
-        {ROUTE_TO("a", "'path':'/x'") "," ROUTE_TO("b", "'prefix':'/'") "," ROUTE_TO("c", ""), "b"},
-        {ROUTE_TO("a", "'prefix':'/x'") "," ROUTE_TO("b", "'safe_regex':{}"), "b"},
+        {ROUTE_TO("a", "'path':'/x'") "," ROUTE_TO("b", "'prefix':'/'") "," ROUTE_TO("c", ""),
+         "b*1000"},
+        {ROUTE_TO("a", "'prefix':'/x'") "," ROUTE_TO("b", "'safe_regex':{}"), "b*1000"},
         /* What is for some requests only, a canary, is not for all. */
         {ROUTE_TO("canary",
                   "'prefix':'/','headers':[{'name':'x-canary'}]") "," ROUTE_TO("b", "'prefix':'/'"),
-         "b"},
+         "b*1000"},
         {ROUTE_TO("canary",
                   "'prefix':'/','queryParameters':[{'name':'q'}]") "," ROUTE_TO("b", "'prefix':''"),
-         "b"},
-        {ROUTE_TO("canary", PERCENT("1")) "," ROUTE_TO("b", "'prefix':'/'"), "b"},
-        {ROUTE_TO("b", PERCENT("100")) "," ROUTE_TO("old", "'prefix':'/'"), "b"},
-        {ROUTE_TO("b", "'prefix':'/y'") "," ROUTE_TO("c", PERCENT("1")), "b"},
-        {ROUTE_TO("a", PERCENT("1")) "," ROUTE_TO("b", PERCENT("2")), "b"},
+         "b*1000"},
+        /* And what is for a part of all has that part. */
+        {ROUTE_TO("canary", PERCENT("1")) "," ROUTE_TO("b", "'prefix':'/'"), "canary*10 b*990"},
+        {ROUTE_TO("canary",
+                  ANY_PART("'numerator':5000,'denominator':'MILLION'")) "," ROUTE_TO("b",
+                                                                                     "'prefix':'/"
+                                                                                     "'"),
+         "canary*5 b*995"},
+        {ROUTE_TO("a", PERCENT("50")) "," ROUTE_TO("b", PERCENT("50")) "," ROUTE_TO("c",
+                                                                                    "'prefix':'/'"),
+         "a*500 b*250 c*250"},
+        {ROUTE_TO("a", PERCENT("20")) "," SPLIT("1", "3"), "a*400 b*600"},
+        {ROUTE_TO("canary", PERCENT("0")) "," ROUTE_TO("b", "'prefix':'/'"), "b*1000"},
+        {ROUTE_TO("canary", ANY_PART("'numerator':1,'denominator':'OF_LATER'")) "," ROUTE_TO(
+             "b", "'prefix':'/'"),
+         "b*1000"},
+        {ROUTE_TO("b", PERCENT("100")) "," ROUTE_TO("old", "'prefix':'/'"), "b*1000"},
+        {ROUTE_TO("b", "'prefix':'/y'") "," ROUTE_TO("c", PERCENT("1")), "b*1000"},
+        {ROUTE_TO("a", PERCENT("1")) "," ROUTE_TO("b", PERCENT("2")), "a*10 b*990"},
+        {SPLIT("0", "2"), "b*1000"},
+        {SPLIT("4294967295", "4294967295"), "a*500 b*500"},
+        {"", ""},
     };
 
     for (size_t i = 0; i < ELEMENTS(list); i++)
-        ck_assert_str_eq(led_to(list[i].routes), list[i].cluster);
+        ck_assert_str_eq(led_to(list[i].routes), list[i].clusters);
+}
+END_TEST
+
+START_TEST(a_split_has_64_clusters_at_most_and_the_rest_is_counted)
+{
+    char name[XDS_NAME_MAX + 1], reason[XDS_REASON_SIZE];
+    json_t *clusters = json_array(), *object;
+    struct xds_value *value;
+
+    for (int i = 0; i < XDS_ROUTED_MAX + 2; i++) {
+        snprintf(name, sizeof(name), "c%d", i);
+        json_array_append_new(clusters, json_pack("{s:s,s:i}", "name", name, "weight", 1));
+    }
+    object = json_pack("{s:s,s:[{s:[s,s],s:[{s:{s:{s:o}}}]}]}", "name", "r", "virtual_hosts",
+                       "domains", "x", "y", "routes", "route", "weighted_clusters", "clusters",
+                       clusters);
+    ck_assert_int_eq(xds_document_decode_json(XDS_ROUTE, &rules, object, name, &value, reason), 0);
+    ck_assert_uint_eq(value->route.hosts[0].count, XDS_ROUTED_MAX);
+    ck_assert_uint_eq(value->route.hosts[0].left_out, 2);
+    ck_assert_uint_eq(value->route.hosts[1].left_out, 0); /* it is the same split */
+    xds_value_free(value);
+    json_decref(object);
 }
 END_TEST
 
@@ -747,7 +799,8 @@ static Suite *make_suite(void)
               a_text_with_a_nul_in_it_is_refused_wherever_it_is, fields_are_walked_over_one_by_one,
               the_best_domain_of_a_route_wins, what_refers_to_a_name_that_is_too_long_is_refused,
               domains_of_a_virtual_host_share_its_clusters,
-              a_lookup_takes_the_route_that_every_request_takes, a_split_is_kept_at_each_priority);
+              a_lookup_takes_the_route_that_every_request_takes,
+              a_split_has_64_clusters_at_most_and_the_rest_is_counted, a_split_is_kept_at_each_priority);
     UNIT_CASE(suite, "names", a_key_may_be_called_without_the_domain_or_with_it,
               names_of_istio_s_clusters_tell_host_and_port, addresses_that_istio_invents_are_known,
               a_node_of_istio_has_the_id_that_it_demands);

@@ -106,88 +106,148 @@ static int make_cluster(struct work *work, const Xds__Cluster *message,
 
 /* ---- routes ---- */
 
-static int add_routed(struct work *work, struct xds_route_host *host, const char *cluster,
-                      uint32_t weight)
+static struct xds_routed *find_routed(const struct xds_route_host *host, const char *cluster)
 {
-    struct xds_routed *grown;
+    for (size_t i = 0; i < host->count; i++)
+        if (streq(host->clusters[i].cluster, cluster))
+            return &host->clusters[i];
+    return NULL;
+}
 
-    if (host->count == XDS_ROUTED_MAX || *cluster == '\0')
+/* `share` of the requests for the host, up to 1. */
+static int add_routed(struct work *work, struct xds_route_host *host, const char *cluster,
+                      double share)
+{
+    uint32_t weight = share * XDS_ROUTED_WHOLE < 1 ? 1 : (uint32_t)(share * XDS_ROUTED_WHOLE);
+    struct xds_routed *place = find_routed(host, cluster);
+
+    if (*cluster == '\0')
         return 0;
     if (check_name(work, cluster) < 0)
         return -EBADMSG;
-    grown = realloc(host->clusters, (host->count + 1) * sizeof(*grown));
-    if (!grown)
+    if (place) {
+        place->weight += weight;
+        return 0;
+    }
+    if (host->count == XDS_ROUTED_MAX) {
+        host->left_out++;
+        return 0;
+    }
+    place = realloc(host->clusters, (host->count + 1) * sizeof(*place));
+    if (!place)
         return -ENOMEM;
-    host->clusters = grown;
-    grown[host->count].cluster = strdup(cluster);
-    if (!grown[host->count].cluster)
+    host->clusters = place;
+    place += host->count;
+    *place = (struct xds_routed){.cluster = strdup(cluster), .weight = weight};
+    if (!place->cluster)
         return -ENOMEM;
-    grown[host->count++].weight = weight;
+    host->count++;
     return 0;
 }
 
-static int add_action(struct work *work, struct xds_route_host *host,
-                      const Xds__RouteAction *action)
+static uint32_t weight_of(const Xds__ClusterWeight *cluster)
 {
+    return cluster->weight ? cluster->weight->value : 0;
+}
+
+static int add_weighted(struct work *work, struct xds_route_host *host,
+                        const Xds__WeightedCluster *clusters, double share)
+{
+    double total = 0;
     int r = 0;
 
-    if (action->cluster_specifier_case == XDS__ROUTE_ACTION__CLUSTER_SPECIFIER_CLUSTER)
-        return add_routed(work, host, action->cluster, 1);
-    if (action->cluster_specifier_case != XDS__ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS)
-        return 0;
-    for (size_t i = 0; i < action->weighted_clusters->n_clusters && r == 0; i++) {
-        const Xds__ClusterWeight *cluster = action->weighted_clusters->clusters[i];
-        uint32_t weight = cluster->weight ? cluster->weight->value : 0;
-
-        if (weight > 0)
-            r = add_routed(work, host, cluster->name, weight);
-    }
+    for (size_t i = 0; i < clusters->n_clusters; i++)
+        total += weight_of(clusters->clusters[i]);
+    for (size_t i = 0; i < clusters->n_clusters && r == 0; i++)
+        if (weight_of(clusters->clusters[i]) > 0)
+            r = add_routed(work, host, clusters->clusters[i]->name,
+                           share * weight_of(clusters->clusters[i]) / total);
     return r;
+}
+
+static int add_action(struct work *work, struct xds_route_host *host,
+                      const Xds__RouteAction *action, double share)
+{
+    switch (action->cluster_specifier_case) {
+    case XDS__ROUTE_ACTION__CLUSTER_SPECIFIER_CLUSTER:
+        return add_routed(work, host, action->cluster, share);
+    case XDS__ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS:
+        return add_weighted(work, host, action->weighted_clusters, share);
+    default:
+        return 0;
+    }
 }
 
 static bool takes_any_path(const Xds__RouteMatch *match)
 {
-    return match->path_specifier_case == XDS__ROUTE_MATCH__PATH_SPECIFIER_PREFIX &&
+    return match && match->path_specifier_case == XDS__ROUTE_MATCH__PATH_SPECIFIER_PREFIX &&
            (streq(match->prefix, "") || streq(match->prefix, "/"));
 }
 
-/* Is it for a part of the requests: those with some header, or one of a hundred? */
-static bool is_conditional(const Xds__RouteMatch *match)
+/* The part of the requests of its paths that a route takes: 0 .. 1. Of requests with some header or
+ * query a lookup knows nothing: 0. */
+static double part_of(const Xds__RouteMatch *match)
 {
     static const uint32_t wholes[] = {[XDS__DENOMINATOR__HUNDRED] = 100,
                                       [XDS__DENOMINATOR__TEN_THOUSAND] = 10000,
                                       [XDS__DENOMINATOR__MILLION] = 1000000};
-    const Xds__FractionalPercent *part = match->runtime_fraction
+    const Xds__FractionalPercent *part = match && match->runtime_fraction
                                              ? match->runtime_fraction->default_value
                                              : NULL;
 
-    if (part && ((unsigned)part->denominator >= ELEMENTS(wholes) ||
-                 part->numerator < wholes[part->denominator]))
-        return true;
-    return match->n_headers > 0 || match->n_query_parameters > 0;
+    if (match && (match->n_headers > 0 || match->n_query_parameters > 0))
+        return 0;
+    if (!part)
+        return 1;
+    if ((unsigned)part->denominator >= ELEMENTS(wholes))
+        return 0;
+    return part->numerator < wholes[part->denominator]
+               ? part->numerator / (double)wholes[part->denominator]
+               : 1;
 }
 
 /*
  * A lookup has no path and no headers: the first route that every request takes, else the last one
  * without conditions (where defaults stand), else the last one.
  */
-static const Xds__RouteAction *default_action(const Xds__VirtualHost *host)
+static const Xds__Route *default_route(const Xds__VirtualHost *host)
 {
-    const Xds__RouteAction *plain = NULL, *last = NULL;
+    const Xds__Route *plain = NULL, *last = NULL;
 
     for (size_t i = 0; i < host->n_routes; i++) {
-        const Xds__RouteMatch *match = host->routes[i]->match;
+        const Xds__Route *route = host->routes[i];
 
-        if (!host->routes[i]->route)
+        if (!route->route)
             continue;
-        last = host->routes[i]->route;
-        if (match && is_conditional(match))
+        last = route;
+        if (part_of(route->match) < 1)
             continue;
-        plain = last;
-        if (match && takes_any_path(match))
+        plain = route;
+        if (takes_any_path(route->match))
             break;
     }
     return plain ?: last;
+}
+
+/* A route for one request of a hundred takes that share of those behind it (gRPC A28). */
+static int add_routes(struct work *work, struct xds_route_host *host,
+                      const Xds__VirtualHost *virtual)
+{
+    const Xds__Route *rest = default_route(virtual);
+    bool splits = rest && takes_any_path(rest->match);
+    double left = 1;
+    int r = 0;
+
+    for (size_t i = 0; splits && virtual->routes[i] != rest && r == 0; i++) {
+        const Xds__Route *route = virtual->routes[i];
+        double part = takes_any_path(route->match) ? part_of(route->match) : 0;
+
+        if (!route->route || part == 0)
+            continue;
+        r = add_action(work, host, route->route, left * part);
+        left *= 1 - part;
+    }
+    return rest && r == 0 ? add_action(work, host, rest->route, left) : r;
 }
 
 /* In lower case and without a port: "cart:80" is what Istio writes beside "cart". */
@@ -205,7 +265,6 @@ static char *fold_domain(const char *text)
 static int add_host(struct work *work, struct xds_route *route, const Xds__VirtualHost *virtual)
 {
     const struct xds_route_host *first = &route->hosts[route->count];
-    const Xds__RouteAction *action = default_action(virtual);
     int r = 0;
 
     for (size_t i = 0; i < virtual->n_domains && r == 0; i++) {
@@ -214,8 +273,8 @@ static int add_host(struct work *work, struct xds_route *route, const Xds__Virtu
         if (host != first)
             *host = (struct xds_route_host){
                 .clusters = first->clusters, .count = first->count, .shares = true};
-        else if (action)
-            r = add_action(work, host, action);
+        else
+            r = add_routes(work, host, virtual);
         host->domain = fold_domain(virtual->domains[i]);
         if (!host->domain)
             return -ENOMEM;

@@ -31,6 +31,7 @@ enum {
     XDS_REASON_SIZE = 256,
     XDS_RESOURCE_MAX = 16 << 20, /* bytes of one resource */
     XDS_ROUTED_MAX = 64,         /* clusters that one host leads to */
+    XDS_ROUTED_WHOLE = 1000 * 1000 * 1000,
 };
 
 /* Where the endpoints of a cluster come from. */
@@ -56,7 +57,7 @@ struct xds_cluster {
 
 struct xds_routed {
     char *cluster;
-    uint32_t weight;
+    uint32_t weight; /* parts of XDS_ROUTED_WHOLE of the requests for the host */
 };
 
 /* Hosts of a listener or RouteConfiguration, and the clusters that they lead to. */
@@ -64,7 +65,8 @@ struct xds_route_host {
     char *domain; /* folded; "*", "*.suffix", "prefix.*" are patterns */
     struct xds_routed *clusters;
     size_t count;
-    bool shares; /* the clusters are those of the host before: one virtual host has both domains */
+    unsigned left_out; /* clusters more than XDS_ROUTED_MAX */
+    bool shares;       /* the clusters are those of the host before: one virtual host has both domains */
 };
 
 struct xds_route {
