@@ -27,6 +27,11 @@ static void host_changed(void *owner, const char *host)
     (void)owner, (void)host;
 }
 
+static void host_crowded(void *owner, const char *host)
+{
+    (void)owner, (void)host;
+}
+
 static void table_begin(void *owner)
 {
     xds_hosts_table_begin(owner);
@@ -67,7 +72,7 @@ static void begin(struct plane *plane, bool delta, bool wildcard)
 {
     *plane = (struct plane){
         .protocol = {.delta = delta, .resources = {.changed = resource_changed}},
-        .hosts = {.changed = host_changed},
+        .hosts = {.changed = host_changed, .crowded = host_crowded},
         .intake = {.rules = &check_rules, .names = &names},
     };
     plane->intake.protocol = &plane->protocol;

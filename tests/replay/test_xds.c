@@ -763,6 +763,25 @@ START_TEST(a_listener_leads_to_clusters_by_its_routes)
 }
 END_TEST
 
+START_TEST(a_split_of_more_clusters_than_fit_keeps_those_that_do)
+{
+    static const char *const settings[] = {"URL", "http://plane.test:1", "Names", "listener", NULL};
+    char route[1024] = "shop=c0*1";
+    size_t at = strlen(route);
+
+    for (unsigned i = 1; i < XDS_ROUTED_MAX + 2; i++)
+        at += (size_t)snprintf(route + at, sizeof(route) - at, ",c%u*1", i);
+    start(settings);
+    connected("Delta");
+    twin_want(twin, "shop.xds.internal");
+    SAY("listener", "", "l1", xds_server_listener(twin, "shop", route));
+    ck_assert_uint_eq(
+        twin_log_count(twin, LOG_WARNING,
+                       "2 clusters that shop leads to are left out: there are more than 64"),
+        1);
+}
+END_TEST
+
 START_TEST(endpoints_may_be_asked_for_without_clusters)
 {
     static const char *const settings[] = {"URL", "http://plane.test:1", "Names", "endpoints",
@@ -1021,6 +1040,64 @@ START_TEST(a_mesh_without_a_name_table_tells_absence_by_its_clusters)
 }
 END_TEST
 
+static unsigned ports_of(const char *key)
+{
+    const struct registry_report *report = twin_find_report(twin, REPORT_DATA, key);
+
+    ck_assert_ptr_nonnull(report);
+    ck_assert_uint_eq(report->endpoints->count, 1);
+    return report->endpoints->endpoints[0].port_count;
+}
+
+START_TEST(a_host_of_istio_with_more_ports_than_fit_keeps_those_that_do)
+{
+    struct xds_server_resource clusters[XDS_HOST_PORTS_MAX + 2];
+    struct xds_server_resource assignments[XDS_HOST_PORTS_MAX];
+    char name[64], endpoints[64];
+
+    begin_istio();
+    for (unsigned i = 0; i < ELEMENTS(clusters); i++) {
+        snprintf(name, sizeof(name), "outbound|%u||cart.shop.svc", 80 + i);
+        clusters[i] = CLUSTER(name, "eds");
+        snprintf(endpoints, sizeof(endpoints), "10.0.0.1:%u 10.0.0.1:%u 10.0.0.1:%u", 1000 + i,
+                 2000 + i, 3000 + i);
+        if (i < ELEMENTS(assignments))
+            assignments[i] = ASSIGNMENT(name, endpoints);
+    }
+    twin_want(twin, "cart.shop.svc.xds.internal");
+    say("cluster", "", "c1", clusters, ELEMENTS(clusters));
+    say("endpoints", "", "e1", assignments, ELEMENTS(assignments));
+    ck_assert_uint_eq(ports_of("cart.shop.svc.xds.internal"), ENDPOINT_PORTS_MAX);
+    ck_assert_uint_eq(
+        twin_log_count(twin, LOG_WARNING, "more than 64 ports of cart.shop.svc: only these"), 1);
+    ck_assert_uint_eq(
+        twin_log_count(twin, LOG_WARNING, "64 ports are left out: an address has more than 128"),
+        1);
+    twin_refresh(twin, "cart.shop.svc.xds.internal");
+    ck_assert_uint_eq(twin_log_count(twin, LOG_WARNING, "ports are left out"), 1);
+}
+END_TEST
+
+/* One port of the endpoint that many ports of the host lead to is one. */
+START_TEST(ports_that_lead_to_the_same_one_are_counted_once)
+{
+    struct xds_server_resource clusters[60], assignments[60];
+    char name[64];
+
+    begin_istio();
+    for (unsigned i = 0; i < ELEMENTS(clusters); i++) {
+        snprintf(name, sizeof(name), "outbound|%u||cart.shop.svc", 80 + i);
+        clusters[i] = CLUSTER(name, "eds");
+        assignments[i] = ASSIGNMENT(name, "10.0.0.1:1 10.0.0.1:2 10.0.0.1:3");
+    }
+    twin_want(twin, "cart.shop.svc.xds.internal");
+    say("cluster", "", "c1", clusters, ELEMENTS(clusters));
+    say("endpoints", "", "e1", assignments, ELEMENTS(assignments));
+    ck_assert_uint_eq(ports_of("cart.shop.svc.xds.internal"), 3);
+    ck_assert_uint_eq(twin_log_count(twin, LOG_WARNING, "ports"), 0);
+}
+END_TEST
+
 START_TEST(a_headless_host_of_istio_has_the_endpoints_that_there_are)
 {
     begin_istio();
@@ -1161,7 +1238,8 @@ static Suite *make_suite(void)
         addresses_of_no_use_are_passed_over_with_one_line,
         endpoints_count_as_failing_when_their_assignment_is_too_old,
         an_assignment_inside_of_a_cluster_is_too_old_likewise,
-        a_listener_leads_to_clusters_by_its_routes, endpoints_may_be_asked_for_without_clusters,
+        a_listener_leads_to_clusters_by_its_routes,
+        a_split_of_more_clusters_than_fit_keeps_those_that_do, endpoints_may_be_asked_for_without_clusters,
         a_large_message_is_decoded_in_turns,
         status_tells_the_server_the_protocol_and_what_was_refused);
     UNIT_CASE_FIXTURE(
@@ -1174,6 +1252,8 @@ static Suite *make_suite(void)
         a_name_table_that_cannot_be_decoded_is_refused_and_the_last_one_kept,
         while_the_only_name_table_is_broken_no_host_is_absent,
         a_mesh_without_a_name_table_tells_absence_by_its_clusters,
+        a_host_of_istio_with_more_ports_than_fit_keeps_those_that_do,
+        ports_that_lead_to_the_same_one_are_counted_once,
         a_headless_host_of_istio_has_the_endpoints_that_there_are);
     UNIT_CASE_FIXTURE(suite, "rest", NULL, tear_down, rest_is_asked_kind_by_kind_and_polled,
                       rest_that_fails_takes_nothing_away);

@@ -541,8 +541,10 @@ START_TEST(a_split_is_kept_at_each_priority)
 {
     struct xds_part parts[] = {{set_of("1#0*1 2#1*3 3#1*6"), 1}, {set_of("4#0*5"), 1}};
     struct endpoint_set *set;
+    unsigned left_out = 0;
 
-    ck_assert_int_eq(xds_merge_weighted(parts, ELEMENTS(parts), &set), 0);
+    ck_assert_int_eq(xds_merge_weighted(parts, ELEMENTS(parts), &set, &left_out), 0);
+    ck_assert_uint_eq(left_out, 0);
     ck_assert_str_eq(show(set), "10.0.0.1*500000 10.0.0.2*166666#1 10.0.0.3*333333#1 "
                                 "10.0.0.4*500000");
     endpoint_set_unref(set);

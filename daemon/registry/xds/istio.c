@@ -38,6 +38,8 @@ static struct xds_host *get(struct xds_hosts *hosts, const char *name)
     if (HASH_COUNT(hosts->table) < XDS_HOSTS_MAX)
         host = calloc(1, sizeof(*host) + size);
     if (!host) {
+        if (!hosts->overflow)
+            hosts->crowded(hosts->owner, NULL);
         hosts->overflow = true;
         return NULL;
     }
@@ -70,15 +72,20 @@ void xds_hosts_done(struct xds_hosts *hosts)
 
 /* ---- clusters ---- */
 
-static bool add_port(struct xds_host *host, unsigned port)
+static bool add_port(struct xds_hosts *hosts, struct xds_host *host, unsigned port)
 {
     size_t at = 0;
 
     while (at < host->port_count && host->ports[at] < port)
         at++;
-    if ((at < host->port_count && host->ports[at] == port) ||
-        host->port_count == XDS_HOST_PORTS_MAX)
+    if (at < host->port_count && host->ports[at] == port)
         return false;
+    if (host->port_count == XDS_HOST_PORTS_MAX) {
+        if (!host->crowded)
+            hosts->crowded(hosts->owner, host->name);
+        host->crowded = true;
+        return false;
+    }
     memmove(&host->ports[at + 1], &host->ports[at], (host->port_count - at) * sizeof(*host->ports));
     host->ports[at] = port;
     host->port_count++;
@@ -106,7 +113,7 @@ void xds_hosts_cluster(struct xds_hosts *hosts, const char *cluster, bool there)
     if (!xds_names_parse_outbound(cluster, &port, name))
         return;
     host = there ? get(hosts, name) : find_exact(hosts, name);
-    if (!host || !(there ? add_port(host, port) : remove_port(host, port)))
+    if (!host || !(there ? add_port(hosts, host, port) : remove_port(host, port)))
         return;
     release(hosts, host);
     hosts->changed(hosts->owner, name);

@@ -25,6 +25,7 @@ struct xds_host {
     size_t port_count;
     struct address *addresses; /* of the name table */
     size_t address_count;
+    bool crowded;  /* it has more ports than fit, which was told */
     bool named;    /* the name table has it */
     uint64_t seen; /* the number of the table that named it last */
     UT_hash_handle hh;
@@ -37,6 +38,9 @@ struct xds_hosts {
     size_t named;
     bool overflow; /* something did not fit once: absence cannot be told */
     void (*changed)(void *owner, const char *host);
+    /* Told once each: a host has more ports than XDS_HOST_PORTS_MAX; NULL: there are more hosts
+     * than XDS_HOSTS_MAX, or memory is short. */
+    void (*crowded)(void *owner, const char *host);
     void *owner;
 };
 

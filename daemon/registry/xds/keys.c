@@ -208,6 +208,14 @@ static void report_found(struct xds_keys *keys, struct xds_key *key, const struc
     }
 }
 
+static void log_crowded(const struct xds_keys *keys, struct xds_key *key, unsigned left_out)
+{
+    if (left_out > 0 && !key->crowded)
+        env_log(env_of(keys), LOG_WARNING, key->key,
+                "%u ports are left out: an address has more than %u", left_out, ENDPOINT_PORTS_MAX);
+    key->crowded = left_out > 0;
+}
+
 static void look_at(struct xds_keys *keys, struct xds_key *key)
 {
     struct xds_dependency *old = key->dependencies;
@@ -218,6 +226,7 @@ static void look_at(struct xds_keys *keys, struct xds_key *key)
     key->dependencies = lookup.dependencies;
     release(keys, old);
     watch_staleness(keys, key, found.stale_at);
+    log_crowded(keys, key, found.left_out);
     if (r < 0)
         report_failed(keys, key, r == -E2BIG ? "too many endpoints" : strerror(-r));
     else

@@ -70,12 +70,14 @@ static int add_part(struct endpoint_builder *builder, const struct xds_part *par
     return 0;
 }
 
-int xds_merge_weighted(const struct xds_part *parts, size_t count, struct endpoint_set **ret_set)
+int xds_merge_weighted(const struct xds_part *parts, size_t count, struct endpoint_set **ret_set,
+                       unsigned *left_out)
 {
     struct endpoint_builder *builder = endpoint_builder_new();
     double total = 0;
     int r = 0;
 
+    (void)left_out;
     if (!builder)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++)
@@ -107,9 +109,37 @@ static int compare_pointers(const void *a, const void *b)
     return order != 0 ? order : (int)(*one)->health - (int)(*two)->health;
 }
 
+static bool same_port(const struct endpoint_port *a, const struct endpoint_port *b)
+{
+    return a->number == b->number && streq(a->protocol, b->protocol) && streq(a->name, b->name);
+}
+
+/* Each once: several ports of a host may lead to one of the endpoint. */
+static void add_ports(struct endpoint_builder *builder, const struct endpoint **first,
+                      const struct endpoint **end, unsigned *left_out)
+{
+    const struct endpoint_port *added[ENDPOINT_PORTS_MAX];
+    size_t count = 0;
+
+    for (; first < end; first++)
+        for (uint16_t i = 0; i < (*first)->port_count; i++) {
+            const struct endpoint_port *port = &(*first)->ports[i];
+            size_t at = 0;
+
+            while (at < count && !same_port(added[at], port))
+                at++;
+            if (at == ENDPOINT_PORTS_MAX)
+                ++*left_out;
+            if (at < count || at == ENDPOINT_PORTS_MAX)
+                continue;
+            added[count++] = port;
+            endpoint_builder_port(builder, port->name, port->protocol, port->number);
+        }
+}
+
 /* `first` is the healthiest of the copies up to `end`. */
 static void add_group(struct endpoint_builder *builder, const struct endpoint **first,
-                      const struct endpoint **end)
+                      const struct endpoint **end, unsigned *left_out)
 {
     const struct endpoint *best = *first;
     char name[ENDPOINT_STRING_MAX + INET6_ADDRSTRLEN];
@@ -131,13 +161,11 @@ static void add_group(struct endpoint_builder *builder, const struct endpoint **
     endpoint_builder_weight(builder, best->weight);
     for (uint16_t i = 0; i < best->address_count; i++)
         endpoint_builder_address(builder, &best->addresses[i]);
-    for (; first < end; first++)
-        for (uint16_t i = 0; i < (*first)->port_count; i++)
-            endpoint_builder_port(builder, (*first)->ports[i].name, (*first)->ports[i].protocol,
-                                  (*first)->ports[i].number);
+    add_ports(builder, first, end, left_out);
 }
 
-int xds_merge_ports(const struct xds_part *parts, size_t count, struct endpoint_set **ret_set)
+int xds_merge_ports(const struct xds_part *parts, size_t count, struct endpoint_set **ret_set,
+                    unsigned *left_out)
 {
     struct endpoint_builder *builder;
     const struct endpoint **list, **first, **end;
@@ -159,7 +187,7 @@ int xds_merge_ports(const struct xds_part *parts, size_t count, struct endpoint_
     for (first = list; first < list + total; first = end) {
         for (end = first + 1; end < list + total && compare(*first, *end) == 0;)
             end++;
-        add_group(builder, first, end);
+        add_group(builder, first, end, left_out);
     }
     free(list);
     return finish(builder, ret_set);

@@ -9,14 +9,18 @@ struct xds_part {
     uint32_t weight;
 };
 
+/* Makes one of several; ports that an endpoint has no room for are added to *left_out. 0, -E2BIG,
+ * -ENOMEM. */
+typedef int xds_merge(const struct xds_part *parts, size_t count, struct endpoint_set **ret_set,
+                      unsigned *left_out);
+
 /*
- * Traffic split: each part has its weight, whatever the number of its endpoints. 0, -E2BIG,
- * -ENOMEM.
+ * Traffic split: each part has its weight, whatever the number of its endpoints.
  */
-int xds_merge_weighted(const struct xds_part *parts, size_t count, struct endpoint_set **ret_set);
+xds_merge xds_merge_weighted;
 
 /*
  * Several ports of one host: what has the same address (or target) is one endpoint with the ports
  * of all, as healthy as its healthiest port.
  */
-int xds_merge_ports(const struct xds_part *parts, size_t count, struct endpoint_set **ret_set);
+xds_merge xds_merge_ports;

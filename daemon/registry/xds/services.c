@@ -147,9 +147,7 @@ static void parts_add(struct parts *parts, const struct xds_found *found, uint32
 }
 
 /* Waits for all of them: half of a split is no answer. */
-static int parts_join(struct parts *parts,
-                      int (*merge)(const struct xds_part *, size_t, struct endpoint_set **),
-                      struct xds_found *ret_found)
+static int parts_join(struct parts *parts, xds_merge *merge, struct xds_found *ret_found)
 {
     int r = 0;
 
@@ -165,7 +163,7 @@ static int parts_join(struct parts *parts,
         if (parts->count == 1)
             ret_found->endpoints = endpoint_set_ref(parts->items[0].endpoints);
         else
-            r = merge(parts->items, parts->count, &ret_found->endpoints);
+            r = merge(parts->items, parts->count, &ret_found->endpoints, &ret_found->left_out);
     } else if (ret_found->outcome == XDS_DATA) {
         *ret_found = none_of_its_own();
     }

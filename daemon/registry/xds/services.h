@@ -21,6 +21,7 @@ struct xds_found {
     struct endpoint_set *endpoints; /* DATA: a reference */
     const char *error; /* FAILED; DATA: why newer ones were refused, or NULL. Borrowed */
     bool unknown;      /* PENDING: whether there is such a service at all */
+    unsigned left_out; /* DATA: ports of addresses that have more than ENDPOINT_PORTS_MAX */
     usec_t stale_at;   /* DATA: the control plane's endpoint_stale_after ends; 0: never */
 };
 

@@ -64,18 +64,41 @@ struct xds_lookup xds_lookup_of(struct xds *xds, void *owner)
     };
 }
 
+/* Of what is left out so many lines are written: what ends the next one, or NULL, none. */
+static const char *next_refusal(struct xds *xds)
+{
+    if (xds->refusals >= REFUSALS_LOGGED)
+        return NULL;
+    return ++xds->refusals == REFUSALS_LOGGED ? " (others are not told of any more)" : "";
+}
+
 static void tell_refusal(struct xds *xds, const struct xds_resource *resource)
 {
     const struct xds_assignment *assignment = resource->kind == XDS_ENDPOINTS
                                                   ? &resource->value->assignment
                                                   : &resource->value->cluster.assignment;
 
-    if (assignment->refused == 0 || xds->refusals >= REFUSALS_LOGGED)
-        return;
-    env_log(xds->registry.env, LOG_WARNING, resource->name,
-            "%u addresses of %.200s are passed over, among them %s%s", assignment->refused,
-            resource->name, assignment->refusal,
-            ++xds->refusals == REFUSALS_LOGGED ? " (others are not told of any more)" : "");
+    const char *end = assignment->refused > 0 ? next_refusal(xds) : NULL;
+
+    if (end)
+        env_log(xds->registry.env, LOG_WARNING, resource->name,
+                "%u addresses of %.200s are passed over, among them %s%s", assignment->refused,
+                resource->name, assignment->refusal, end);
+}
+
+static void tell_crowded_split(struct xds *xds, const struct xds_resource *resource)
+{
+    const struct xds_route *route = &resource->value->route;
+
+    for (size_t i = 0; i < route->count; i++) {
+        const struct xds_route_host *host = &route->hosts[i];
+        const char *end = host->left_out > 0 ? next_refusal(xds) : NULL;
+
+        if (end)
+            env_log(xds->registry.env, LOG_WARNING, resource->name,
+                    "%u clusters that %.200s leads to are left out: there are more than %u%s",
+                    host->left_out, host->domain, XDS_ROUTED_MAX, end);
+    }
 }
 
 static void resource_changed(void *owner, struct xds_resource *resource)
@@ -87,6 +110,8 @@ static void resource_changed(void *owner, struct xds_resource *resource)
         (resource->kind == XDS_ENDPOINTS ||
          (resource->kind == XDS_CLUSTER && resource->value->cluster.type == XDS_CLUSTER_INLINE)))
         tell_refusal(xds, resource);
+    if (held && (resource->kind == XDS_LISTENER || resource->kind == XDS_ROUTE))
+        tell_crowded_split(xds, resource);
     if (resource->kind == XDS_CLUSTER && settings_of(xds)->istio)
         xds_hosts_cluster(&xds->hosts, resource->name, held || xds_resource_is_broken(resource));
     xds_keys_resource_changed(&xds->keys, resource);
@@ -97,6 +122,20 @@ static void host_changed(void *owner, const char *host)
     struct xds *xds = owner;
 
     xds_keys_host_changed(&xds->keys, host);
+}
+
+static void host_crowded(void *owner, const char *host)
+{
+    struct xds *xds = owner;
+    const char *end = next_refusal(xds);
+
+    if (end && host)
+        env_log(xds->registry.env, LOG_WARNING, host,
+                "more than %u ports of %.253s: only these are used%s", XDS_HOST_PORTS_MAX, host,
+                end);
+    else if (end)
+        env_log(xds->registry.env, LOG_WARNING, NULL,
+                "more than %u hosts: the others are not used%s", XDS_HOSTS_MAX, end);
 }
 
 static void table_begin(void *owner)
@@ -321,6 +360,7 @@ static int start(struct registry *registry)
     xds->protocol.resources.changed = resource_changed;
     xds->protocol.resources.owner = xds;
     xds->hosts.changed = host_changed;
+    xds->hosts.crowded = host_crowded;
     xds->hosts.owner = xds;
     xds->due_timer = (struct env_timer){.fire = due_fire, .owner = xds};
     xds->recheck_timer = (struct env_timer){.fire = recheck_fire, .owner = xds};
