@@ -429,7 +429,8 @@ START_TEST(a_dead_server_is_asked_ever_more_seldom)
     }
     ck_assert_uint_ge(tries, 20);
     ck_assert_uint_le(tries, 30);
-    ck_assert_uint_eq(twin_log_count(twin, LOG_WARNING, "down:"), 1);
+    twin_expect_report(twin, REPORT_DOWN, NULL);
+    twin_expect_no_report(twin);
     twin_free(twin);
 }
 END_TEST

@@ -75,10 +75,9 @@ const char *consul_agents_text(const struct consul_agents *agents)
 static void report_down(struct env_timer *timer)
 {
     struct consul_agents *agents = timer->owner;
-    const char *text = consul_agents_text(agents);
 
-    env_log(env_of(agents), LOG_WARNING, NULL, "down: %s", text);
-    env_report(env_of(agents), &(struct registry_report){.kind = REPORT_DOWN, .text = text});
+    env_report(env_of(agents),
+               &(struct registry_report){.kind = REPORT_DOWN, .text = consul_agents_text(agents)});
 }
 
 /* Tells the core and the rest of the type what has become of the whole. */
@@ -95,8 +94,6 @@ static void agents_judge(struct consul_agents *agents)
         agents->up = true;
         agents->down = false;
         env_timer_off(env_of(agents), &agents->down_timer);
-        env_log(env_of(agents), LOG_NOTICE, NULL, "up: agent %s answers",
-                agents->items[agents->current].shown);
         env_report(env_of(agents), &(struct registry_report){.kind = REPORT_UP});
         consul_came_up(agents->consul);
     }

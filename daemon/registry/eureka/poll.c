@@ -50,7 +50,6 @@ static void report_down(struct env_timer *timer)
 {
     struct eureka_poll *poll = timer->owner;
 
-    env_log(env_of(poll), LOG_WARNING, NULL, "down: %s", poll->text);
     env_report(env_of(poll), &(struct registry_report){.kind = REPORT_DOWN, .text = poll->text});
 }
 
