@@ -291,6 +291,26 @@ static const struct module_odds *odds_of(const struct explain *explain, const ch
     return NULL;
 }
 
+/* Whom the kernel sends from to the address; NULL: nobody told. */
+static const json_t *source_of(const struct explain *explain, const char *address)
+{
+    size_t index;
+    json_t *one;
+
+    json_array_foreach (json_object_get(explain->explanation, "sources"), index, one)
+        if (streq(member_text(one, "address"), address))
+            return json_object_get(one, "source");
+    return NULL;
+}
+
+static void add_source(struct table *table, const json_t *source)
+{
+    if (json_is_null(source))
+        table_cell(table, STYLE_DOUBTFUL, "no route");
+    else
+        table_cell(table, STYLE_PLAIN, "%s", json_string_value(source) ?: "-");
+}
+
 /* "used", "used; no route", "no: critical" */
 static void add_verdict(struct table *table, const json_t *endpoint, const struct module_odds *odds)
 {
@@ -336,6 +356,7 @@ static void add_row(struct table *table, const struct explain *explain, const js
         table_cell(table, STYLE_PLAIN, "%.1f %%", 100.0 * odds->first / explain->odds_lookups);
     else
         table_cell(table, STYLE_PLAIN, "-");
+    add_source(table, source_of(explain, address));
     add_verdict(table, endpoint, odds);
 }
 
@@ -343,7 +364,7 @@ static void print_endpoints(const struct explain *explain)
 {
     static const char *const headings[] = {"ADDRESS", "PORT",      "INSTANCE", "HEALTH",
                                            ">WEIGHT", ">PRIORITY", "ZONE",     ">SHARE",
-                                           ">FIRST",  "VERDICT",   NULL};
+                                           ">FIRST",  "FROM",      "VERDICT",  NULL};
     _cleanup_(table_freep) struct table *table = table_new(headings);
     const json_t *answer = json_object_get(explain->explanation, "answer");
     size_t index, number;
@@ -364,10 +385,10 @@ static void print_endpoints(const struct explain *explain)
     if (member_number(answer, "endpoints_more") > 0)
         printf("... and %lld more instances\n", (long long)member_number(answer, "endpoints_more"));
     if (!explain->options->no_legend && explain->odds_lookups > 0)
-        printf("\nSHARE: of the draw, by weight. FIRST: came first in %u lookups of both families "
-               "just "
-               "now.\n",
-               explain->odds_lookups);
+        printf(
+            "\nSHARE: of the draw, by weight. FIRST: came first in %u lookups of both families "
+            "just now.\nFROM: the address of this host that is sent from, by which glibc sorts.\n",
+            explain->odds_lookups);
 }
 
 void explain_print(const struct explain *explain)
@@ -417,11 +438,12 @@ static json_t *odds_to_json(const struct explain *explain)
 
         address_to_string(&one->address, text);
         json_array_append_new(
-            array, json_pack("{s:s, s:f, s:o, s:o, s:o}", "address", text, "first",
+            array, json_pack("{s:s, s:f, s:o, s:o, s:o, s:O?}", "address", text, "first",
                              (double)one->first / (explain->odds_lookups ?: 1), "rank",
                              one->known ? json_integer(one->rank) : json_null(), "tier",
                              one->known ? json_integer(one->tier & 0x7f) : json_null(), "reachable",
-                             one->known ? json_boolean(!(one->tier & 0x80)) : json_null()));
+                             one->known ? json_boolean(!(one->tier & 0x80)) : json_null(), "source",
+                             source_of(explain, text)));
     }
     return array;
 }

@@ -189,6 +189,7 @@ static json_t *backend_explain(void *userdata, const char *name)
         .resolver = backend->parts.resolver,
         .config = backend->parts.config(backend->parts.userdata),
         .host_zone = backend->parts.host_zone,
+        .ranker = backend->parts.ranker,
     };
 
     return describe_explain(&describe, &parts, name);

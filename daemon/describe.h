@@ -33,6 +33,7 @@ struct describe_explained {
     struct resolver *resolver;
     const struct config *config;
     const struct host_zone *host_zone;
+    const struct ranker *ranker;
 };
 json_t *describe_explain(const struct describe *describe, const struct describe_explained *parts,
                          const char *name);

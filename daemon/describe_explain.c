@@ -8,6 +8,7 @@
 enum {
     HOSTS_TOLD = 50,     /* host names behind a name */
     ADDRESSES_TOLD = 16, /* of each */
+    SOURCES_TOLD = 512,  /* each costs three system calls */
 };
 
 /* ---- who set what ---- */
@@ -139,6 +140,45 @@ static json_t *describe_hosts(const struct describe *describe, const char *name)
     return hosts;
 }
 
+/* ---- from where ---- */
+
+/* Those of which the kernel does not say are left out. */
+static void add_sources(const struct ranker *ranker, const json_t *addresses, json_t *sources)
+{
+    char text[INET6_ADDRSTRLEN];
+    const json_t *one;
+    size_t index;
+
+    json_array_foreach (addresses, index, one) {
+        struct address to, source;
+        int r;
+
+        if (json_array_size(sources) == SOURCES_TOLD ||
+            address_from_string(json_string_value(one), &to) < 0)
+            return;
+        r = ranker_source(ranker, &to, &source);
+        if (r > 0)
+            address_to_string(&source, text);
+        if (r >= 0)
+            json_array_append_new(sources, json_pack("{s:O, s:o}", "address", one, "source",
+                                                     text_or_null(r > 0 ? text : NULL)));
+    }
+}
+
+/* Of all that the explanation holds: of instances, and of host names that it leads to. */
+static json_t *describe_sources(const struct ranker *ranker, const json_t *explanation)
+{
+    const json_t *answer = json_object_get(explanation, "answer");
+    json_t *sources = json_array(), *one;
+    size_t index;
+
+    json_array_foreach (json_object_get(answer, "endpoints"), index, one)
+        add_sources(ranker, json_object_get(one, "addresses"), sources);
+    json_array_foreach (json_object_get(explanation, "hosts"), index, one)
+        add_sources(ranker, json_object_get(one, "addresses"), sources);
+    return sources;
+}
+
 /* ---- the whole ---- */
 
 static const char *meaning_word(enum registry_meaning meaning)
@@ -178,10 +218,10 @@ json_t *describe_explain(const struct describe *describe, const struct describe_
                          const char *name)
 {
     json_t *settings = json_array(),
-           *object = json_pack("{s:s, s:n, s:b, s:s, s:n, s:b, s:n, s:n, s:n, s:o, s:o}", "name",
-                               name, "domain", "shared", 0, "meaning", "foreign", "registry",
-                               "in_use", 0, "answer", "service", "choice", "settings", settings,
-                               "hosts", describe_hosts(describe, name));
+           *object = json_pack("{s:s, s:n, s:b, s:s, s:n, s:b, s:n, s:n, s:n, s:o, s:o, s:[]}",
+                               "name", name, "domain", "shared", 0, "meaning", "foreign",
+                               "registry", "in_use", 0, "answer", "service", "choice", "settings",
+                               settings, "hosts", describe_hosts(describe, name), "sources");
     struct registry_target target = {0};
     struct registry_facts registry;
     struct resolver_owner owner;
@@ -198,5 +238,6 @@ json_t *describe_explain(const struct describe *describe, const struct describe_
     config_explain(parts->config, registry.config, name, add_setting, settings);
     if (meaning == REGISTRY_TARGET)
         add_answer(describe, parts, name, object);
+    json_object_set_new(object, "sources", describe_sources(parts->ranker, object));
     return object;
 }

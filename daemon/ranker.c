@@ -225,6 +225,15 @@ void ranker_rank(struct ranker *ranker, struct answer_head *payload)
         payload->limit = 1;
 }
 
+int ranker_source(const struct ranker *ranker, const struct address *to, struct address *ret_source)
+{
+    struct rank_source source;
+    int r = routes_find(ranker->routes, to, &source);
+
+    *ret_source = source.address;
+    return r < 0 ? r : source.reachable;
+}
+
 /* ---- life ---- */
 
 static void read_interfaces(struct ranker *ranker)

@@ -38,6 +38,13 @@ void ranker_retry(struct ranker *ranker);
 /* Fills in rank and tier of a forward answer that evaluation_write() made. */
 void ranker_rank(struct ranker *ranker, struct answer_head *payload);
 
+/*
+ * Which of this host's addresses a packet to that one would carry: what its rank follows from. Asks
+ * the kernel, as it is now. 1; 0: there is no route; negative errno: the kernel does not say.
+ */
+int ranker_source(const struct ranker *ranker, const struct address *to,
+                  struct address *ret_source);
+
 struct ranker_facts {
     const char *gai_conf;          /* path */
     size_t gai_lines;              /* lines of it in force; 0: glibc's own tables */

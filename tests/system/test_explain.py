@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """sdctl explain against the real daemon: what it says of a name is what programs get, and why."""
 import json
+import re
 
 import debian
 import pytest
@@ -104,6 +105,26 @@ def test_without_a_daemon_the_view_is_still_explained(world):
     assert "nss-sdd does not answer; programs still find the service" in done.stdout
     assert "192.0.2.1; from the view (hit" in done.stdout
     assert "systemctl start nss-sdd" in done.stdout
+
+
+def test_an_instance_is_told_with_the_address_that_is_sent_from(make_world):
+    world = make_world(address4="192.0.2.250/24")
+    world.registry("local", "[Registry]\nType=local\nDomains=sd.internal\n")
+    world.start_daemon()
+    world.services("orders", instance("orders", "192.0.2.1", id="a"), instance("orders", "198.51.100.1", id="b"))
+    world.wait_for(NAME, ["192.0.2.1", "198.51.100.1"])
+    text, document = explain(world, NAME)
+    assert document["explanation"]["sources"] == [{"address": "192.0.2.1", "source": "192.0.2.250"},
+                                                  {"address": "198.51.100.1", "source": None}]
+    assert {one["address"]: one["source"] for one in document["odds"]} == {
+        "192.0.2.1": "192.0.2.250", "198.51.100.1": None}
+    row = {line.split()[0]: line for line in text.splitlines() if line.startswith(("192.", "198."))}
+    assert row["192.0.2.1"].split()[-2:] == ["192.0.2.250", "used"]
+    assert re.search(" no route +used, no route to it", row["198.51.100.1"])
+    # The kernel is asked anew: nothing is remembered of what was.
+    world.run("ip", "address", "add", "198.51.100.250/24", "dev", "eth0")
+    wait_until(lambda: explain(world, NAME)[1]["explanation"]["sources"][1]["source"] == "198.51.100.250",
+               what="the new address")
 
 
 def test_an_alias_is_told_with_the_names_that_it_leads_to(world):

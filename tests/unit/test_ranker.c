@@ -185,6 +185,41 @@ static void forbid_sockets(int family)
     ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
 }
 
+/* "192.0.2.2", "no route", "unknown" */
+static const char *source_of(const char *text)
+{
+    static char source_text[INET6_ADDRSTRLEN];
+    struct address to, source;
+    int r;
+
+    ck_assert_int_eq(address_from_string(text, &to), 0);
+    r = ranker_source(ranker, &to, &source);
+    if (r > 0)
+        address_to_string(&source, source_text);
+    return r > 0 ? source_text : r == 0 ? "no route" : "unknown";
+}
+
+START_TEST(the_source_of_an_address_is_the_kernels_of_now)
+{
+    make_ranker();
+    ck_assert_str_eq(source_of("192.0.2.9"), "192.0.2.2");
+    ck_assert_str_eq(source_of("2001:db8::3"), "2001:db8::2");
+    ck_assert_str_eq(source_of("198.51.100.1"), "no route");
+    run("ip address add 198.51.100.2/24 dev e0");
+    ck_assert_str_eq(source_of("198.51.100.1"), "198.51.100.2");
+    ck_assert_str_eq(source_of("192.0.2.9"), "192.0.2.2");
+}
+END_TEST
+
+START_TEST(a_source_of_which_the_kernel_does_not_say_is_unknown)
+{
+    make_ranker();
+    forbid_sockets(AF_INET);
+    ck_assert_str_eq(source_of("192.0.2.9"), "unknown");
+    ck_assert_str_eq(source_of("2001:db8::3"), "2001:db8::2");
+}
+END_TEST
+
 START_TEST(without_netlink_an_answer_has_one_address_and_no_better_one_is_hidden)
 {
     forbid_sockets(AF_NETLINK);
@@ -228,13 +263,14 @@ static Suite *make_suite(void)
 {
     Suite *suite = suite_create("ranker");
 
-    UNIT_CASE_FIXTURE(suite, "ranker", set_up, tear_down,
-                      records_of_both_families_get_rank_and_tier,
-                      a_change_of_the_network_is_seen_when_it_is_told,
-                      gai_conf_is_followed_and_told, facts_count_what_has_no_route,
-                      without_netlink_an_answer_has_one_address_and_no_better_one_is_hidden,
-                      without_the_kernels_word_an_answer_has_one_address,
-                      more_addresses_than_are_remembered_are_ranked_too);
+    UNIT_CASE_FIXTURE(
+        suite, "ranker", set_up, tear_down, records_of_both_families_get_rank_and_tier,
+        a_change_of_the_network_is_seen_when_it_is_told, gai_conf_is_followed_and_told,
+        facts_count_what_has_no_route, the_source_of_an_address_is_the_kernels_of_now,
+        a_source_of_which_the_kernel_does_not_say_is_unknown,
+        without_netlink_an_answer_has_one_address_and_no_better_one_is_hidden,
+        without_the_kernels_word_an_answer_has_one_address,
+        more_addresses_than_are_remembered_are_ranked_too);
     return suite;
 }
 

@@ -794,8 +794,11 @@ class Explain(SdctlTest):
                           endpoints=[endpoint("a", ["10.0.0.1"], share=1.0, tier=0),
                                      endpoint("b", ["10.0.0.2"], used=False, share=0.0, tier=None,
                                               reason="in another zone")])
+        told["parameters"]["explanation"]["sources"] = [{"address": "10.0.0.1", "source": "10.0.0.9"}]
         _, _, text, _ = self.explain(told)
         self.assertIn("1 of 2 instances are used; own zone alone\n", text)
+        self.assertRegex(text, r"10\.0\.0\.1 .*  10\.0\.0\.9  used\n")
+        self.assertRegex(text, r"10\.0\.0\.2 .*  -  +left out: in another zone\n")
         self.assertIn("this host is in zone eu-1a (from Zone=)", text)
         self.assertRegex(text, r"10\.0\.0\.1 .* 100\.0 % .* used\n")
         self.assertRegex(text, r"10\.0\.0\.2 .* left out: in another zone\n")
