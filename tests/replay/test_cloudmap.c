@@ -556,6 +556,42 @@ START_TEST(found_namespaces_are_the_domains)
 }
 END_TEST
 
+/* What was said last of the registry as a whole. */
+static enum registry_report_kind last_word(struct twin *twin)
+{
+    enum registry_report_kind kind = REPORT_UP;
+    const struct registry_report *report;
+
+    while ((report = twin_take_report(twin)))
+        if (report->kind == REPORT_UP || report->kind == REPORT_DOWN ||
+            (report->kind == REPORT_FAILED && !report->key))
+            kind = report->kind;
+    return kind;
+}
+
+/* The API answers all the while. */
+START_TEST(a_listing_that_is_denied_again_and_again_does_not_leave_the_registry_down)
+{
+    static const char *const none[] = {NULL};
+    struct twin *twin = twin_new(
+        &registry_type_cloudmap,
+        &(struct twin_options){.domains = none, .settings = plain, .environment = keys});
+
+    ck_assert_int_eq(twin_start(twin), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        twin_http_reply(expect(twin, "ListNamespaces"), 403, NULL, denied);
+        twin_advance(twin, SEC);
+        ck_assert_int_eq(last_word(twin), REPORT_UP);
+        while (twin_http_open(twin) == 0)
+            twin_advance(twin, SEC);
+    }
+    twin_http_reply(expect(twin, "ListNamespaces"), 200, NULL, listing);
+    twin_advance(twin, SEC);
+    ck_assert_int_ne(last_word(twin), REPORT_FAILED);
+    twin_free(twin);
+}
+END_TEST
+
 START_TEST(an_unknown_namespace_is_not_believed_before_names_are_known)
 {
     struct twin *twin = make(plain, keys);
@@ -598,6 +634,7 @@ static Suite *make_suite(void)
               many_names_stay_within_the_budget);
     UNIT_CASE(suite, "namespaces", the_api_is_asked_by_the_http_name,
               found_namespaces_are_the_domains,
+              a_listing_that_is_denied_again_and_again_does_not_leave_the_registry_down,
               an_unknown_namespace_is_not_believed_before_names_are_known);
     return suite;
 }

@@ -181,10 +181,13 @@ static void failed(struct cloudmap_namespaces *namespaces, enum registry_failure
                     ? "the API is asked for them by the names that are set"
                 : namespaces->listed ? "those known stay in use"
                                      : "none is served until they can, or Namespaces= is set");
-    if (!are_set(namespaces->cloudmap) && !namespaces->listed)
+    if (!are_set(namespaces->cloudmap) && !namespaces->listed) {
+        /* Said of the whole registry, it takes back that it is up. */
+        namespaces->cloudmap->calls.told_up = false;
         env_report(
             env_of(namespaces),
             &(struct registry_report){.kind = REPORT_FAILED, .failure = failure, .text = text});
+    }
     plan(namespaces, namespaces->denied ? DENIED_WAIT : wait > retry_after ? wait : retry_after);
     settle(namespaces);
 }
