@@ -71,10 +71,14 @@ static enum transport_outcome transport_wait(int fd, uint64_t deadline, size_t *
         struct pollfd ready = {.fd = fd, .events = POLLIN};
         uint64_t now = clock_ms();
         ssize_t n;
+        int r;
 
         if (now >= deadline)
             return TRANSPORT_TIMEOUT;
-        if (poll(&ready, 1, (int)(deadline - now)) <= 0)
+        r = poll(&ready, 1, (int)(deadline - now));
+        if (r < 0 && errno != EINTR)
+            return transport_error(errno); /* a sandbox: to try again would spin */
+        if (r <= 0)
             continue; /* a signal, or the deadline */
         n = recv(fd, NULL, 0, MSG_PEEK | MSG_TRUNC);
         if (n > 0) {

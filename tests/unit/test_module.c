@@ -865,6 +865,32 @@ START_TEST(a_storm_of_signals_neither_breaks_nor_prolongs_a_lookup)
 }
 END_TEST
 
+static bool no_poll;
+static unsigned polls;
+
+/* The module's poll(), in place of libc's: with `no_poll` as in a sandbox that does not have it. */
+int poll(struct pollfd *fds, nfds_t count, int timeout)
+{
+    struct timespec until = {timeout / 1000, timeout % 1000 * 1000000L};
+
+    polls++;
+    if (no_poll) {
+        errno = EPERM;
+        return -1;
+    }
+    return ppoll(fds, count, timeout < 0 ? NULL : &until, NULL);
+}
+
+START_TEST(a_sandbox_without_poll_makes_no_lookup_spin)
+{
+    serve_silence();
+    no_poll = true;
+    EXPECT_UNDECIDED(look_up("web.consul", AF_UNSPEC));
+    ck_assert_uint_eq(polls, 1);
+    no_poll = false;
+}
+END_TEST
+
 START_TEST(closed_stdio_is_never_taken)
 {
     pthread_t thread;
@@ -986,7 +1012,8 @@ static Suite *make_suite(void)
                 a_full_descriptor_table_leaves_it_undecided,
                 a_full_descriptor_table_before_the_first_lookup_breaks_no_chain,
                 a_storm_of_signals_neither_breaks_nor_prolongs_a_lookup,
-                closed_stdio_is_never_taken, threads_that_start_together_all_see_the_view,
+                a_sandbox_without_poll_makes_no_lookup_spin, closed_stdio_is_never_taken,
+                threads_that_start_together_all_see_the_view,
                 a_lookup_uses_less_than_eight_kilobytes_of_stack,
                 a_foreign_name_makes_no_system_call);
     return suite;
