@@ -22,23 +22,28 @@ bool store_age_is_troubled(const struct service *service, usec_t now)
 usec_t store_age_next(const struct service *service, usec_t now)
 {
     const struct freshness *freshness = &service->freshness;
+    usec_t fresh_until = freshness_fresh_until(freshness, now), next;
     usec_t begin = freshness_confirmed_at(freshness, now);
     usec_t end = freshness_stale_until(freshness, &service->rules, now);
 
     if (!freshness_has_data(freshness, now) || !store_age_is_troubled(service, now))
         return USEC_INFINITY;
     if (service->told == TOLD_NOTHING)
-        return freshness_fresh_until(freshness, now);
+        return fresh_until;
     if (service->told == TOLD_EXPIRED || end == USEC_INFINITY)
         return USEC_INFINITY;
     switch (service->told) {
     case TOLD_STALE:
-        return begin + (end - begin) / 2;
+        next = begin + (end - begin) / 2;
+        break;
     case TOLD_HALF:
-        return begin + (end - begin) / 10 * 9;
+        next = begin + (end - begin) / 10 * 9;
+        break;
     default:
-        return end;
+        next = end;
     }
+    /* A reload can make fresh again what was told of. */
+    return next > fresh_until ? next : fresh_until;
 }
 
 /* Tells the worst of what came since the last time. */

@@ -837,6 +837,22 @@ START_TEST(a_healthy_store_needs_no_wake_up)
 }
 END_TEST
 
+START_TEST(what_a_reload_makes_fresh_again_is_not_looked_at_all_the_time)
+{
+    world_lookup(w, "users.one", WIRE_IPV4);
+    world_data(w, 0, "users", "10.0.0.1", 10 * SEC, 0);
+    world_at(w, world_now(w) + 12 * SEC);
+    world_lookup(w, "users.one", WIRE_IPV4);
+    world_report(w, 0, REPORT_FAILED, "users");
+    ck_assert_str_eq(world_notices(w), "users stale");
+    world_wish(w, "users.one", 1, STORE_MIN_TTL, 60 * SEC);
+    world_wish(w, "users.one", 2, STORE_MAX_STALE, 5 * SEC);
+    world_apply_rules(w);
+    EXPECT(world_lookup(w, "users.one", WIRE_IPV4), "found 10.0.0.1");
+    ck_assert_uint_gt(store_tick(world_store(w), world_now(w)), world_now(w));
+}
+END_TEST
+
 START_TEST(suspicion_is_told_when_it_begins)
 {
     world_lookup(w, "orders.one", WIRE_IPV4);
@@ -1128,7 +1144,9 @@ static Suite *make_suite(void)
                       fetches_wait_for_their_turn_and_refreshes_do_not_starve,
                       a_registry_is_not_asked_before_it_wishes);
     UNIT_CASE_FIXTURE(suite, "told", set_up, tear_down, an_outage_is_told_once_in_each_of_its_steps,
-                      a_healthy_store_needs_no_wake_up, suspicion_is_told_when_it_begins,
+                      a_healthy_store_needs_no_wake_up,
+                      what_a_reload_makes_fresh_again_is_not_looked_at_all_the_time,
+                      suspicion_is_told_when_it_begins,
                       what_is_known_is_said_to_have_changed_when_it_did);
     UNIT_CASE_FIXTURE(suite, "bounds", set_up, tear_down, random_names_do_not_push_out_live_ones,
                       interest_makes_no_name_known_and_costs_little,
