@@ -51,6 +51,16 @@ static uint32_t tick_at(usec_t at, usec_t now)
     return ticks_from_usec(at);
 }
 
+/* A duration; UINT32_MAX is "for ever", which nothing else is. */
+static uint32_t duration_in_ticks(usec_t duration)
+{
+    usec_t ticks = duration / (USEC_PER_SEC / VIEW_TICKS_PER_SECOND);
+
+    if (duration == USEC_INFINITY)
+        return UINT32_MAX;
+    return ticks < UINT32_MAX ? (uint32_t)ticks : UINT32_MAX - 1;
+}
+
 /* Until when a slot without a clock is served without asking. */
 static usec_t serve_until(const struct evaluation *evaluation)
 {
@@ -71,7 +81,7 @@ void publisher_set_times(const struct evaluation *evaluation, usec_t interest_at
     if (evaluation->live && evaluation->live_registry < VIEW_CLOCKS_MAX) {
         head->clock = evaluation->live_registry;
         head->fresh_until = head->confirmed_at = 0;
-        head->stale_until = ticks_from_usec(evaluation->max_stale);
+        head->stale_until = duration_in_ticks(evaluation->max_stale);
         head->refresh_at = tick_at(interest_at, now);
         return;
     }

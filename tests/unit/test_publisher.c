@@ -63,6 +63,20 @@ START_TEST(a_watch_without_stale_limit_is_served_for_ever)
 }
 END_TEST
 
+START_TEST(a_stale_limit_of_decades_is_no_short_one)
+{
+    const usec_t year = 365 * 86400 * SEC;
+    struct evaluation evaluation = found();
+    struct view_clock lost = {.state = VIEW_CLOCK_LOST, .confirmed_at = ticks_from_usec(NOW)};
+
+    evaluation.live = true;
+    for (unsigned years = 1; years < 60; years++) {
+        evaluation.max_stale = years * year;
+        ck_assert_int_eq(serve(&evaluation, &lost, true, 300 * 86400), VIEW_SERVE_NOW);
+    }
+}
+END_TEST
+
 START_TEST(a_ttl_is_served_while_fresh_then_only_if_the_daemon_cannot_do_better)
 {
     struct evaluation evaluation = found();
@@ -142,6 +156,7 @@ static Suite *make_suite(void)
 
     UNIT_CASE(suite, "times", a_live_watch_is_served_as_long_as_its_clock_lives,
               a_watch_without_stale_limit_is_served_for_ever,
+              a_stale_limit_of_decades_is_no_short_one,
               a_ttl_is_served_while_fresh_then_only_if_the_daemon_cannot_do_better,
               stale_data_is_served_at_once_until_the_registry_is_asked_again,
               an_absence_is_told_only_while_the_daemon_lives);
