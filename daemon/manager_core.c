@@ -265,8 +265,10 @@ static void registry_reported(void *userdata, unsigned index, const struct regis
     case REPORT_SYNCED:
         publisher_live(manager->publisher, index);
         break;
+    case REPORT_FAILED:
     case REPORT_DOWN:
-        publisher_lost(manager->publisher, index, manager_now(manager));
+        if (!report->key) /* of the whole registry */
+            publisher_lost(manager->publisher, index, manager_now(manager));
         break;
     case REPORT_DOMAINS:
         manager_publish_header(manager);

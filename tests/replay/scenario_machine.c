@@ -445,7 +445,7 @@ static void registry_reported(void *userdata, unsigned index, const struct regis
     if (report->kind == REPORT_UP || report->kind == REPORT_SYNCED) {
         publisher_live(machine->publisher, index);
         machine->awake = true;
-    } else if (report->kind == REPORT_DOWN) {
+    } else if (report->kind == REPORT_DOWN || (report->kind == REPORT_FAILED && !report->key)) {
         publisher_lost(machine->publisher, index, machine->now);
     } else if (report->kind == REPORT_DOMAINS) {
         publish_header(machine);
