@@ -338,6 +338,32 @@ START_TEST(names_of_istio_s_clusters_tell_host_and_port)
 }
 END_TEST
 
+START_TEST(parameters_of_xdstp_names_are_in_the_order_of_their_keys)
+{
+    static const struct {
+        const char *name, *canonical;
+    } list[] = {
+        {"xdstp://a/T/x?b=2&a=1", "xdstp://a/T/x?a=1&b=2"},
+        {"xdstp:///T/x?c&b=9&a=1&aa=0", "xdstp:///T/x?a=1&aa=0&b=9&c"},
+        {"xdstp://a/T/x?b=2&a=1#d?z&y", "xdstp://a/T/x?a=1&b=2#d?z&y"},
+        {"xdstp://a/T/x#d?b&a", "xdstp://a/T/x#d?b&a"},
+        {"xdstp://a/T/x?", "xdstp://a/T/x?"},
+        {"xdstp://a/T/x?&b&", "xdstp://a/T/x?&&b"},
+        {"xdstp://a/T/x", "xdstp://a/T/x"},
+        {"cart?b=2&a=1", "cart?b=2&a=1"},
+        {"", ""},
+    };
+    char buffer[XDS_NAME_MAX + 1], longest[XDS_NAME_MAX + 2] = "xdstp:?b";
+
+    for (size_t i = 0; i < ELEMENTS(list); i++)
+        ck_assert_str_eq(xds_names_canonical(list[i].name, buffer), list[i].canonical);
+    memset(longest + 8, '&', XDS_NAME_MAX + 1 - 8);
+    ck_assert_ptr_eq(xds_names_canonical(longest, buffer), longest);
+    longest[XDS_NAME_MAX] = '\0';
+    ck_assert_uint_eq(strlen(xds_names_canonical(longest, buffer)), XDS_NAME_MAX);
+}
+END_TEST
+
 START_TEST(addresses_that_istio_invents_are_known)
 {
     static const struct {
@@ -804,7 +830,8 @@ static Suite *make_suite(void)
               a_lookup_takes_the_route_that_every_request_takes,
               a_split_has_64_clusters_at_most_and_the_rest_is_counted, a_split_is_kept_at_each_priority);
     UNIT_CASE(suite, "names", a_key_may_be_called_without_the_domain_or_with_it,
-              names_of_istio_s_clusters_tell_host_and_port, addresses_that_istio_invents_are_known,
+              names_of_istio_s_clusters_tell_host_and_port,
+              parameters_of_xdstp_names_are_in_the_order_of_their_keys, addresses_that_istio_invents_are_known,
               a_node_of_istio_has_the_id_that_it_demands);
     UNIT_CASE(suite, "bootstrap", a_bootstrap_file_names_servers,
               a_bootstrap_file_tells_the_node_and_features,

@@ -26,6 +26,62 @@ size_t xds_names_candidates(const struct registry_config *config, const char *ke
     return count;
 }
 
+/* ---- xdstp ---- */
+
+struct parameter {
+    const char *text;
+    size_t size, key_size;
+};
+
+static int compare_parameters(const void *a, const void *b)
+{
+    const struct parameter *one = a, *two = b;
+    size_t size = one->key_size < two->key_size ? one->key_size : two->key_size;
+    int order = memcmp(one->text, two->text, size);
+
+    if (order != 0)
+        return order;
+    return one->key_size < two->key_size ? -1 : one->key_size > two->key_size;
+}
+
+static size_t split_parameters(const char *text, const char *end, struct parameter *ret_list)
+{
+    size_t count = 0;
+
+    for (;;) {
+        struct parameter *one = &ret_list[count++];
+
+        *one = (struct parameter){.text = text, .size = strcspn(text, "&#")};
+        one->key_size = strcspn(text, "=&#");
+        text += one->size;
+        if (text == end)
+            return count;
+        text++;
+    }
+}
+
+const char *xds_names_canonical(const char *name, char buffer[static XDS_NAME_MAX + 1])
+{
+    size_t size = strlen(name), at = strcspn(name, "?#");
+    const char *end = name + strcspn(name, "#");
+    struct parameter list[XDS_NAME_MAX + 1];
+    size_t count;
+
+    if (strncmp(name, "xdstp:", 6) != 0 || name[at] != '?' || size > XDS_NAME_MAX)
+        return name;
+    count = split_parameters(name + at + 1, end, list);
+    qsort(list, count, sizeof(*list), compare_parameters);
+    memcpy(buffer, name, size + 1);
+    for (size_t i = 0; i < count; i++) {
+        buffer[at++] = i == 0 ? '?' : '&';
+        memcpy(buffer + at, list[i].text, list[i].size);
+        at += list[i].size;
+    }
+    return buffer;
+}
+
+/* ---- Istio ---- */
+
 static bool host_ok(const char *host, char ret_host[static NAME_SIZE])
 {
     size_t skip = strncmp(host, "*.", 2) == 0 ? 2 : 0;

@@ -8,13 +8,19 @@
  */
 #pragma once
 
-#include "daemon/registry/registry.h"
+#include "daemon/registry/xds/document.h"
 
 enum { XDS_CANDIDATES = 2 };
 
 /* What a key may be called by the control plane, best first; returns how many (1 or 2). */
 size_t xds_names_candidates(const struct registry_config *config, const char *key,
                             char ret_names[static XDS_CANDIDATES][NAME_SIZE]);
+
+/*
+ * A resource's name as it is compared: the parameters of an "xdstp:" name ("?b=2&a=1") are in the
+ * order of their keys (gRPC A47), every other name is what it is. `name`, or the buffer.
+ */
+const char *xds_names_canonical(const char *name, char buffer[static XDS_NAME_MAX + 1]);
 
 /*
  * Istio: "outbound|PORT|SUBSET|HOST". True for an outbound cluster of no subset whose host is a

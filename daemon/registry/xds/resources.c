@@ -3,6 +3,8 @@
 
 #include <utlist.h>
 
+#include "daemon/registry/xds/names.h"
+
 static size_t endpoints_of(const struct xds_value *value)
 {
     const struct endpoint_set *set = NULL;
@@ -17,8 +19,10 @@ static size_t endpoints_of(const struct xds_value *value)
 struct xds_resource *xds_resources_find(const struct xds_resources *resources, enum xds_kind kind,
                                         const char *name)
 {
+    char buffer[XDS_NAME_MAX + 1];
     struct xds_resource *resource;
 
+    name = xds_names_canonical(name, buffer);
     HASH_FIND_STR(resources->tables[kind], name, resource);
     return resource;
 }
@@ -27,10 +31,12 @@ struct xds_resource *xds_resources_get(struct xds_resources *resources, enum xds
                                        const char *name)
 {
     struct xds_resource *resource = xds_resources_find(resources, kind, name);
+    char buffer[XDS_NAME_MAX + 1];
     size_t size = strlen(name) + 1;
 
     if (resource)
         return resource;
+    name = xds_names_canonical(name, buffer);
     if (HASH_COUNT(resources->tables[kind]) >= XDS_RESOURCES_MAX)
         return NULL;
     resource = calloc(1, sizeof(*resource) + size);

@@ -62,6 +62,7 @@ struct xds_resources {
 
 void xds_resources_done(struct xds_resources *resources);
 
+/* A name is compared as xds_names_canonical() has it, and kept so. */
 struct xds_resource *xds_resources_find(const struct xds_resources *resources, enum xds_kind kind,
                                         const char *name);
 /* Finds or adds; NULL: no memory, or too many. */

@@ -12,13 +12,12 @@
 static const struct xds_resource *need(struct xds_lookup *lookup, enum xds_kind kind,
                                        const char *name)
 {
-    struct xds_resource *resource;
+    struct xds_resource *resource = xds_resources_get(&lookup->protocol->resources, kind, name);
     struct xds_dependency *dependency;
 
     for (dependency = lookup->dependencies; dependency; dependency = dependency->sibling)
-        if (dependency->resource->kind == kind && streq(dependency->resource->name, name))
-            return dependency->resource;
-    resource = xds_resources_get(&lookup->protocol->resources, kind, name);
+        if (dependency->resource == resource)
+            return resource;
     dependency = resource ? calloc(1, sizeof(*dependency)) : NULL;
     if (!dependency) {
         if (resource)
