@@ -266,6 +266,33 @@ START_TEST(a_name_that_does_not_come_is_absent_after_15_seconds)
 }
 END_TEST
 
+/* gRPC A88: resource_timer_is_transient_error. */
+START_TEST(a_server_s_timer_for_failures_tells_no_absence)
+{
+    static const char text[] =
+        "{\"xds_servers\":[{\"server_uri\":\"plane.test:18000\",\"channel_creds\":[{\"type\":"
+        "\"insecure\"}],\"server_features\":[\"resource_timer_is_transient_error\"]}]}";
+    char path[] = "/tmp/nss-sd-bootstrap-XXXXXX";
+    const char *const settings[] = {"Bootstrap", path, "Protocol", "sotw", NULL};
+    int fd = mkstemp(path);
+
+    ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    begin_with_cart(settings, "StreamAggregatedResources");
+    unlink(path);
+    twin_want(twin, "nope.xds.internal");
+    twin_advance(twin, 29 * SEC);
+    twin_expect_no_report(twin);
+    twin_advance(twin, 2 * SEC);
+    ck_assert_str_eq(twin_expect_report(twin, REPORT_FAILED, "nope.xds.internal")->text,
+                     "the control plane does not answer");
+    twin_advance(twin, 300 * SEC);
+    twin_expect_no_report(twin);
+    SAY("cluster", "2", "c2", CLUSTER("cart", "eds"), CLUSTER("nope", "static 10.0.0.7:80"));
+    twin_expect_data(twin, "nope.xds.internal", "10.0.0.7:80");
+}
+END_TEST
+
 START_TEST(one_that_was_absent_and_comes_broken_is_not_absent)
 {
     begin();
@@ -338,6 +365,33 @@ START_TEST(resources_in_wrappers_are_unwrapped)
                                                 .wrapped = true});
     asks("endpoints [cart] v=2 n=e2");
     twin_expect_data(twin, "cart.xds.internal", "10.0.0.2:80");
+}
+END_TEST
+
+/* go-control-plane repeats those of its resources that have a TTL, and leaves out the others. */
+START_TEST(a_heartbeat_of_one_takes_nothing_away)
+{
+    const struct xds_server_resource heartbeat = {"cluster", "cart", "1", NULL, 0};
+
+    begin();
+    twin_want(twin, "user.xds.internal");
+    SAY("cluster", "2", "c2", CLUSTER("cart", "eds"), CLUSTER("user", "static 10.0.0.9:80"));
+    while (*xds_server_request(twin, call))
+        ;
+    twin_skip_reports(twin);
+    xds_server_answer(twin, call, false,
+                      &(struct xds_server_says){.kind = "cluster",
+                                                .version = "2",
+                                                .nonce = "c3",
+                                                .resources = &heartbeat,
+                                                .count = 1,
+                                                .wrapped = true});
+    asks("cluster [cart cart.xds.internal user user.xds.internal] v=2 n=c3");
+    twin_expect_no_report(twin);
+    twin_refresh(twin, "user.xds.internal");
+    twin_expect_data(twin, "user.xds.internal", "10.0.0.9:80");
+    twin_refresh(twin, "cart.xds.internal");
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.1:80");
 }
 END_TEST
 
@@ -444,6 +498,57 @@ START_TEST(delta_removes_with_authority)
     SAY("cluster", "", "c3", CLUSTER("cart", "eds"));
     SAY("endpoints", "", "e3", ASSIGNMENT("cart", "10.0.0.3:80"));
     twin_expect_data(twin, "cart.xds.internal", "10.0.0.3:80");
+}
+END_TEST
+
+START_TEST(delta_removes_by_names_that_are_messages_too)
+{
+    begin_delta();
+    xds_server_answer(twin, call, true,
+                      &(struct xds_server_says){.kind = "cluster",
+                                                .version = "9",
+                                                .nonce = "r",
+                                                .removed = "other cart",
+                                                .removed_as_names = true});
+    twin_expect_report(twin, REPORT_ABSENT, "cart.xds.internal");
+    asks("cluster n=r");
+    asks("endpoints -[cart]");
+}
+END_TEST
+
+START_TEST(a_heartbeat_of_delta_changes_nothing)
+{
+    const struct xds_server_resource heartbeat = {"endpoints", "cart", "1", NULL, 0};
+
+    begin_delta();
+    say("endpoints", "", "e2", &heartbeat, 1);
+    asks("endpoints n=e2");
+    asks("");
+    twin_expect_no_report(twin);
+    twin_refresh(twin, "cart.xds.internal");
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.1:80");
+}
+END_TEST
+
+#define XDSTP "xdstp://plane/envoy.config.endpoint.v3.ClusterLoadAssignment/cart"
+
+START_TEST(parameters_of_a_name_are_the_same_in_any_order)
+{
+    start(delta);
+    connected("Delta");
+    twin_want(twin, "cart.xds.internal");
+    asks("cluster +[cart cart.xds.internal] node");
+    SAY("cluster", "", "c1", CLUSTER("cart", "eds:" XDSTP "?b=2&a=1"));
+    asks("cluster n=c1");
+    asks("endpoints +[" XDSTP "?a=1&b=2]");
+    SAY("endpoints", "", "e1", ASSIGNMENT(XDSTP "?b=2&a=1", "10.0.0.1:80"));
+    expect_up();
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.1:80");
+    asks("endpoints n=e1");
+    SAY("endpoints", "", "e2", ASSIGNMENT(XDSTP "?a=1&b=3", "10.0.0.9:80")); /* another one */
+    twin_expect_no_report(twin);
+    removed("endpoints", XDSTP "?b=2&a=1");
+    twin_expect_data(twin, "cart.xds.internal", "");
 }
 END_TEST
 
@@ -1217,11 +1322,14 @@ static Suite *make_suite(void)
         one_that_was_absent_and_comes_broken_is_not_absent,
         a_control_plane_that_never_answers_tells_no_absence,
         a_list_of_some_that_stays_unanswered_becomes_one_of_all,
-        resources_in_wrappers_are_unwrapped, a_resource_error_says_whether_it_is_absent_or_refused,
+        resources_in_wrappers_are_unwrapped, a_heartbeat_of_one_takes_nothing_away,
+        a_server_s_timer_for_failures_tells_no_absence, a_resource_error_says_whether_it_is_absent_or_refused,
         garbage_is_passed_over_or_refused);
     UNIT_CASE_FIXTURE(suite, "delta", NULL, tear_down,
                       delta_asks_for_what_is_new_and_acknowledges_by_nonce_alone,
-                      delta_removes_with_authority, a_name_with_a_nul_in_it_is_nobody_s,
+                      delta_removes_with_authority, delta_removes_by_names_that_are_messages_too,
+                      a_heartbeat_of_delta_changes_nothing,
+                      parameters_of_a_name_are_the_same_in_any_order, a_name_with_a_nul_in_it_is_nobody_s,
                       delta_tells_on_a_new_stream_what_is_held,
                       delta_refuses_what_is_broken_and_keeps_what_was,
                       a_server_without_delta_is_asked_for_the_state_of_the_world);

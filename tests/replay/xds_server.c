@@ -415,7 +415,7 @@ static struct bytes any_of(const struct xds_server_resource *resource)
     struct bytes any = {NULL, 0};
 
     put_text(&any, 1, url_of(resource->kind));
-    put_field(&any, 2, resource->data, resource->size);
+    put_field(&any, 2, resource->data ?: (const uint8_t *)"", resource->size);
     return any;
 }
 
@@ -424,8 +424,11 @@ static struct bytes wrapped(const struct xds_server_resource *resource)
     struct bytes any = any_of(resource), outer = {NULL, 0};
 
     put_text(&outer, 1, resource->version);
-    put_field(&outer, 2, any.data, any.size);
+    if (resource->data)
+        put_field(&outer, 2, any.data, any.size);
     put_text(&outer, 3, resource->name);
+    if (!resource->data)
+        put_field(&outer, 6, "\x08\x05", 2); /* 5 s */
     free(any.data);
     return outer;
 }
@@ -447,6 +450,19 @@ static void put_resource(struct bytes *bytes, const struct xds_server_resource *
         put_field(bytes, 2, inner.data, inner.size);
     }
     free(any.data);
+    free(inner.data);
+}
+
+static void put_removed(struct bytes *bytes, const char *name, bool as_name)
+{
+    struct bytes inner = {NULL, 0};
+
+    if (as_name) {
+        put_text(&inner, 1, name);
+        put_field(bytes, 8, inner.data, inner.size);
+    } else {
+        put_text(bytes, 6, name);
+    }
     free(inner.data);
 }
 
@@ -479,7 +495,7 @@ uint8_t *xds_server_encode(struct twin *twin, bool delta, const struct xds_serve
     put_text(&bytes, 5, says->nonce);
     rest = says->removed ? copy(twin, says->removed) : NULL;
     while (rest && (word = strsep(&rest, " ")))
-        put_text(&bytes, 6, word);
+        put_removed(&bytes, word, says->removed_as_names);
     if (says->errors)
         put_error(twin, &bytes, says->errors, delta ? 9 : 7);
     *ret_size = bytes.size;

@@ -21,7 +21,7 @@ struct xds_server_resource {
     const char *kind;    /* the word of xds_kind_to_string() */
     const char *name;    /* delta */
     const char *version; /* delta */
-    uint8_t *data;
+    uint8_t *data; /* NULL: a heartbeat, name and TTL alone (delta, or `wrapped`) */
     size_t size;
 };
 
@@ -48,6 +48,7 @@ struct xds_server_says {
     const struct xds_server_resource *resources;
     size_t count;
     const char *removed; /* delta: names, a space between */
+    bool removed_as_names; /* those in removed_resource_names */
     const char *errors;  /* "NAME=CODE" */
     bool wrapped;        /* SotW: each in a Resource */
 };

@@ -385,8 +385,10 @@ static void take_wrapped(struct xds_intake *intake, const Xds__Resource *resourc
     if (!name_fits(resource->name))
         xds_protocol_take(intake->protocol, &intake->response, "", NULL, NULL,
                           "a name over 1024 bytes", now);
-    else if (resource->resource) /* else a heartbeat: nothing has changed */
+    else if (resource->resource)
         take_any(intake, resource->resource, resource->name, resource->version, now);
+    else if (!intake->protocol->delta) /* a heartbeat: it is of those alone that have a TTL */
+        intake->response.partial = true;
 }
 
 static void take_bad(struct xds_intake *intake, usec_t now)
@@ -510,7 +512,7 @@ static size_t run_table(struct xds_intake *intake)
         intake->table_ok &= r == 0;
         if (!intake->table_ok) {
             xds_protocol_blame(&intake->response, "", "a name table that cannot be decoded");
-            intake->response.unnamed = true;
+            intake->response.partial = true;
         }
         intake->names->finish(intake->names_owner, intake->table_ok);
         return 1;

@@ -346,7 +346,7 @@ static struct xds_resource *asked_for(struct xds_protocol *protocol, struct xds_
         resource = xds_resources_get(&protocol->resources, response->kind, name);
         if (!resource) {
             xds_protocol_blame(response, name, "too many resources");
-            response->unnamed = true;
+            response->partial = true;
         }
         return resource;
     }
@@ -364,7 +364,7 @@ void xds_protocol_take(struct xds_protocol *protocol, struct xds_response *respo
 
     if (*name == '\0') {
         xds_protocol_blame(response, "", reason && *reason ? reason : "a resource without a name");
-        response->unnamed = true;
+        response->partial = true;
         xds_value_free(value);
         return;
     }
@@ -462,9 +462,9 @@ void xds_protocol_finish(struct xds_protocol *protocol, struct xds_response *res
 {
     struct xds_exchange *exchange = &protocol->exchanges[response->kind];
 
-    if (!protocol->delta && is_complete_kind(response->kind) && !response->unnamed)
+    if (!protocol->delta && is_complete_kind(response->kind) && !response->partial)
         sweep_missing(protocol, response);
-    if (exchange->wildcard && exchange->whole_at == 0 && !response->unnamed) {
+    if (exchange->wildcard && exchange->whole_at == 0 && !response->partial) {
         exchange->whole_at = usec_add(now, protocol->delta ? XDS_COMPLETE_TIME : 0);
         wait_for_all(protocol, response->kind, now);
     }

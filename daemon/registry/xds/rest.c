@@ -261,7 +261,7 @@ static void finish(struct xds_rest *rest)
 {
     struct xds_exchange *exchange = exchange_of(rest);
 
-    if (!rest->response.unnamed)
+    if (!rest->response.partial)
         absent_missing(rest);
     if (rest->response.bad > 0)
         env_log(env_of(rest), LOG_WARNING, NULL, "refused a %s of %s: %.400s",
