@@ -35,6 +35,7 @@ struct review *review_free(struct review *review)
 /* What its endpoints are in sum. */
 struct sum {
     json_int_t usable, unchecked, zones;
+    bool hosts;       /* some are host names, and any number of machines may be behind each */
     const char *zone; /* of the first usable one */
     const char *literal;
 };
@@ -49,8 +50,13 @@ static const char *literal_of(const char *host)
 static void add_endpoint(struct sum *sum, const struct endpoint *endpoint)
 {
     sum->unchecked += endpoint->checks == CHECKS_NONE;
-    if (!sum->literal && endpoint->address_count == 0)
-        sum->literal = literal_of(endpoint->target);
+    if (endpoint->address_count == 0 && *endpoint->target) {
+        const char *literal = literal_of(endpoint->target);
+
+        sum->hosts |= !literal;
+        if (!sum->literal)
+            sum->literal = literal;
+    }
     if (endpoint->health > HEALTH_WARNING || endpoint->weight == 0)
         return;
     sum->usable++;
@@ -94,8 +100,8 @@ static json_t *reviewed(const struct review *review, const char *name,
         "{s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:b, s:I, s:b, s:I, s:o, s:o, s:o}", "name", name,
         "registry", registry.name, "type", registry.type, "key", facts->key, "endpoints",
         (json_int_t)(set ? set->count : 0), "usable", sum.usable, "alias", facts->alias != NULL,
-        "singular", (facts->flags & REPORT_SINGULAR) != 0, "unchecked", sum.unchecked, "own_check",
-        own_check, "zones", sum.zones, "zone",
+        "singular", sum.hosts || (facts->flags & REPORT_SINGULAR), "unchecked", sum.unchecked,
+        "own_check", own_check, "zones", sum.zones, "zone",
         varlink_string(sum.zones == 1 && *sum.zone ? sum.zone : NULL), "ttl_usec", ttl_of(facts),
         "literal", sum.literal ? json_string(sum.literal) : json_null());
 }

@@ -98,7 +98,8 @@ enum {
     REPORT_IPV4_UNDECIDED = 1u << 2,  /* this family could not be learned; the other one could */
     REPORT_IPV6_UNDECIDED = 1u << 3,
     REPORT_SINGULAR = 1u << 4, /* how many endpoints there are says nothing of how many instances:
-                                * an address in front of them (a cluster IP), the name of one pod */
+                                * an address that may stand in front of them (a cluster IP, a host
+                                * name in DNS), the name of one pod */
 };
 
 /* How many there are. */

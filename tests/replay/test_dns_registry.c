@@ -56,7 +56,8 @@ START_TEST(both_families_make_one_report_for_the_shorter_ttl)
     twin_expect_report(twin, REPORT_UP, NULL);
     report = twin_expect_data(twin, "web.test", "192.0.2.1 192.0.2.2 [2001:db8::1]");
     ck_assert_uint_eq(report->validity, 20 * SEC);
-    ck_assert_uint_eq(report->flags, 0);
+    /* It may be the name of a load balancer. */
+    ck_assert_uint_eq(report->flags, REPORT_SINGULAR);
     twin_free(twin);
 }
 END_TEST
@@ -137,7 +138,7 @@ START_TEST(a_family_that_was_never_known_and_fails_is_undecided)
     twin_dns_fail(twin_expect_dns(twin, DNS_AAAA, "web.test"), DNS_FAILED, 0, "SERVFAIL");
     twin_expect_report(twin, REPORT_UP, NULL);
     ck_assert_uint_eq(twin_expect_data(twin, "web.test", "192.0.2.1")->flags,
-                      REPORT_IPV6_UNDECIDED);
+                      REPORT_IPV6_UNDECIDED | REPORT_SINGULAR);
     twin_free(twin);
 }
 END_TEST
@@ -157,7 +158,8 @@ START_TEST(a_family_that_fails_keeps_its_addresses_beside_news_of_the_other_for_
         twin_dns_fail(twin_expect_dns(twin, DNS_AAAA, "web.test"), DNS_FAILED, 0, "SERVFAIL");
         report = twin_expect_data(twin, "web.test",
                                   hours < 24 ? "192.0.2.9+[2001:db8::1]" : "192.0.2.9");
-        ck_assert_uint_eq(report->flags, hours < 24 ? 0 : REPORT_IPV6_UNDECIDED);
+        ck_assert_uint_eq(report->flags & REPORT_IPV6_UNDECIDED,
+                          hours < 24 ? 0 : REPORT_IPV6_UNDECIDED);
         twin_advance(twin, 5 * 3600 * SEC);
     }
     twin_free(twin);

@@ -55,6 +55,20 @@ def test_one_instance_one_zone_and_no_check_are_warned_of(world):
     assert text.count("    -> ") == 3
 
 
+def test_a_host_name_tells_nothing_of_how_many_are_behind_it_and_srv_records_do(bare_world):
+    world = bare_world
+    world.start_dnsmasq("--host-record=balancer.dns.test,192.0.2.1", "--host-record=one.dns.test,192.0.2.2",
+                        "--srv-host=_http._tcp.web.dns.test,one.dns.test,8080", "--local=/dns.test/",
+                        "--host-record=db.example.com,192.0.2.3")
+    world.registry("dns", "[Registry]\nType=dns\nDomains=dns.test\nServers=127.0.0.1\n")
+    world.registry("local", "[Registry]\nType=local\nDomains=sd.internal\n")
+    world.start_daemon()
+    world.services("db", {"name": "db", "id": "db-1", "address": "db.example.com", "port": 5432, "check": CHECK})
+    use(world, "balancer.dns.test", "_http._tcp.web.dns.test", "db.sd.internal")
+    assert "; 3 services are in use" in world.sdctl("check", "--services", "--config-directory", world.config).stdout
+    assert sorted(findings(world)) == [("single-instance", "_http._tcp.web.dns.test")]
+
+
 def test_a_check_by_policy_is_a_check(world):
     world.services("orders", instance("orders", "192.0.2.4", id="u1"),
                    instance("orders", "192.0.2.5", id="u2"))

@@ -174,7 +174,7 @@ static void self_on_done(struct dns_host *host)
 {
     _cleanup_(endpoint_builder_freep) struct endpoint_builder *builder = NULL;
     struct dns_name *name = host->owner;
-    uint32_t flags = 0;
+    uint32_t flags = REPORT_SINGULAR;
 
     switch (dns_host_state(host)) {
     case DNS_HOST_FAILED:
