@@ -332,9 +332,11 @@ static void full_settle(const struct bulletin *bulletin, unsigned index, struct 
     if (refused == chapter->refused ||
         (chapter->full_said_at > 0 && now < chapter->full_said_at + QUIET))
         return;
-    message_log(MESSAGE_REGISTRY_FULL, &context, now,
-                "%llu lookups of further services were turned away: MaxServices=%u is reached",
-                (unsigned long long)(refused - chapter->refused), facts->config->max_services);
+    message_log(
+        MESSAGE_REGISTRY_FULL, &context, now,
+        "%llu lookups of further services were turned away: MaxServices=%u is reached; raise "
+        "it in the registry's file if 'sdctl services' lists none that nobody needs",
+        (unsigned long long)(refused - chapter->refused), facts->config->max_services);
     chapter->refused = refused;
     chapter->full_said_at = now;
 }

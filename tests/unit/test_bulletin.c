@@ -374,8 +374,10 @@ START_TEST(reaching_max_services_is_told_once_a_minute)
                               "served stale\n");
     for (unsigned i = 0; i < 100; i++)
         ck_assert_ptr_null(store_get(store, 1, "c", now));
-    ck_assert_str_eq(lines(), "warning: registry prod: 100 lookups of further services were turned "
-                              "away: MaxServices=2 is reached\n");
+    ck_assert_str_eq(lines(),
+                     "warning: registry prod: 100 lookups of further services were turned "
+                     "away: MaxServices=2 is reached; raise it in the registry's file if 'sdctl "
+                     "services' lists none that nobody needs\n");
     ck_assert_ptr_null(store_get(store, 1, "c", now));
     ck_assert_str_eq(lines(), "");
     now += 60 * SEC;
