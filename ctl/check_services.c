@@ -10,7 +10,9 @@
 #include <sys/stat.h>
 
 #include "daemon/config.h"
+#include "daemon/registry/local/definition.h"
 #include "daemon/varlink.h"
+#include "nss-sd/name.h"
 
 #define TTL_MOST (300 * USEC_PER_SEC)
 
@@ -28,6 +30,9 @@ struct reviewer {
     json_t *findings;
     json_t *seen; /* "registry/key" of the services that were looked at */
     size_t services;
+    /* Of the local registry at hand: names of files (one hides others of its name in the folders
+     * after it), and the file of each "service/id". */
+    json_t *files, *ids;
 };
 
 static void find(struct reviewer *reviewer, const char *check, struct place place,
@@ -240,6 +245,48 @@ static void look_at_definition(struct reviewer *reviewer, const json_t *service,
         look_at_check(reviewer, service, check, file, text);
 }
 
+/* Where an instance of the definition stands; the whole file if it says both service and services.
+ */
+static unsigned line_of_instance(const json_t *document, size_t index, const char *text)
+{
+    char path[64] = "service.id";
+
+    if (member(document, "service") && member(document, "services"))
+        return 0;
+    if (member(document, "services"))
+        snprintf(path, sizeof(path), "services[%zu].id", index);
+    return parser_line_of(text, strlen(text), path);
+}
+
+static void look_at_ids(struct reviewer *reviewer, const json_t *document, const char *file,
+                        const char *text)
+{
+    struct local_definition *definition;
+    _cleanup_(freep) char *error = NULL;
+
+    /* The journal tells what is wrong with a definition. */
+    if (local_definition_parse(text, strlen(text), NAME_SIZE - 1, &definition, &error) < 0)
+        return;
+    for (size_t i = 0; i < definition->count; i++) {
+        const char *service = definition->instances[i].service, *other,
+                   *id = definition->instances[i].endpoint->endpoints[0].name;
+        _cleanup_(freep) char *key = NULL;
+
+        if (asprintf(&key, "%s/%s", service, id) < 0)
+            out_of_memory();
+        other = json_string_value(json_object_get(reviewer->ids, key));
+        if (other)
+            find(reviewer, "same-id", (struct place){file, line_of_instance(document, i, text)},
+                 "Give each instance of a service an id of its own.",
+                 "instance %s of %s has the id of another one in %s: the first is handed out, by "
+                 "names of files and then by lines, and the other left out",
+                 id, service, streq(other, file) ? "this file" : other);
+        else
+            json_object_set_new(reviewer->ids, key, json_string(file));
+    }
+    local_definition_free(definition);
+}
+
 static void look_at_file(struct reviewer *reviewer, const char *path)
 {
     _cleanup_(freep) char *text = calloc(1, DEFINITION_MAX + 1);
@@ -252,6 +299,7 @@ static void look_at_file(struct reviewer *reviewer, const char *path)
     if (size <= 0)
         return;
     document = json_loadb(text, (size_t)size, 0, NULL);
+    look_at_ids(reviewer, document, path, text);
     look_at_definition(reviewer, member(document, "service"), path, text);
     json_array_foreach (member(document, "services"), index, service)
         look_at_definition(reviewer, service, path, text);
@@ -268,8 +316,11 @@ static void look_at_directory(struct reviewer *reviewer, const char *directory)
 
         if (asprintf(&path, "%s/%s", directory, names[i]->d_name) < 0)
             out_of_memory();
-        if (length > 5 && streq(names[i]->d_name + length - 5, ".json"))
+        if (length > 5 && streq(names[i]->d_name + length - 5, ".json") &&
+            !json_object_get(reviewer->files, names[i]->d_name)) {
+            json_object_set_new(reviewer->files, names[i]->d_name, json_true());
             look_at_file(reviewer, path);
+        }
         free(names[i]);
     }
     free(names);
@@ -292,11 +343,14 @@ static int look_at_daemon(struct reviewer *reviewer)
         find(reviewer, "no-persistence", (struct place){member_text(snapshot, "directory"), 0},
              "Make the state directory, for the daemon's user to write in.",
              "last-known-good cannot be kept: %s", member_text(snapshot, "error"));
-    json_array_foreach (json_object_get(status, "registries"), index, registry)
+    json_array_foreach (json_object_get(status, "registries"), index, registry) {
+        json_object_clear(reviewer->files);
+        json_object_clear(reviewer->ids);
         json_array_foreach (json_object_get(json_object_get(registry, "details"), "Directories"),
                             number, directory)
             if (streq(member_text(registry, "type"), "local") && json_is_string(directory))
                 look_at_directory(reviewer, json_string_value(directory));
+    }
     return EXIT_SUCCESS;
 }
 
@@ -324,8 +378,11 @@ static int look_at_all(struct reviewer *reviewer)
 
 int check_services(const struct options *options)
 {
-    struct reviewer reviewer = {
-        .options = options, .findings = json_array(), .seen = json_object()};
+    struct reviewer reviewer = {.options = options,
+                                .findings = json_array(),
+                                .seen = json_object(),
+                                .files = json_object(),
+                                .ids = json_object()};
     size_t count;
     int r = look_at_all(&reviewer);
 
@@ -342,5 +399,7 @@ int check_services(const struct options *options)
     }
     json_decref(reviewer.findings);
     json_decref(reviewer.seen);
+    json_decref(reviewer.files);
+    json_decref(reviewer.ids);
     return r;
 }

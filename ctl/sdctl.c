@@ -140,7 +140,8 @@ static const struct verb verbs[] = {
      "It follows no links, reads the first 16 MiB of a file, and leaves nss-sd's own files out.\n"
      "--services warns of services in use without a health check, with a single instance, with\n"
      "all instances in one zone, of TTLs above 300 s, of addresses in the place of host names,\n"
-     "of checks that ask the liveness path, and of a daemon that keeps nothing on disk.\n"
+     "of checks that ask the liveness path, of two definitions with one id, and of a daemon that\n"
+     "keeps nothing on disk.\n"
      "What --scan and --services find are warnings, which leave the exit status 0.",
      "  sdctl check\n"
      "  sdctl check --config-directory ./examples/local\n"

@@ -2,6 +2,7 @@
 """sdctl check --services and --scan against the real daemon: the classic mistakes are found where they are
 made, and nothing is where none is."""
 import json
+import shutil
 
 import debian
 import pytest
@@ -27,8 +28,8 @@ def use(world, *names):
 
 
 def checked(name, address, zone, **more):
-    return instance(name, address, id=f"{name}-{address}", check=CHECK,
-                    locality={"zone": zone, "region": "eu"}, **more)
+    return instance(name, address, check=CHECK, locality={"zone": zone, "region": "eu"},
+                    **{"id": f"{name}-{address}", **more})
 
 
 def test_services_of_which_nothing_is_to_be_said(world):
@@ -113,6 +114,37 @@ def test_a_check_that_asks_the_liveness_path_is_found_in_its_file(world):
     assert list(found) == [("same-path", "orders.json")]
     line = found["same-path", "orders.json"]["line"]
     assert "192.0.2.1:8080/healthz" in path.read_text().splitlines()[line - 1]
+
+
+def test_two_instances_of_one_id_are_found_with_the_line_of_the_second(world):
+    path = world.local("b", json.dumps({"services": [
+        checked("orders", "192.0.2.1", "a"), checked("orders", "192.0.2.2", "b", id="twice"),
+        checked("carts", "192.0.2.3", "a", id="twice"), checked("carts", "192.0.2.4", "b")]}, indent=2))
+    world.services("a", checked("orders", "192.0.2.5", "c", id="twice"))
+    use(world, "orders.sd.internal", "carts.sd.internal")
+    found = findings(world)
+    assert list(found) == [("same-id", "b.json")]
+    finding = found["same-id", "b.json"]
+    assert "instance twice of orders" in finding["text"] and "/a.json: the first" in finding["text"]
+    lines = path.read_text().splitlines()
+    assert "twice" in lines[finding["line"] - 1]
+    assert finding["line"] - 1 == [i for i, line in enumerate(lines) if "twice" in line][0]
+    assert "Instance 'twice' of b.json is left out" in world.daemon.log()
+
+
+def test_a_file_that_another_folder_hides_says_nothing(make_world):
+    world = make_world()
+    hidden = world.directory / "hidden"
+    hidden.mkdir()
+    world.registry("local", "[Registry]\nType=local\nDomains=sd.internal\n"
+                   f"Directories={world.config}/local.d {hidden}\n")
+    world.start_daemon()
+    world.services("orders", checked("orders", "192.0.2.1", "a", id="o1"), checked("orders", "192.0.2.2", "b"))
+    shutil.copy(world.config / "local.d/orders.json", hidden)
+    use(world, "orders.sd.internal")
+    assert findings(world) == {}
+    shutil.copy(hidden / "orders.json", hidden / "other.json")
+    assert {check for check, _ in findings(world)} == {"same-id"}
 
 
 @pytest.fixture
