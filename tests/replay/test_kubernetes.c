@@ -363,6 +363,74 @@ START_TEST(a_watch_list_is_used_where_the_server_has_it)
 }
 END_TEST
 
+/* Wants shop/cart and brings its WatchList to life at version 100. */
+static struct http_call *watch_listed(struct twin *twin)
+{
+    struct http_call *watch;
+
+    twin_want(twin, "shop/cart");
+    watch = expect(twin, "sendInitialEvents=true");
+    twin_http_head(watch, 200, NULL);
+    event(watch, "ADDED", cluster_ip("cart", "90", "10.96.0.10"));
+    event(watch, "BOOKMARK",
+          "{\"kind\":\"Service\",\"metadata\":{\"resourceVersion\":\"100\",\"annotations\":"
+          "{\"k8s.io/initial-events-end\":\"true\"}}}");
+    twin_expect_data(twin, "shop/cart", "10.96.0.10:80");
+    return watch;
+}
+
+START_TEST(a_watch_list_that_is_lost_goes_on_without_telling_all_again)
+{
+    struct twin *twin = begin();
+    struct http_call *watch = watch_listed(twin);
+
+    event(watch, "MODIFIED", cluster_ip("cart", "101", "10.96.0.11"));
+    twin_skip_reports(twin);
+    twin_advance(twin, 20 SECONDS);
+    twin_http_fail(watch, HTTP_BROKEN, "connection reset");
+    reply(expect(twin, "resourceVersion=101&resourceVersionMatch=NotOlderThan&limit=1"),
+          list("101", ""));
+    watch = expect_watch(twin, "resourceVersion=101&");
+    twin_http_head(watch, 200, NULL);
+    event(watch, "ERROR", "{\"kind\":\"Status\",\"code\":500,\"reason\":\"InternalError\"}");
+    twin_advance(twin, 2 SECONDS);
+    expect(twin, "resourceVersion=101&resourceVersionMatch=NotOlderThan&limit=1");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(a_watch_list_whose_history_is_gone_is_followed_by_a_list_of_what_there_is)
+{
+    static const char gone[] = "{\"kind\":\"Status\",\"code\":410,\"reason\":\"Expired\"}";
+    struct twin *twin = begin();
+
+    event(watch_listed(twin), "ERROR", gone);
+    refuse(expect(twin, "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&"
+                        "allowWatchBookmarks=true&resourceVersion=100"),
+           410, NULL);
+    twin_advance(twin, 3 SECONDS);
+    ck_assert(!asks(expect(twin, "limit=500"), "resourceVersion"));
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(a_marker_without_a_version_is_none)
+{
+    struct twin *twin = begin();
+    struct http_call *watch;
+
+    twin_want(twin, "shop/cart");
+    watch = expect(twin, "sendInitialEvents=true");
+    twin_http_head(watch, 200, NULL);
+    event(watch, "BOOKMARK",
+          "{\"metadata\":{\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}}}");
+    ck_assert(twin_http_gone(twin, watch));
+    twin_expect_no_report(twin);
+    expect(twin, "/services?fieldSelector=metadata.name%3Dcart&resourceVersion=0");
+    twin_free(twin);
+}
+END_TEST
+
 START_TEST(a_watch_list_without_its_marker_is_given_up_and_not_tried_again)
 {
     struct twin *twin = begin();
@@ -841,6 +909,21 @@ START_TEST(trap_3_a_version_that_the_server_never_had_is_not_watched_from)
 }
 END_TEST
 
+START_TEST(trap_3_a_server_that_comes_back_from_an_outage_is_shown_the_version_first)
+{
+    struct twin *twin = begin();
+    struct http_call *watch = want_service(twin, "shop/cart", cluster_ip("cart", "90", "10.0.0.1"));
+
+    twin_skip_reports(twin);
+    twin_advance(twin, 20 SECONDS);
+    twin_http_end(watch);
+    refuse(expect_watch(twin, "resourceVersion=100&"), 503, NULL);
+    twin_advance(twin, 2 SECONDS);
+    expect(twin, "resourceVersion=100&resourceVersionMatch=NotOlderThan&limit=1");
+    twin_free(twin);
+}
+END_TEST
+
 START_TEST(trap_4_and_5_no_limit_beside_version_0_and_no_watch_without_a_version)
 {
     struct twin *twin = begin();
@@ -1282,6 +1365,9 @@ static Suite *make_suite(void)
         a_headless_service_is_its_ready_pods, an_external_name_is_an_alias,
         a_watch_that_ends_well_goes_on_from_the_last_bookmark_without_a_list,
         a_watch_list_is_used_where_the_server_has_it,
+        a_watch_list_that_is_lost_goes_on_without_telling_all_again,
+        a_watch_list_whose_history_is_gone_is_followed_by_a_list_of_what_there_is,
+        a_marker_without_a_version_is_none,
         a_watch_list_without_its_marker_is_given_up_and_not_tried_again,
         a_watch_list_that_ends_in_an_error_is_followed_by_a_list,
         an_address_leads_back_to_its_service,
@@ -1307,6 +1393,7 @@ static Suite *make_suite(void)
     UNIT_CASE(suite, "traps", trap_1_watches_are_never_compressed_and_lists_are,
               trap_2_an_expired_version_is_a_status_or_an_event,
               trap_3_a_version_that_the_server_never_had_is_not_watched_from,
+              trap_3_a_server_that_comes_back_from_an_outage_is_shown_the_version_first,
               trap_4_and_5_no_limit_beside_version_0_and_no_watch_without_a_version,
               trap_10_what_is_selected_no_more_does_not_go_with_the_other_service,
               trap_11_a_bookmark_takes_nothing_away, trap_12_one_slice_is_never_the_whole_service,

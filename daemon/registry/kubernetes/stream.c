@@ -173,9 +173,12 @@ static void tell_failed(struct kubernetes_stream *stream, enum registry_failure 
     stream->handler->failed(stream->owner, failure, text, delay);
 }
 
+/* What refused a watch may come back with another past; one that is only busy is asked no more. */
 static void fail(struct kubernetes_stream *stream, enum registry_failure failure, const char *text,
                  enum ask ask, usec_t delay)
 {
+    if (ask == ASK_WATCH && failure != FAILURE_THROTTLED)
+        ask = resume_kind(stream);
     ask_later(stream, ask, delay);
     tell_failed(stream, failure, text, failure == FAILURE_TRANSIENT ? 0 : delay);
 }
@@ -222,7 +225,8 @@ static void expired(struct kubernetes_stream *stream)
 {
     enum ask ask = list_kind(stream);
 
-    if (stream->ask == ASK_LIST)
+    /* Not even what is at least as new can be had: whatever there is, then. */
+    if (stream->ask == ASK_LIST || stream->ask == ASK_WATCH_LIST)
         ask = ASK_PAGE;
     if (stream->ask == ASK_WATCH || stream->ask == ASK_CHECK) {
         ask_later(stream, ask, relist_delay(stream));
@@ -333,6 +337,7 @@ static void list_is_whole(struct kubernetes_stream *stream, const char *version)
     stream->failures = stream->too_large = stream->broken_lists = stream->in_place = 0;
     stream->whole = stream->live = true;
     stream->restored = stream->initial = false;
+    stream->ask = ASK_WATCH; /* what a WatchList is from here on: no loss makes it tell all again */
     env_timer_off(env_of(stream), &stream->next); /* nobody waits for the marker any more */
     stream->handler->replaced(stream->owner, restored);
 }
@@ -404,7 +409,7 @@ static void event_error(struct kubernetes_stream *stream, const json_t *status)
         stream->server->no_watch_list = true;
         close_for(stream, ASK_LIST, true);
     } else if (code == 410) {
-        close_for(stream, list_kind(stream), !stream->initial);
+        close_for(stream, stream->initial ? ASK_PAGE : list_kind(stream), !stream->initial);
     } else if (code == 429 || (code == 500 && stream->in_place++ < RETRIES_IN_PLACE)) {
         close_for(stream, stream->ask, false);
     } else {
@@ -418,8 +423,14 @@ static void event_bookmark(struct kubernetes_stream *stream, const json_t *objec
     const json_t *annotations = json_object_get(json_object_get(object, "metadata"), "annotations");
 
     if (stream->initial) {
-        if (streq(registry_json_text(annotations, "k8s.io/initial-events-end"), "true"))
+        if (!streq(registry_json_text(annotations, "k8s.io/initial-events-end"), "true"))
+            return;
+        if (*version) {
             list_is_whole(stream, version);
+        } else { /* nothing to go on from after a loss */
+            stream->server->no_watch_list = true;
+            close_for(stream, ASK_LIST, true);
+        }
     } else if (*version) {
         snprintf(stream->version, sizeof(stream->version), "%s", version);
     }
