@@ -1227,6 +1227,64 @@ START_TEST(a_namespace_that_may_not_be_watched_as_a_whole_is_watched_one_by_one)
 }
 END_TEST
 
+/* Nine services of namespace shop, watched as a whole; that watch, from version 100. */
+static struct http_call *want_nine(struct twin *twin)
+{
+    struct http_call *watch;
+
+    want_numbered(twin, "shop", 1, 8);
+    refuse(expect(twin, "sendInitialEvents"), 422, NULL);
+    want_numbered(twin, "shop", 9, 9);
+    reply(expect(twin, "/namespaces/shop/services?resourceVersion=0"),
+          list("100", cluster_ip("s1", "90", "10.0.0.1")));
+    watch = expect_watch(twin, "/namespaces/shop/services?watch=1");
+    twin_http_head(watch, 200, NULL);
+    twin_advance(twin, 30 SECONDS); /* the others are given up */
+    twin_skip_reports(twin);
+    ck_assert_uint_eq(twin_http_open(twin), 1);
+    return watch;
+}
+
+/* Refuses what is asked of the namespace as a whole till it backs off for long; nothing else may be
+ * asked but facts. */
+static void refuse_whole(struct twin *twin, int status)
+{
+    static const unsigned backoffs[] = {2, 3, 5, 10};
+
+    for (size_t i = 0; i < ELEMENTS(backoffs); i++) {
+        refuse(expect(twin, "/namespaces/shop/services?"), status, NULL);
+        expect_no_call_for_services(twin);
+        twin_advance(twin, backoffs[i] SECONDS);
+    }
+}
+
+START_TEST(a_refused_token_does_not_make_every_name_asked_for_by_itself)
+{
+    struct twin *twin = begin();
+
+    twin_http_end(want_nine(twin));
+    refuse(expect_watch(twin, "/namespaces/shop/services?"), 401, NULL);
+    refuse_whole(twin, 401);
+    refuse(expect(twin, "/namespaces/shop/services?"), 401, NULL);
+    expect_no_call_for_services(twin);
+    ck_assert_ptr_nonnull(twin_find_report(twin, REPORT_DOWN, NULL));
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(a_denial_of_what_was_granted_is_believed_when_it_lasts)
+{
+    struct twin *twin = begin();
+
+    twin_http_end(want_nine(twin));
+    refuse_whole(twin, 403);
+    refuse(expect(twin, "/namespaces/shop/services?"), 403, NULL);
+    for (unsigned i = 1; i <= 9; i++)
+        expect(twin, text_of("metadata.name%%3Ds%u&", i));
+    twin_free(twin);
+}
+END_TEST
+
 START_TEST(a_name_that_fails_by_itself_says_its_own_failure_beside_a_denied_namespace)
 {
     struct twin *twin = begin();
@@ -1406,6 +1464,8 @@ static Suite *make_suite(void)
               trap_31_a_name_in_two_namespaces_is_two_services);
     UNIT_CASE(suite, "scopes", the_ninth_service_of_a_namespace_makes_it_watched_as_a_whole,
               a_namespace_that_may_not_be_watched_as_a_whole_is_watched_one_by_one,
+              a_refused_token_does_not_make_every_name_asked_for_by_itself,
+              a_denial_of_what_was_granted_is_believed_when_it_lasts,
               a_name_that_fails_by_itself_says_its_own_failure_beside_a_denied_namespace,
               a_wider_list_that_lags_does_not_take_away_what_a_live_watch_told,
               a_service_that_is_asked_for_again_soon_is_still_followed,

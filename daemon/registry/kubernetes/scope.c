@@ -13,6 +13,7 @@ enum {
     SPACES_FEW = 16,
     COLLECTIONS_MANY = 256,
     COLLECTIONS_FEW = 128,
+    DENIALS_LASTING = 5,    /* before a denial is believed of what was granted before */
     COLLECTIONS_MAX = 1024, /* where the cluster as a whole is denied */
     ID_SIZE = 256,
     PATH_SIZE = 512,
@@ -136,6 +137,18 @@ static void on_live(void *owner)
 
 static void targets_open(struct kubernetes_scope *scope);
 
+/*
+ * Is it the right to it that is lacking? A token that is refused (401) is refused to the narrow
+ * ones as well, and a server that has just started may deny for seconds what it grants: every host
+ * would list name by name, many times what it cost before.
+ */
+static bool is_denied(const struct kubernetes_collection *collection)
+{
+    unsigned denials = kubernetes_stream_denials(collection->stream);
+
+    return denials > 0 && (collection->lists == 0 || denials >= DENIALS_LASTING);
+}
+
 /* A wider collection that is denied is given up for a while: the narrow ones take its place. */
 static void note_denied(struct kubernetes_collection *collection)
 {
@@ -177,7 +190,7 @@ static void on_failed(void *owner, enum registry_failure failure, const char *te
     struct kubernetes_scope *scope = collection->scope;
 
     note_failed(collection, failure, text, retry_after);
-    if (failure == FAILURE_DENIED)
+    if (failure == FAILURE_DENIED && is_denied(collection))
         note_denied(collection);
     scope->options.handler->turned(scope->options.owner, scope, collection);
 }

@@ -92,7 +92,7 @@ struct kubernetes_scope {
     const char *selector; /* "labelSelector=...%3D" before a name; NULL: its metadata.name */
     bool wide;
     bool is_missing, is_sought; /* under the path of another version, that is */
-    usec_t denied_until; /* the cluster as a whole */
+    usec_t denied_until;        /* the cluster as a whole */
     unsigned wide_spaces;
     struct env_timer sweep;
 };

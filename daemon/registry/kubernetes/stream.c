@@ -75,7 +75,8 @@ struct kubernetes_stream {
     char *page;                      /* token of the next page, or NULL */
     bool initial;                    /* a WatchList before its marker */
     bool whole, live, missing, restored, refused;
-    bool any_event; /* in this watch */
+    bool any_event;   /* in this watch */
+    unsigned denials; /* 403, in a row */
     unsigned failures, too_large, broken_lists, in_place, expiries;
 };
 
@@ -266,6 +267,7 @@ static void refused_by_status(struct kubernetes_stream *stream)
     if (stream->status == 401) {
         unauthorized(stream, text);
     } else if (stream->status == 403) {
+        stream->denials++;
         fail(stream, FAILURE_DENIED, text, stream->ask, denied_delay(stream));
     } else if (stream->status == 404) {
         call_end(stream);
@@ -504,6 +506,7 @@ static bool is_watch(const struct kubernetes_stream *stream)
 static void answer_begin(struct kubernetes_stream *stream)
 {
     stream->refused = false;
+    stream->denials = 0;
     if (stream->ask == ASK_CHECK)
         return;
     if (is_watch(stream))
@@ -907,6 +910,11 @@ void kubernetes_stream_relist(struct kubernetes_stream *stream)
     stream->restored = true;
     stream->version[0] = '\0';
     ask_later(stream, list_kind(stream), 0);
+}
+
+unsigned kubernetes_stream_denials(const struct kubernetes_stream *stream)
+{
+    return stream->denials;
 }
 
 bool kubernetes_stream_live(const struct kubernetes_stream *stream)

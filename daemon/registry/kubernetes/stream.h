@@ -69,6 +69,8 @@ struct kubernetes_stream *kubernetes_stream_free(struct kubernetes_stream *strea
 void kubernetes_stream_kick(struct kubernetes_stream *stream);
 /* Trusts no version and lists anew: the server is another one. */
 void kubernetes_stream_relist(struct kubernetes_stream *stream);
+/* How often in a row it was told that it has no right to the collection (403). */
+unsigned kubernetes_stream_denials(const struct kubernetes_stream *stream);
 bool kubernetes_stream_live(const struct kubernetes_stream *stream);
 /* The resourceVersion reached; "": none. Valid until the stream moves. */
 const char *kubernetes_stream_version(const struct kubernetes_stream *stream);
