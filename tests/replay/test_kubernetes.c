@@ -751,6 +751,25 @@ START_TEST(a_url_that_is_no_kubernetes_api_is_said_to_be_none)
 }
 END_TEST
 
+START_TEST(what_several_streams_told_is_confirmed_no_more_when_the_api_is_gone)
+{
+    struct twin *twin = begin();
+    struct http_call *cart = want_service(twin, "shop/cart", cluster_ip("cart", "90", "10.0.0.1"));
+    struct http_call *user = want_service(twin, "back/user", "");
+
+    twin_skip_reports(twin);
+    twin_advance(twin, 20 SECONDS);
+    twin_http_end(cart);
+    twin_http_end(user);
+    refuse(expect_watch(twin, "/namespaces/shop/"), 404, NULL);
+    twin_expect_report(twin, REPORT_FAILED, "shop/cart");
+    twin_expect_no_report(twin);
+    refuse(expect_watch(twin, "/namespaces/back/"), 404, NULL);
+    twin_expect_report(twin, REPORT_DOWN, NULL);
+    twin_free(twin);
+}
+END_TEST
+
 START_TEST(a_list_that_breaks_off_twice_is_read_in_pages)
 {
     struct twin *twin = begin();
@@ -1444,6 +1463,7 @@ static Suite *make_suite(void)
               an_api_server_that_is_older_is_asked_in_older_words,
               no_name_fails_while_older_words_are_tried,
               a_url_that_is_no_kubernetes_api_is_said_to_be_none,
+              what_several_streams_told_is_confirmed_no_more_when_the_api_is_gone,
               a_list_that_breaks_off_twice_is_read_in_pages,
               what_an_older_state_of_the_server_lacks_is_kept_for_a_while,
               pods_that_an_older_state_of_the_server_lacks_are_kept_for_a_while,

@@ -206,8 +206,10 @@ static void on_missing(void *owner)
     if (scope->is_sought)
         return;
     note_failed(collection, FAILURE_CONFIG, missing_text, 0);
-    if (scope->is_missing)
+    if (scope->is_missing) {
+        scope->options.handler->turned(scope->options.owner, scope, collection);
         return;
+    }
     scope->is_missing = true;
     scope->is_sought = scope->options.handler->missing(scope->options.owner, scope);
     collection->failed = !scope->is_sought;
