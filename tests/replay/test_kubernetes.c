@@ -1277,6 +1277,38 @@ static void refuse_whole(struct twin *twin, int status)
     }
 }
 
+START_TEST(trap_3_what_a_restored_server_says_counts_whatever_was_seen_before)
+{
+    struct twin *twin = begin();
+    struct http_call *watch = want_nine(twin);
+
+    twin_want(twin, "back/user"); /* from here on two streams might tell of one thing */
+    event(watch, "MODIFIED", cluster_ip("s2", "101", "10.0.0.2"));
+    twin_skip_reports(twin);
+    twin_http_fail(watch, HTTP_BROKEN, "connection reset");
+    for (unsigned i = 0; i < 3; i++) {
+        twin_advance(twin, 2 SECONDS);
+        twin_http_reply(expect(twin, "/namespaces/shop/services?resourceVersion=101"), 504,
+                        "Content-Type: application/json",
+                        "{\"code\":504,\"details\":{\"causes\":[{\"reason\":"
+                        "\"ResourceVersionTooLarge\"}]}}");
+    }
+    twin_advance(twin, 2 SECONDS);
+    twin_skip_reports(twin);
+    /* An earlier state, and another one of the same version. */
+    reply(expect(twin, "/namespaces/shop/services?limit=500"),
+          list("103", text_of("%s,%s", cluster_ip("s1", "8", "10.9.9.1"),
+                              cluster_ip("s2", "101", "10.9.9.2"))));
+    ck_assert_str_eq(
+        twin_endpoints(twin, twin_find_report(twin, REPORT_DATA, "shop/s1")->endpoints),
+        "10.9.9.1:80");
+    ck_assert_str_eq(
+        twin_endpoints(twin, twin_find_report(twin, REPORT_DATA, "shop/s2")->endpoints),
+        "10.9.9.2:80");
+    twin_free(twin);
+}
+END_TEST
+
 START_TEST(a_refused_token_does_not_make_every_name_asked_for_by_itself)
 {
     struct twin *twin = begin();
@@ -1484,6 +1516,7 @@ static Suite *make_suite(void)
               trap_31_a_name_in_two_namespaces_is_two_services);
     UNIT_CASE(suite, "scopes", the_ninth_service_of_a_namespace_makes_it_watched_as_a_whole,
               a_namespace_that_may_not_be_watched_as_a_whole_is_watched_one_by_one,
+              trap_3_what_a_restored_server_says_counts_whatever_was_seen_before,
               a_refused_token_does_not_make_every_name_asked_for_by_itself,
               a_denial_of_what_was_granted_is_believed_when_it_lasts,
               a_name_that_fails_by_itself_says_its_own_failure_beside_a_denied_namespace,

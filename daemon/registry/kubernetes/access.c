@@ -392,7 +392,7 @@ static json_t *credentials_kind(const struct kubernetes_settings *settings, cons
     if (token_path)
         return json_sprintf("token of %s", token_path);
     return settings->tls.cert_file ? json_sprintf("certificate of %s", settings->tls.cert_file)
-                               : json_string("none");
+                                   : json_string("none");
 }
 
 void kubernetes_access_describe(const struct kubernetes_access *access, json_t *object)

@@ -14,12 +14,14 @@ static void id_make(char id[static ID_SIZE], const char *namespace, const char *
     snprintf(id, ID_SIZE, "%s/%s", namespace, name);
 }
 
-/* Is what came what is held, or, where two streams tell of it (`newer`), an older state of it? */
+/* Is what came what is held, or an older state of it? */
 static bool is_no_news(const char *version, const char *uid, const char *held_version,
-                       const char *held_uid, bool newer)
+                       const char *held_uid, enum kubernetes_take take)
 {
+    if (take == KUBERNETES_TAKE_ANY)
+        return false;
     return (*version && streq(version, held_version) && streq(uid, held_uid)) ||
-           (newer && kubernetes_version_before(version, held_version));
+           (take == KUBERNETES_TAKE_NEWER && kubernetes_version_before(version, held_version));
 }
 
 static void changed(struct kubernetes_cluster *cluster, const struct kubernetes_entry *entry)
@@ -205,7 +207,7 @@ static void vips_sift(struct kubernetes_cluster *cluster, struct address *addres
 }
 
 void kubernetes_cluster_put_service(struct kubernetes_cluster *cluster,
-                                    struct kubernetes_service *service, bool newer)
+                                    struct kubernetes_service *service, enum kubernetes_take take)
 {
     struct kubernetes_entry *entry = entry_get(cluster, service->namespace, service->name);
 
@@ -215,7 +217,7 @@ void kubernetes_cluster_put_service(struct kubernetes_cluster *cluster,
     }
     entry->service_seen = ++cluster->clock;
     if (entry->service && is_no_news(service->version, service->uid, entry->service->version,
-                                     entry->service->uid, newer)) {
+                                     entry->service->uid, take)) {
         kubernetes_service_free(service);
         return;
     }
@@ -339,7 +341,7 @@ static void slice_take(struct kubernetes_cluster *cluster, struct kubernetes_ent
 }
 
 void kubernetes_cluster_put_slice(struct kubernetes_cluster *cluster,
-                                  struct kubernetes_slice *slice, bool newer)
+                                  struct kubernetes_slice *slice, enum kubernetes_take take)
 {
     struct kubernetes_held_slice *held = held_find(cluster, slice->namespace, slice->name);
     struct kubernetes_entry *entry;
@@ -348,7 +350,7 @@ void kubernetes_cluster_put_slice(struct kubernetes_cluster *cluster,
     if (held)
         held->seen = cluster->clock;
     if (held &&
-        is_no_news(slice->version, slice->uid, held->slice->version, held->slice->uid, newer)) {
+        is_no_news(slice->version, slice->uid, held->slice->version, held->slice->uid, take)) {
         kubernetes_slice_free(slice);
         return;
     }

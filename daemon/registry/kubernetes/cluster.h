@@ -80,11 +80,18 @@ void kubernetes_cluster_init(
     void (*on_changed)(void *owner, const char *namespace, const char *name), void *owner);
 void kubernetes_cluster_done(struct kubernetes_cluster *cluster);
 
-/* Takes the object, whatever comes. `newer`: only if what is held is not of a later version. */
+/* When what came takes the place of what is held. */
+enum kubernetes_take {
+    KUBERNETES_TAKE_OTHER, /* if its version is another one */
+    KUBERNETES_TAKE_NEWER, /* if its version is a later one: two streams tell of it */
+    KUBERNETES_TAKE_ANY,   /* whatever the versions: what is held may be of another past */
+};
+
+/* Takes the object, whatever comes. */
 void kubernetes_cluster_put_service(struct kubernetes_cluster *cluster,
-                                    struct kubernetes_service *service, bool newer);
+                                    struct kubernetes_service *service, enum kubernetes_take take);
 void kubernetes_cluster_put_slice(struct kubernetes_cluster *cluster,
-                                  struct kubernetes_slice *slice, bool newer);
+                                  struct kubernetes_slice *slice, enum kubernetes_take take);
 void kubernetes_cluster_remove_service(struct kubernetes_cluster *cluster, const char *namespace,
                                        const char *name);
 /* By its own name; NULL: there is none. */

@@ -127,24 +127,26 @@ static void log_unusable(struct kubernetes *kubernetes, const json_t *object, co
             namespace, name);
 }
 
-static void take_service(struct kubernetes *kubernetes, const json_t *object, bool newer)
+static void take_service(struct kubernetes *kubernetes, const json_t *object,
+                         enum kubernetes_take take)
 {
     struct kubernetes_service *service;
     const char *reason = NULL;
 
     if (kubernetes_service_parse(object, &service, &reason) == 0)
-        kubernetes_cluster_put_service(&kubernetes->cluster, service, newer);
+        kubernetes_cluster_put_service(&kubernetes->cluster, service, take);
     else
         log_unusable(kubernetes, object, reason ?: "a service without memory for it");
 }
 
-static void take_slice(struct kubernetes *kubernetes, const json_t *object, bool newer)
+static void take_slice(struct kubernetes *kubernetes, const json_t *object,
+                       enum kubernetes_take take)
 {
     const char *namespace, *name, *version, *reason = NULL;
     struct kubernetes_slice *slice;
 
     if (kubernetes_slice_parse(object, &slice, &reason) == 0) {
-        kubernetes_cluster_put_slice(&kubernetes->cluster, slice, newer);
+        kubernetes_cluster_put_slice(&kubernetes->cluster, slice, take);
         return;
     }
     log_unusable(kubernetes, object, reason ?: "a slice without memory for it");
@@ -158,14 +160,17 @@ static void on_object(void *owner, struct kubernetes_scope *scope,
                       bool newer)
 {
     struct kubernetes *kubernetes = owner;
+    enum kubernetes_take take = collection->anew ? KUBERNETES_TAKE_ANY
+                                : newer          ? KUBERNETES_TAKE_NEWER
+                                                 : KUBERNETES_TAKE_OTHER;
 
     kubernetes->listing = collection->listing;
     switch (scope->options.resource) {
     case KUBERNETES_SERVICES:
-        take_service(kubernetes, object, newer);
+        take_service(kubernetes, object, take);
         break;
     case KUBERNETES_SLICES:
-        take_slice(kubernetes, object, newer);
+        take_slice(kubernetes, object, take);
         break;
     default: {
         const char *name = registry_json_text(json_object_get(object, "metadata"), "name");

@@ -85,12 +85,13 @@ static bool has_rivals(const struct kubernetes_collection *collection)
             collection_find(scope, "", ""));
 }
 
-static void on_object(void *owner, const json_t *object)
+static void on_object(void *owner, const json_t *object, bool anew)
 {
     struct kubernetes_collection *collection = owner;
     struct kubernetes_scope *scope = collection->scope;
 
     collection->objects++;
+    collection->anew = anew;
     scope->options.handler->object(scope->options.owner, scope, collection, object,
                                    has_rivals(collection));
 }

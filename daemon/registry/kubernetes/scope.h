@@ -68,6 +68,7 @@ struct kubernetes_collection {
     struct kubernetes_stream *stream;
     char *namespace, *name; /* "": any */
     bool listing;           /* what comes is a list's, not news */
+    bool anew;              /* and counts whatever version is held; as of a stream */
     bool whole, failed;
     enum registry_failure failure;
     char *text; /* why it failed */

@@ -29,12 +29,12 @@ struct kubernetes_settings {
     char *context;    /* Context=: of it; NULL: its current-context */
     char *token_file; /* TokenFile= */
     struct server_tls tls;
-    char **namespaces;     /* Namespaces=: only these, by their own paths; NULL: all */
-    char *label_selector;  /* LabelSelector=: of services */
-    unsigned mode;         /* enum kubernetes_mode */
-    unsigned watch;        /* enum kubernetes_watch */
-    unsigned pods;         /* enum kubernetes_pods */
-    char *node;            /* Node=: this host's; NULL: its host name */
+    char **namespaces;    /* Namespaces=: only these, by their own paths; NULL: all */
+    char *label_selector; /* LabelSelector=: of services */
+    unsigned mode;        /* enum kubernetes_mode */
+    unsigned watch;       /* enum kubernetes_watch */
+    unsigned pods;        /* enum kubernetes_pods */
+    char *node;           /* Node=: this host's; NULL: its host name */
 };
 
 extern const struct config_item kubernetes_items[];

@@ -344,6 +344,12 @@ static void list_is_whole(struct kubernetes_stream *stream, const char *version)
     stream->handler->replaced(stream->owner, restored);
 }
 
+/* A page is of what there is now, whatever was seen before: asked for where versions failed us. */
+static bool is_anew(const struct kubernetes_stream *stream)
+{
+    return stream->restored || stream->ask == ASK_PAGE;
+}
+
 static int list_item(void *owner, const char *text, size_t size)
 {
     struct kubernetes_stream *stream = owner;
@@ -351,7 +357,7 @@ static int list_item(void *owner, const char *text, size_t size)
 
     if (!object)
         return -EBADMSG;
-    stream->handler->object(stream->owner, object);
+    stream->handler->object(stream->owner, object, is_anew(stream));
     json_decref(object);
     return 0;
 }
@@ -368,6 +374,7 @@ static int list_member(void *owner, unsigned level, const char *key, const char 
     metadata = registry_json_parse(text, size);
     snprintf(stream->list_version, sizeof(stream->list_version), "%s",
              registry_json_text(metadata, "resourceVersion"));
+    stream->restored |= kubernetes_version_before(stream->list_version, stream->version);
     page = json_string_value(json_object_get(metadata, "continue"));
     if (page && *page) {
         page_forget(stream);
@@ -448,7 +455,7 @@ static void event_object(struct kubernetes_stream *stream, const char *type, con
         return;
     }
     if (streq(type, "ADDED") || streq(type, "MODIFIED"))
-        stream->handler->object(stream->owner, object);
+        stream->handler->object(stream->owner, object, stream->initial && is_anew(stream));
     else if (streq(type, "DELETED"))
         stream->handler->gone(stream->owner, object);
     /* Until the marker they come in any order. */

@@ -29,8 +29,9 @@ struct kubernetes_stream_handler {
     /* A new list begins: what is not named before `replaced` is gone. The old content stays till
      * then. May come again before it, when a list broke off. */
     void (*replacing)(void *owner);
-    /* An object, added or changed; borrowed. */
-    void (*object)(void *owner, const json_t *object);
+    /* An object, added or changed; borrowed. `anew`: the server's past may be another than before,
+     * so that versions which were seen say nothing against it. */
+    void (*object)(void *owner, const json_t *object, bool anew);
     /* An object is gone, or no longer selected. Only its namespace and name count. */
     void (*gone)(void *owner, const json_t *object);
     /* The list is whole: from now on the stream is live, and absence can be told. `restored`: its
