@@ -101,7 +101,7 @@ def test_getaddrinfo_follows_an_http_check(world):
     follow(world, [ADDRESS])
     server.stop()
     follow(world, [])
-    wait_state(world, "critical", "connect")
+    wait_state(world, "critical", "Connection refused")
     server.start()
     follow(world, [ADDRESS])
 
