@@ -48,6 +48,8 @@ static inline void check_value(const struct xds_value *value)
     case XDS_CLUSTER:
         if (value->cluster.type == XDS_CLUSTER_INLINE)
             check_assignment(&value->cluster.assignment, true);
+        require((value->cluster.type == XDS_CLUSTER_AGGREGATE) == (value->cluster.members != NULL));
+        require(!value->cluster.members || value->cluster.members[0]);
         require((value->cluster.type == XDS_CLUSTER_EDS) == (value->cluster.service_name != NULL));
         return;
     case XDS_ENDPOINTS:

@@ -141,6 +141,13 @@ def inline_cluster(name, *places, type="STATIC"):
     return {"name": name, "type": type, "load_assignment": assignment(name, *places)}
 
 
+def aggregate(name, *members):
+    """A cluster of other clusters, best first."""
+    return {"name": name, "cluster_type": {"name": "envoy.clusters.aggregate", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig",
+        "clusters": list(members)}}}
+
+
 def route(name, hosts):
     """A route configuration: domains of a host to a cluster, or to {cluster: weight}."""
     def action(to):

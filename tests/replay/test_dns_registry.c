@@ -276,7 +276,7 @@ START_TEST(srv_gives_port_priority_and_weight)
     answer_srv(twin, "orders.test", services, 2, extra);
     twin_expect_report(twin, REPORT_UP, NULL);
     report = twin_expect_data(twin, "orders.test",
-                              "192.0.2.1:8080 192.0.2.2+[2001:db8::2]:9090*30");
+                              "192.0.2.1:8080#1 192.0.2.2+[2001:db8::2]:9090*30");
     ck_assert_uint_eq(report->endpoints->endpoints[0].priority, 1);
     ck_assert_uint_eq(report->endpoints->endpoints[1].priority, 0);
     ck_assert_uint_eq(report->validity, 30 * SEC);

@@ -839,6 +839,101 @@ START_TEST(an_assignment_inside_of_a_cluster_is_too_old_likewise)
 }
 END_TEST
 
+START_TEST(an_aggregate_has_the_endpoints_of_its_clusters_one_after_the_other)
+{
+    start(delta);
+    connected("Delta");
+    twin_want(twin, "cart.xds.internal");
+    asks("cluster +[cart cart.xds.internal] node");
+    SAY("cluster", "", "c1", CLUSTER("cart", "aggregate near far near"));
+    asks("cluster n=c1");
+    asks("cluster +[near far]");
+    SAY("cluster", "", "c2", CLUSTER("near", "eds"));
+    SAY("endpoints", "", "e1", ASSIGNMENT("near", "10.0.0.1:80 10.0.0.2:80#1"));
+    expect_up();
+    twin_expect_no_report(twin); /* half of it is no answer */
+    SAY("cluster", "", "c3", CLUSTER("far", "aggregate other last near"));
+    SAY("cluster", "", "c4", CLUSTER("other", "static 10.0.0.3:80"),
+        CLUSTER("last", "dns db.example:80"));
+    twin_expect_data(twin, "cart.xds.internal",
+                     "10.0.0.1:80 10.0.0.2:80#1 10.0.0.3:80#2 db.example:80#3");
+    /* What is empty, or not there, takes no place. */
+    SAY("endpoints", "", "e2", ASSIGNMENT("near", ""));
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.3:80 db.example:80#1");
+    removed("cluster", "other");
+    twin_expect_data(twin, "cart.xds.internal", "db.example:80");
+}
+END_TEST
+
+START_TEST(a_route_may_lead_to_an_aggregate)
+{
+    static const char *const settings[] = {"URL", "http://plane.test:1", "Names", "listener", NULL};
+
+    start(settings);
+    connected("Delta");
+    twin_want(twin, "shop.xds.internal");
+    SAY("listener", "", "l1", xds_server_listener(twin, "shop", "shop=all*1,green*3"));
+    SAY("cluster", "", "c1", CLUSTER("all", "aggregate blue green"),
+        CLUSTER("green", "static 10.0.0.3:80"));
+    SAY("cluster", "", "c2", CLUSTER("blue", "static 10.0.0.1:80"));
+    expect_up();
+    twin_expect_data(twin, "shop.xds.internal",
+                     "10.0.0.1:80*250000 10.0.0.3:80*250000#1 10.0.0.3:80*750000");
+}
+END_TEST
+
+START_TEST(an_aggregate_that_never_ends_fails_and_takes_nothing_away)
+{
+    struct xds_server_resource deep[20];
+    char name[16], how[32];
+
+    begin_delta();
+    removed("cluster", "cart.xds.internal"); /* the whole name */
+    SAY("cluster", "", "c2", CLUSTER("cart", "aggregate a b"));
+    SAY("cluster", "", "c3", CLUSTER("a", "static 10.0.0.2:80"), CLUSTER("b", "aggregate cart"));
+    ck_assert_str_eq(twin_expect_report(twin, REPORT_FAILED, "cart.xds.internal")->text,
+                     "an aggregate that is a part of itself");
+    for (unsigned i = 0; i < ELEMENTS(deep); i++) {
+        snprintf(name, sizeof(name), "d%u", i);
+        snprintf(how, sizeof(how), "aggregate d%u", i + 1);
+        deep[i] = CLUSTER(name, how);
+    }
+    SAY("cluster", "", "c4", CLUSTER("b", "aggregate d0"));
+    for (unsigned i = 0; i < ELEMENTS(deep); i++)
+        say("cluster", "", "c5", &deep[i], 1);
+    twin_skip_reports(twin);
+    twin_refresh(twin, "cart.xds.internal");
+    ck_assert_str_eq(twin_expect_report(twin, REPORT_FAILED, "cart.xds.internal")->text,
+                     "aggregates of aggregates, too deep or too many");
+    SAY("cluster", "", "c6", CLUSTER("b", "static 10.0.0.3:80"));
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.2:80 10.0.0.3:80#1");
+}
+END_TEST
+
+/* 64 times 64 times 64 ... ways lead through these, and to one cluster. */
+START_TEST(aggregates_that_lead_to_the_same_one_many_times_are_looked_at_once)
+{
+    struct xds_server_resource clusters[14];
+    char name[16], how[512];
+
+    start(delta);
+    connected("Delta");
+    twin_want(twin, "d0.xds.internal");
+    for (unsigned i = 0; i < ELEMENTS(clusters); i++) {
+        size_t at = (size_t)snprintf(how, sizeof(how), "aggregate");
+
+        for (unsigned j = 0; j < XDS_ROUTED_MAX; j++)
+            at += (size_t)snprintf(how + at, sizeof(how) - at, " d%u", i + 1);
+        snprintf(name, sizeof(name), "d%u", i);
+        clusters[i] = CLUSTER(name, how);
+        say("cluster", "", "c", &clusters[i], 1);
+    }
+    SAY("cluster", "", "c", CLUSTER("d14", "static 10.0.0.1:80"));
+    expect_up();
+    twin_expect_data(twin, "d0.xds.internal", "10.0.0.1:80");
+}
+END_TEST
+
 START_TEST(a_listener_leads_to_clusters_by_its_routes)
 {
     static const char *const settings[] = {"URL", "http://plane.test:1", "Names", "listener", NULL};
@@ -1346,6 +1441,9 @@ static Suite *make_suite(void)
         addresses_of_no_use_are_passed_over_with_one_line,
         endpoints_count_as_failing_when_their_assignment_is_too_old,
         an_assignment_inside_of_a_cluster_is_too_old_likewise,
+        an_aggregate_has_the_endpoints_of_its_clusters_one_after_the_other,
+        a_route_may_lead_to_an_aggregate, an_aggregate_that_never_ends_fails_and_takes_nothing_away,
+        aggregates_that_lead_to_the_same_one_many_times_are_looked_at_once,
         a_listener_leads_to_clusters_by_its_routes,
         a_split_of_more_clusters_than_fit_keeps_those_that_do, endpoints_may_be_asked_for_without_clusters,
         a_large_message_is_decoded_in_turns,

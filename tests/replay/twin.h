@@ -127,7 +127,7 @@ void twin_skip_reports(struct twin *twin);
 /*
  * Endpoints as text, in their canonical order (by name), a space between. One: its addresses (or
  * target) joined by '+', ":PORT" (the first; none: left out), "*WEIGHT" unless 1, "/HEALTH" unless
- * passing: "10.0.0.1:80 10.0.0.2+[2001:db8::2]:80*3/warning host.example:80".
+ * passing, "#PRIORITY" unless 0: "10.0.0.1:80 10.0.0.2+[2001:db8::2]:80*3/warning host.example:80".
  */
 const char *twin_endpoints(struct twin *twin, const struct endpoint_set *endpoints);
 

@@ -220,6 +220,8 @@ static void show_endpoint(FILE *out, const struct endpoint *endpoint)
         fprintf(out, "*%u", endpoint->weight);
     if (endpoint->health != HEALTH_PASSING)
         fprintf(out, "/%s", endpoint_health_to_string(endpoint->health));
+    if (endpoint->priority > 0)
+        fprintf(out, "#%u", endpoint->priority);
 }
 
 const char *twin_endpoints(struct twin *twin, const struct endpoint_set *endpoints)

@@ -12,6 +12,9 @@
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."             \
     "HttpConnectionManager"
 
+#define AGGREGATE_URL                                                                              \
+    "type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig"
+
 /* ---- memory: freed with the twin ---- */
 
 static void *take(struct twin *twin, size_t size)
@@ -227,6 +230,22 @@ struct xds_server_resource xds_server_assignment(struct twin *twin, const char *
     return made(twin, "endpoints", name, &assignment->base);
 }
 
+static Xds__CustomClusterType *aggregate_of(struct twin *twin, const char *clusters)
+{
+    Xds__CustomClusterType *type = NEW(twin, Xds__CustomClusterType, xds__custom_cluster_type__init);
+    Xds__AggregateConfig *config = NEW(twin, Xds__AggregateConfig, xds__aggregate_config__init);
+    char *rest = copy(twin, clusters), *word;
+
+    while ((word = strsep(&rest, " ")))
+        if (*word)
+            config->clusters = append(twin, config->clusters, &config->n_clusters, word);
+    type->name = copy(twin, "envoy.clusters.aggregate");
+    type->typed_config = NEW(twin, Xds__Any, xds__any__init);
+    type->typed_config->type_url = copy(twin, AGGREGATE_URL);
+    type->typed_config->value.data = pack(twin, &config->base, &type->typed_config->value.len);
+    return type;
+}
+
 struct xds_server_resource xds_server_cluster(struct twin *twin, const char *name, const char *how)
 {
     Xds__Cluster *cluster = NEW(twin, Xds__Cluster, xds__cluster__init);
@@ -250,6 +269,9 @@ struct xds_server_resource xds_server_cluster(struct twin *twin, const char *nam
     } else if (strncmp(how, "dns ", 4) == 0) {
         cluster->type = XDS__DISCOVERY_TYPE__STRICT_DNS;
         cluster->load_assignment = assignment_of(twin, name, how + 4);
+    } else if (strncmp(how, "aggregate ", 10) == 0) {
+        cluster->cluster_discovery_type_case = XDS__CLUSTER__CLUSTER_DISCOVERY_TYPE_CLUSTER_TYPE;
+        cluster->cluster_type = aggregate_of(twin, how + 10);
     } else if (streq(how, "original_dst")) {
         cluster->type = XDS__DISCOVERY_TYPE__ORIGINAL_DST;
     }

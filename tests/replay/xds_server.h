@@ -32,7 +32,7 @@ struct xds_server_resource {
 struct xds_server_resource xds_server_assignment(struct twin *twin, const char *name,
                                                  const char *endpoints, unsigned stale_sec);
 /* `how`: "eds", "eds:SERVICE_NAME", "original_dst", "static ENDPOINTS", "static/STALE_SEC
- * ENDPOINTS", "dns ENDPOINTS". */
+ * ENDPOINTS", "dns ENDPOINTS", "aggregate CLUSTER ...". */
 struct xds_server_resource xds_server_cluster(struct twin *twin, const char *name, const char *how);
 /* "HOST,HOST=CLUSTER*WEIGHT,CLUSTER*WEIGHT ..." */
 struct xds_server_resource xds_server_route(struct twin *twin, const char *name, const char *hosts);

@@ -266,6 +266,39 @@ def test_priorities_fail_over_and_back(make_plane):
     world.wait_for(NAME, ["192.0.2.1"])
 
 
+@pytest.mark.parametrize("keys", [
+    {"Protocol": "delta"}, {"Protocol": "sotw"},
+    {"URL": "http://127.0.0.1:18002", "Transport": "rest", "PollSec": "1s"}],
+    ids=["delta", "sotw", "rest"])
+def test_an_aggregate_fails_over_from_cluster_to_cluster(make_plane, keys):
+    plane = make_plane(cache="snapshot", rest="127.0.0.1:18002")
+    plane.set(clusters=[xds.aggregate("orders", "near", "far"), xds.cluster("near"),
+                        xds.inline_cluster("far", xds.locality("192.0.2.9"))],
+              endpoints=[xds.assignment("near", "192.0.2.1")])
+    world = begin(plane, **keys)
+    world.wait_for(NAME, ["192.0.2.1"], timeout=30)
+    plane.assign("near", xds.locality(xds.endpoint("192.0.2.1", health="UNHEALTHY")))
+    world.wait_for(NAME, ["192.0.2.9"], timeout=30)
+    plane.assign("near", "192.0.2.2")
+    world.wait_for(NAME, ["192.0.2.2"], timeout=30)
+
+
+def test_a_route_for_a_part_of_the_requests_has_that_part(make_plane):
+    plane = make_plane()
+    plane.serve("canary", "192.0.2.1")
+    plane.serve("stable", "192.0.2.2")
+    routes = xds.route("r", {"*": "stable"})
+    routes["virtual_hosts"][0]["routes"].insert(0, {
+        "match": {"prefix": "/", "runtime_fraction": {"default_value": {
+            "numerator": 250000, "denominator": "MILLION"}}},
+        "route": {"cluster": "canary"}})
+    plane.set(listeners=[xds.listener("orders", route_name="r")], routes=[routes])
+    world = begin(plane, Names="listener")
+    world.wait_for(NAME, ["192.0.2.1", "192.0.2.2"])
+    firsts = first_addresses(world, NAME, 300)
+    assert 0.12 < firsts["192.0.2.1"] / 300 < 0.4, firsts
+
+
 def test_the_own_zone_is_preferred_and_told(make_plane):
     plane = make_plane()
     plane.serve("orders", xds.locality("192.0.2.1", "192.0.2.2", zone="z1", region="eu"),

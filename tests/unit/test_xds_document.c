@@ -579,6 +579,35 @@ START_TEST(a_split_is_kept_at_each_priority)
 }
 END_TEST
 
+START_TEST(an_aggregate_has_some_clusters_and_no_more_than_64)
+{
+    static const char type[] =
+        "type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig";
+    static const struct {
+        unsigned count;
+        const char *result;
+    } list[] = {
+        {0, "an aggregate of no clusters"},
+        {1, "taken"},
+        {XDS_ROUTED_MAX, "taken"},
+        {XDS_ROUTED_MAX + 1, "an aggregate of more than 64 clusters"},
+    };
+
+    for (size_t i = 0; i < ELEMENTS(list); i++) {
+        json_t *clusters = json_array();
+
+        for (unsigned j = 0; j < list[i].count; j++)
+            json_array_append_new(clusters, json_string("c"));
+        ck_assert_str_eq(refusal_of(XDS_CLUSTER, json_pack("{s:s,s:{s:s,s:{s:s,s:o}}}", "name", "a",
+                                                           "cluster_type", "name",
+                                                           "envoy.clusters.aggregate",
+                                                           "typed_config", "@type", type,
+                                                           "clusters", clusters)),
+                         list[i].result);
+    }
+}
+END_TEST
+
 /* It would be asked for, never be taken because of its length, and then count as absent. */
 START_TEST(what_refers_to_a_name_that_is_too_long_is_refused)
 {
@@ -825,7 +854,8 @@ static Suite *make_suite(void)
     UNIT_CASE(suite, "resources", an_assignment_becomes_endpoints, priorities_go_to_128,
               what_is_nested_too_deep_or_cut_off_is_refused,
               a_text_with_a_nul_in_it_is_refused_wherever_it_is, fields_are_walked_over_one_by_one,
-              the_best_domain_of_a_route_wins, what_refers_to_a_name_that_is_too_long_is_refused,
+              an_aggregate_has_some_clusters_and_no_more_than_64, the_best_domain_of_a_route_wins,
+              what_refers_to_a_name_that_is_too_long_is_refused,
               domains_of_a_virtual_host_share_its_clusters,
               a_lookup_takes_the_route_that_every_request_takes,
               a_split_has_64_clusters_at_most_and_the_rest_is_counted, a_split_is_kept_at_each_priority);

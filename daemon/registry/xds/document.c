@@ -12,6 +12,8 @@
 #define MANAGER_URL                                                                                \
     URL_PREFIX "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
+#define AGGREGATE_URL URL_PREFIX "envoy.extensions.clusters.aggregate.v3.ClusterConfig"
+
 enum {
     MEMORY_MAX = 256 << 20, /* of one decoded resource */
     ROUTE_HOSTS_MAX = 65536,
@@ -73,6 +75,38 @@ static int check_name(struct work *work, const char *name)
 
 /* ---- clusters ---- */
 
+static bool is_aggregate(const Xds__Cluster *message)
+{
+    return message->cluster_discovery_type_case ==
+               XDS__CLUSTER__CLUSTER_DISCOVERY_TYPE_CLUSTER_TYPE &&
+           message->cluster_type->typed_config &&
+           streq(message->cluster_type->typed_config->type_url, AGGREGATE_URL);
+}
+
+static int make_aggregate(struct work *work, const Xds__Any *any, struct xds_cluster *ret_cluster)
+{
+    const Xds__AggregateConfig *config = xds_arena_unpack(
+        &work->arena, &xds__aggregate_config__descriptor, any->value.data, any->value.len);
+
+    if (!config)
+        return refuse(work, "its ClusterConfig of an aggregate cannot be decoded");
+    if (config->n_clusters == 0 || config->n_clusters > XDS_ROUTED_MAX)
+        return refuse(work, config->n_clusters == 0 ? "an aggregate of no clusters"
+                                                    : "an aggregate of more than 64 clusters");
+    ret_cluster->type = XDS_CLUSTER_AGGREGATE;
+    ret_cluster->members = calloc(config->n_clusters + 1, sizeof(*ret_cluster->members));
+    if (!ret_cluster->members)
+        return -ENOMEM;
+    for (size_t i = 0; i < config->n_clusters; i++) {
+        if (check_name(work, config->clusters[i]) < 0)
+            return -EBADMSG;
+        ret_cluster->members[i] = strdup(config->clusters[i]);
+        if (!ret_cluster->members[i])
+            return -ENOMEM;
+    }
+    return 0;
+}
+
 static int make_cluster(struct work *work, const Xds__Cluster *message,
                         struct xds_cluster *ret_cluster)
 {
@@ -88,6 +122,8 @@ static int make_cluster(struct work *work, const Xds__Cluster *message,
                                   : XDS__DISCOVERY_TYPE__STATIC;
     bool dns = type == XDS__DISCOVERY_TYPE__STRICT_DNS || type == XDS__DISCOVERY_TYPE__LOGICAL_DNS;
 
+    if (is_aggregate(message))
+        return make_aggregate(work, message->cluster_type->typed_config, ret_cluster);
     ret_cluster->type = XDS_CLUSTER_OTHER;
     if (typed && type == XDS__DISCOVERY_TYPE__EDS) {
         ret_cluster->type = XDS_CLUSTER_EDS;
@@ -480,6 +516,7 @@ struct xds_value *xds_value_free(struct xds_value *value)
     switch (value->kind) {
     case XDS_CLUSTER:
         free(value->cluster.service_name);
+        config_strings_free(value->cluster.members);
         endpoint_set_unref(value->cluster.assignment.endpoints);
         break;
     case XDS_ENDPOINTS:

@@ -5,7 +5,7 @@
  * A resource that cannot be used is refused as a whole with a reason, which the control plane is
  * told (NACK). What is refused and what is merely passed over follows gRPC's clients: a gap in the
  * priorities, a weight of 0, an address that is no address and a port above 65535 spoil a resource;
- * pipes, internal addresses and addresses that may not be handed out (registry.h) are passed over.
+ * an aggregate of more clusters than XDS_ROUTED_MAX does likewise; pipes, internal addresses and addresses that may not be handed out (registry.h) are passed over.
  */
 #pragma once
 
@@ -30,15 +30,16 @@ enum {
     XDS_NAME_MAX = 1024, /* bytes of the name of a resource */
     XDS_REASON_SIZE = 256,
     XDS_RESOURCE_MAX = 16 << 20, /* bytes of one resource */
-    XDS_ROUTED_MAX = 64,         /* clusters that one host leads to */
+    XDS_ROUTED_MAX = 64,         /* clusters that one host, or one aggregate, leads to */
     XDS_ROUTED_WHOLE = 1000 * 1000 * 1000,
 };
 
 /* Where the endpoints of a cluster come from. */
 enum xds_cluster_type {
-    XDS_CLUSTER_EDS,    /* the resource `service_name` */
-    XDS_CLUSTER_INLINE, /* in itself: addresses, or host names to resolve */
-    XDS_CLUSTER_OTHER,  /* nowhere (ORIGINAL_DST, aggregates): it has none of its own */
+    XDS_CLUSTER_EDS,       /* the resource `service_name` */
+    XDS_CLUSTER_INLINE,    /* in itself: addresses, or host names to resolve */
+    XDS_CLUSTER_AGGREGATE, /* other clusters, best first (gRPC A37) */
+    XDS_CLUSTER_OTHER,     /* nowhere (ORIGINAL_DST): it has none of its own */
 };
 
 /* A ClusterLoadAssignment. */
@@ -53,6 +54,7 @@ struct xds_cluster {
     enum xds_cluster_type type;
     char *service_name;               /* EDS: the assignment's name */
     struct xds_assignment assignment; /* INLINE */
+    char **members;                   /* AGGREGATE: at least one, NULL-terminated */
 };
 
 struct xds_routed {

@@ -5,9 +5,6 @@
 
 #include "proto/xds.pb-c.h"
 
-#define MANAGER_TYPE                                                                               \
-    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-
 enum { FIELD_NAME_MAX = 64 };
 
 struct work {
@@ -113,11 +110,31 @@ static ProtobufCMessage *decode_wrapper(struct work *work, const json_t *value)
     return &wrapper->base;
 }
 
-/* Of the types that an Any may hold one is of use; others keep their name and no content. */
+/* The types that an Any may hold and that are of use; NULL: others keep their name and no content.
+ */
+static const ProtobufCMessageDescriptor *descriptor_of(const char *url)
+{
+    static const struct {
+        const char *type;
+        const ProtobufCMessageDescriptor *descriptor;
+    } list[] = {
+        {"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+         &xds__http_connection_manager__descriptor},
+        {"envoy.extensions.clusters.aggregate.v3.ClusterConfig",
+         &xds__aggregate_config__descriptor},
+    };
+
+    for (size_t i = 0; i < ELEMENTS(list); i++)
+        if (strstr(url, list[i].type))
+            return list[i].descriptor;
+    return NULL;
+}
+
 static ProtobufCMessage *decode_any(struct work *work, const json_t *value)
 {
     Xds__Any *any = (Xds__Any *)new_message(work, &xds__any__descriptor);
     const json_t *type = json_object_get(value, "@type");
+    const ProtobufCMessageDescriptor *descriptor;
     ProtobufCMessage *message;
 
     if (!any || !json_is_string(type)) {
@@ -125,9 +142,10 @@ static ProtobufCMessage *decode_any(struct work *work, const json_t *value)
         return NULL;
     }
     any->type_url = copy_text(work, type);
-    if (!any->type_url || !strstr(any->type_url, MANAGER_TYPE))
+    descriptor = any->type_url ? descriptor_of(any->type_url) : NULL;
+    if (!descriptor)
         return any->type_url ? &any->base : NULL;
-    message = decode(work, &xds__http_connection_manager__descriptor, value);
+    message = decode(work, descriptor, value);
     if (!message)
         return NULL;
     any->value.len = protobuf_c_message_get_packed_size(message);

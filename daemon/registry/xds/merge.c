@@ -90,6 +90,34 @@ int xds_merge_weighted(const struct xds_part *parts, size_t count, struct endpoi
     return r;
 }
 
+/* ---- failover ---- */
+
+int xds_merge_priorities(const struct xds_part *parts, size_t count, struct endpoint_set **ret_set,
+                         unsigned *left_out)
+{
+    struct endpoint_builder *builder = endpoint_builder_new();
+    uint16_t first = 0;
+
+    (void)left_out;
+    if (!builder)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        const struct endpoint_set *set = parts[i].endpoints;
+        uint16_t next = first;
+
+        for (uint32_t j = 0; j < set->count; j++) {
+            uint16_t priority = (uint16_t)(first + set->endpoints[j].priority);
+
+            endpoint_builder_copy(builder, &set->endpoints[j]);
+            endpoint_builder_priority(builder, priority);
+            if (priority >= next)
+                next = (uint16_t)(priority + 1);
+        }
+        first = next;
+    }
+    return finish(builder, ret_set);
+}
+
 /* ---- ports ---- */
 
 static int compare(const struct endpoint *a, const struct endpoint *b)

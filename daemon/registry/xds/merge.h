@@ -19,6 +19,9 @@ typedef int xds_merge(const struct xds_part *parts, size_t count, struct endpoin
  */
 xds_merge xds_merge_weighted;
 
+/* Failover: those of each part stand by for those of the parts before it. */
+xds_merge xds_merge_priorities;
+
 /*
  * Several ports of one host: what has the same address (or target) is one endpoint with the ports
  * of all, as healthy as its healthiest port.

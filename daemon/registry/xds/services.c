@@ -91,7 +91,8 @@ static struct xds_found find_assignment(struct xds_lookup *lookup, const char *n
                              : not_held(resource);
 }
 
-static struct xds_found find_cluster(struct xds_lookup *lookup, const char *name)
+/* Of one that is no aggregate. */
+static struct xds_found find_leaf(struct xds_lookup *lookup, const char *name)
 {
     const struct xds_resource *resource = need(lookup, XDS_CLUSTER, name);
     const struct xds_cluster *cluster;
@@ -103,6 +104,7 @@ static struct xds_found find_cluster(struct xds_lookup *lookup, const char *name
     switch (cluster->type) {
     case XDS_CLUSTER_INLINE:
         return assigned(&cluster->assignment, resource);
+    case XDS_CLUSTER_AGGREGATE:
     case XDS_CLUSTER_OTHER:
         return none_of_its_own();
     case XDS_CLUSTER_EDS:
@@ -170,6 +172,91 @@ static int parts_join(struct parts *parts, xds_merge *merge, struct xds_found *r
     return r;
 }
 
+/* ---- aggregates (gRPC A37): what they lead to, in order ---- */
+
+enum { AGGREGATE_DEPTH_MAX = 16, AGGREGATES_MAX = 64 };
+
+struct tree {
+    struct xds_lookup *lookup;
+    struct parts parts;
+    const struct xds_resource *leaves[XDS_ROUTED_MAX];
+    const struct xds_resource *aggregates[AGGREGATES_MAX]; /* whose members were looked at */
+    size_t leaf_count, aggregate_count;
+    const struct xds_resource *path[AGGREGATE_DEPTH_MAX];
+    size_t depth;
+    const char *fault; /* in the tree itself */
+};
+
+static bool is_among(const struct xds_resource *resource, const struct xds_resource *const *list,
+                     size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (list[i] == resource)
+            return true;
+    return false;
+}
+
+static void add_leaf(struct tree *tree, const struct xds_resource *resource, const char *name)
+{
+    struct xds_found found;
+
+    if (is_among(resource, tree->leaves, tree->leaf_count))
+        return; /* what it has is there, at its best priority */
+    if (tree->leaf_count == XDS_ROUTED_MAX) {
+        tree->fault = "an aggregate of more than 64 clusters";
+        return;
+    }
+    tree->leaves[tree->leaf_count++] = resource;
+    found = find_leaf(tree->lookup, name);
+    parts_add(&tree->parts, &found, 1);
+}
+
+static void add_members(struct tree *tree, const struct xds_resource *resource);
+
+static void add_member(struct tree *tree, const char *name)
+{
+    const struct xds_resource *resource = need(tree->lookup, XDS_CLUSTER, name);
+
+    if (is_held(resource) && resource->value->cluster.type == XDS_CLUSTER_AGGREGATE)
+        add_members(tree, resource);
+    else
+        add_leaf(tree, resource, name);
+}
+
+/* An aggregate that was looked at before adds nothing: else few could be looked at for ever. */
+static void add_members(struct tree *tree, const struct xds_resource *resource)
+{
+    if (is_among(resource, tree->path, tree->depth))
+        tree->fault = "an aggregate that is a part of itself";
+    else if (tree->depth == AGGREGATE_DEPTH_MAX || tree->aggregate_count == AGGREGATES_MAX)
+        tree->fault = "aggregates of aggregates, too deep or too many";
+    if (tree->fault || is_among(resource, tree->aggregates, tree->aggregate_count))
+        return;
+    tree->aggregates[tree->aggregate_count++] = resource;
+    tree->path[tree->depth++] = resource;
+    for (char *const *member = resource->value->cluster.members; *member && !tree->fault; member++)
+        add_member(tree, *member);
+    tree->depth--;
+}
+
+static int find_cluster(struct xds_lookup *lookup, const char *name, struct xds_found *ret_found)
+{
+    const struct xds_resource *resource = need(lookup, XDS_CLUSTER, name);
+    struct tree tree = {.lookup = lookup};
+
+    if (!is_held(resource) || resource->value->cluster.type != XDS_CLUSTER_AGGREGATE) {
+        *ret_found = find_leaf(lookup, name);
+        return 0;
+    }
+    tree.parts.error = resource->error;
+    add_members(&tree, resource);
+    if (!tree.fault)
+        return parts_join(&tree.parts, xds_merge_priorities, ret_found);
+    parts_done(&tree.parts);
+    *ret_found = (struct xds_found){.outcome = XDS_FAILED, .error = tree.fault};
+    return 0;
+}
+
 /* ---- listeners ---- */
 
 static int find_listener(struct xds_lookup *lookup, const char *name, struct xds_found *ret_found)
@@ -178,6 +265,7 @@ static int find_listener(struct xds_lookup *lookup, const char *name, struct xds
     const struct xds_route_host *host;
     struct parts parts = {0};
     bool there = is_held(resource);
+    int r = 0;
 
     if (there && resource->value->route.route_name)
         resource = need(lookup, XDS_ROUTE, resource->value->route.route_name);
@@ -192,12 +280,17 @@ static int find_listener(struct xds_lookup *lookup, const char *name, struct xds
         return 0;
     }
     parts.error = resource->error;
-    for (size_t i = 0; i < host->count; i++) {
-        struct xds_found found = find_cluster(lookup, host->clusters[i].cluster);
+    for (size_t i = 0; i < host->count && r == 0; i++) {
+        struct xds_found found;
 
-        parts_add(&parts, &found, host->clusters[i].weight);
+        r = find_cluster(lookup, host->clusters[i].cluster, &found);
+        if (r == 0)
+            parts_add(&parts, &found, host->clusters[i].weight);
     }
-    return parts_join(&parts, xds_merge_weighted, ret_found);
+    if (r == 0)
+        return parts_join(&parts, xds_merge_weighted, ret_found);
+    parts_done(&parts);
+    return r;
 }
 
 /* ---- hosts of Istio ---- */
@@ -239,7 +332,7 @@ static struct xds_found find_port(struct xds_lookup *lookup, const char *cluster
 
     if (!is_held(resource) || resource->value->cluster.type != XDS_CLUSTER_OTHER) {
         *ret_own = true;
-        return find_cluster(lookup, cluster);
+        return find_leaf(lookup, cluster);
     }
     found = find_assignment(lookup, cluster);
     if (found.outcome == XDS_NONE)
@@ -301,8 +394,7 @@ static int find_candidate(struct xds_lookup *lookup, const char *name, struct xd
     case XDS_NAMES_CLUSTER:
         break;
     }
-    *ret_found = find_cluster(lookup, name);
-    return 0;
+    return find_cluster(lookup, name, ret_found);
 }
 
 static unsigned rank(const struct xds_found *found)
