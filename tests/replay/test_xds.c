@@ -757,6 +757,21 @@ START_TEST(a_cluster_may_call_its_endpoints_otherwise)
 }
 END_TEST
 
+/* The whole name, which is waited for, may be absent as well: this one is not. */
+START_TEST(a_cluster_whose_new_endpoints_are_broken_is_not_absent)
+{
+    begin_delta();
+    SAY("cluster", "", "c2", CLUSTER("cart", "eds:cart-v2"));
+    SAY("endpoints", "", "e2", ASSIGNMENT("cart-v2", "10.0.0.2:70000"));
+    twin_expect_no_report(twin);
+    removed("cluster", "cart.xds.internal");
+    ck_assert_str_eq(twin_expect_report(twin, REPORT_FAILED, "cart.xds.internal")->text,
+                     "port 70000 of 10.0.0.2");
+    SAY("endpoints", "", "e3", ASSIGNMENT("cart-v2", "10.0.0.2:80"));
+    twin_expect_data(twin, "cart.xds.internal", "10.0.0.2:80");
+}
+END_TEST
+
 START_TEST(clusters_may_have_endpoints_of_their_own)
 {
     start(delta);
@@ -1437,6 +1452,7 @@ static Suite *make_suite(void)
         a_refused_token_is_for_an_operator, the_token_goes_with_every_stream_and_nowhere_else);
     UNIT_CASE_FIXTURE(
         suite, "services", NULL, tear_down, a_cluster_may_call_its_endpoints_otherwise,
+        a_cluster_whose_new_endpoints_are_broken_is_not_absent,
         clusters_may_have_endpoints_of_their_own, a_cluster_may_be_called_by_the_whole_name,
         addresses_of_no_use_are_passed_over_with_one_line,
         endpoints_count_as_failing_when_their_assignment_is_too_old,

@@ -416,6 +416,7 @@ int xds_services_find(struct xds_lookup *lookup, const char *key, struct xds_fou
 {
     char names[XDS_CANDIDATES][NAME_SIZE];
     size_t count = xds_names_candidates(lookup->config, key, names);
+    bool exists = false;
     int r = 0;
 
     *ret_found = (struct xds_found){.outcome = XDS_NONE};
@@ -423,6 +424,7 @@ int xds_services_find(struct xds_lookup *lookup, const char *key, struct xds_fou
         struct xds_found found;
 
         r = find_candidate(lookup, names[i], &found);
+        exists |= found.outcome == XDS_FAILED; /* which is not to be lost to one that is waited for */
         if (r < 0 || rank(&found) >= rank(ret_found)) {
             endpoint_set_unref(found.endpoints);
             continue;
@@ -430,6 +432,7 @@ int xds_services_find(struct xds_lookup *lookup, const char *key, struct xds_fou
         endpoint_set_unref(ret_found->endpoints);
         *ret_found = found;
     }
+    ret_found->unknown &= !exists;
     if (r == 0 && lookup->no_memory)
         r = -ENOMEM;
     return r;
