@@ -264,6 +264,12 @@ static void answer_srv(struct twin *twin, const char *name, const struct dns_srv
     twin_dns_reply(twin_expect_dns(twin, DNS_SRV, name), &result);
 }
 
+/* The additional section had its IPv4 address; there is no other. */
+static void answer_no_six(struct twin *twin, const char *name)
+{
+    twin_dns_fail(twin_expect_dns(twin, DNS_AAAA, name), DNS_NODATA, 0, NULL);
+}
+
 START_TEST(srv_gives_port_priority_and_weight)
 {
     static const struct dns_srv services[] = {{1, 0, 8080, "a.test"}, {0, 3, 9090, "b.test"}};
@@ -274,6 +280,7 @@ START_TEST(srv_gives_port_priority_and_weight)
 
     twin_want(twin, "orders.test");
     answer_srv(twin, "orders.test", services, 2, extra);
+    answer_no_six(twin, "a.test");
     twin_expect_report(twin, REPORT_UP, NULL);
     report = twin_expect_data(twin, "orders.test",
                               "192.0.2.1:8080#1 192.0.2.2+[2001:db8::2]:9090*30");
@@ -302,10 +309,62 @@ START_TEST(targets_without_addresses_in_the_answer_are_asked_for_at_the_same_ser
     twin = started(with_srv);
     twin_want(twin, "orders.test");
     answer_srv(twin, "orders.test", services, 2, extra);
+    answer_no_six(twin, "a.test");
     answer(twin, "b.other", "192.0.2.2", NULL, 10 * SEC);
     twin_expect_report(twin, REPORT_UP, NULL);
     report = twin_expect_data(twin, "orders.test", "192.0.2.1:80*10 192.0.2.2:80*10");
     ck_assert_uint_eq(report->validity, 10 * SEC);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(a_family_that_is_not_in_the_additional_section_is_asked_for)
+{
+    static const struct dns_srv services[] = {{0, 1, 80, "a.test"}};
+    static const char *const extra[] = {"a.test", "192.0.2.1", NULL};
+    struct twin *twin = started(with_srv);
+
+    twin_want(twin, "orders.test");
+    answer_srv(twin, "orders.test", services, 1, extra);
+    ck_assert_uint_eq(twin_dns_open(twin), 1); /* IPv4 is told */
+    twin_dns_reply_addresses(twin_expect_dns(twin, DNS_AAAA, "a.test"), 60 * SEC, "2001:db8::1");
+    twin_expect_report(twin, REPORT_UP, NULL);
+    twin_expect_data(twin, "orders.test", "192.0.2.1+[2001:db8::1]:80*10");
+
+    /* What it has not is not asked for with every answer, but not for ever left unasked either. */
+    for (unsigned i = 0; i < 2; i++) {
+        twin_advance(twin, 30 * SEC);
+        twin_refresh(twin, "orders.test");
+        answer_srv(twin, "orders.test", services, 1, extra);
+        answer_no_six(twin, "a.test");
+        twin_expect_data(twin, "orders.test", "192.0.2.1:80*10");
+        twin_advance(twin, 10 * SEC);
+        twin_refresh(twin, "orders.test");
+        answer_srv(twin, "orders.test", services, 1, extra);
+        twin_expect_data(twin, "orders.test", "192.0.2.1:80*10");
+    }
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(a_family_of_targets_that_fails_is_undecided_not_absent)
+{
+    static const struct dns_srv services[] = {{0, 1, 80, "a.test"}, {0, 1, 80, "b.test"}};
+    static const char *const extra[] = {"a.test", "192.0.2.1", NULL};
+    struct twin *twin = started(with_srv);
+
+    twin_want(twin, "orders.test");
+    answer_srv(twin, "orders.test", services, 2, extra);
+    answer_no_six(twin, "a.test");
+    both_fail(twin, "b.test");
+    twin_expect_report(twin, REPORT_UP, NULL);
+    ck_assert_uint_eq(twin_expect_report(twin, REPORT_DATA, "orders.test")->flags,
+                      REPORT_IPV6_UNDECIDED);
+
+    twin_refresh(twin, "orders.test");
+    answer_srv(twin, "orders.test", services, 2, extra);
+    answer(twin, "b.test", NULL, NULL, 0);
+    ck_assert_uint_eq(twin_expect_report(twin, REPORT_DATA, "orders.test")->flags, 0);
     twin_free(twin);
 }
 END_TEST
@@ -319,6 +378,7 @@ START_TEST(the_port_of_a_service_name_is_named_after_it)
 
     twin_want(twin, "_http._tcp.orders.test");
     answer_srv(twin, "_http._tcp.orders.test", services, 1, extra);
+    answer_no_six(twin, "a.test");
     twin_expect_report(twin, REPORT_UP, NULL);
     report = twin_expect_data(twin, "_http._tcp.orders.test", "192.0.2.1:80*10");
     ck_assert_str_eq(report->endpoints->endpoints[0].ports[0].name, "http");
@@ -361,6 +421,7 @@ START_TEST(a_target_that_fails_keeps_its_last_addresses_and_one_never_known_is_l
 
     twin_want(twin, "orders.test");
     answer_srv(twin, "orders.test", services, 2, extra);
+    answer_no_six(twin, "a.test");
     both_fail(twin, "b.test");
     twin_expect_report(twin, REPORT_UP, NULL);
     twin_expect_data(twin, "orders.test", "192.0.2.1:80*10");
@@ -536,6 +597,8 @@ static Suite *make_suite(void)
               servers_on_this_machine_may_name_it);
     UNIT_CASE(suite, "srv", srv_gives_port_priority_and_weight,
               targets_without_addresses_in_the_answer_are_asked_for_at_the_same_servers,
+              a_family_that_is_not_in_the_additional_section_is_asked_for,
+              a_family_of_targets_that_fails_is_undecided_not_absent,
               the_port_of_a_service_name_is_named_after_it,
               the_root_as_target_says_that_the_service_is_not_there,
               a_host_without_srv_is_asked_for_addresses,

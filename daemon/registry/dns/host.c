@@ -6,6 +6,8 @@
 
 /* How long a family that fails keeps its addresses beside one that answers. */
 #define FAMILY_KEPT (24 * 3600 * USEC_PER_SEC)
+/* A target without this family is not asked for it more often, whatever its SOA says. */
+#define ABSENT_MIN (30 * USEC_PER_SEC)
 
 static struct registry_env *env_of(const struct dns_host *host)
 {
@@ -69,6 +71,7 @@ static void family_on_done(void *userdata, const struct dns_result *result)
     struct dns_host *host = family->host;
 
     family->call = NULL;
+    family->told = true;
     family->outcome = result->outcome;
     family->ttl = result->ttl;
     if (result->outcome == DNS_FAILED)
@@ -76,6 +79,9 @@ static void family_on_done(void *userdata, const struct dns_result *result)
     else
         family_know(family, result->addresses,
                     result->outcome == DNS_DATA ? result->address_count : 0);
+    if (result->outcome == DNS_NODATA)
+        family->absent_until = usec_add(env_now(env_of(host)),
+                                        result->ttl > ABSENT_MIN ? result->ttl : ABSENT_MIN);
     if (result->outcome == DNS_DATA && result->canonical)
         snprintf(host->canonical, sizeof(host->canonical), "%s", result->canonical);
     if (!host->four.call && !host->six.call)
@@ -99,15 +105,26 @@ static int family_ask(struct dns_family *family, enum dns_type type)
     return env_of(host)->ops->dns_start(env_of(host), &question, &family->call);
 }
 
+void dns_host_begin(struct dns_host *host)
+{
+    host->canonical[0] = host->text[0] = '\0';
+    host->four.told = host->six.told = false;
+    host->four.outcome = host->six.outcome = DNS_FAILED;
+}
+
+bool dns_host_told(const struct dns_host *host)
+{
+    return host->four.told && host->six.told;
+}
+
 int dns_host_ask(struct dns_host *host)
 {
-    int r;
+    int r = 0;
 
-    host->canonical[0] = host->text[0] = '\0';
-    r = family_ask(&host->four, DNS_A);
-    if (r < 0)
-        return r;
-    r = family_ask(&host->six, DNS_AAAA);
+    if (!host->four.told)
+        r = family_ask(&host->four, DNS_A);
+    if (r == 0 && !host->six.told)
+        r = family_ask(&host->six, DNS_AAAA);
     if (r < 0)
         family_cancel(&host->four);
     return r;
@@ -119,15 +136,19 @@ void dns_host_take(struct dns_host *host, const struct dns_extra *extra, size_t 
     struct address *addresses = malloc(count * sizeof(*addresses) + 1);
 
     for (size_t f = 0; f < ELEMENTS(families); f++) {
+        struct dns_family *family = families[f];
         size_t found = 0;
 
         for (size_t i = 0; addresses && i < count; i++)
             if (streq(extra[i].name, host->name) &&
                 extra[i].address.family == (f == 0 ? AF_INET : AF_INET6))
                 addresses[found++] = extra[i].address;
-        families[f]->outcome = found > 0 ? DNS_DATA : DNS_NODATA;
-        families[f]->ttl = ttl;
-        family_know(families[f], addresses, found);
+        if (found == 0 && env_now(env_of(host)) >= family->absent_until)
+            continue;
+        family->told = true;
+        family->outcome = found > 0 ? DNS_DATA : DNS_NODATA;
+        family->ttl = ttl;
+        family_know(family, addresses, found);
     }
     free(addresses);
 }

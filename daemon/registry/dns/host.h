@@ -13,11 +13,13 @@
 struct dns_family {
     struct dns_host *host;
     struct dns_call *call;
-    enum dns_outcome outcome; /* of this asking */
+    bool told;                /* in this asking, by an answer or its failure */
+    enum dns_outcome outcome; /* if it was */
     usec_t ttl;
     struct address *addresses; /* last known */
     size_t count;
-    usec_t known_at; /* 0: never */
+    usec_t known_at;     /* 0: never */
+    usec_t absent_until; /* the host has none; said when it was asked for */
 };
 
 struct dns_host {
@@ -42,10 +44,16 @@ struct dns_host *dns_host_new(struct dns_registry *dns, const char *name,
                               void (*done)(struct dns_host *host), void *owner);
 struct dns_host *dns_host_free(struct dns_host *host); /* takes NULL */
 
-/* Asks for both families; `done` is called when both are told. 0 or negative errno: none is asked.
- */
+/* A new asking: nothing is told yet. */
+void dns_host_begin(struct dns_host *host);
+/* Asks for what is not told; `done` is called when all is. 0 or negative errno: none is asked. */
 int dns_host_ask(struct dns_host *host);
-/* The addresses came with another answer (the additional section of SRV). */
+bool dns_host_told(const struct dns_host *host);
+/*
+ * The addresses came with another answer (the additional section of SRV). A server may leave out of
+ * it what it likes (RFC 2782): a family that is not there is told only where it was known a short
+ * while ago that there is none.
+ */
 void dns_host_take(struct dns_host *host, const struct dns_extra *extra, size_t count, usec_t ttl);
 
 enum dns_host_state dns_host_state(const struct dns_host *host);

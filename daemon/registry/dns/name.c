@@ -213,6 +213,8 @@ static void ask_self(struct dns_name *name)
 {
     if (!name->self)
         name->self = dns_host_new(name->dns, name->key, self_on_done, name);
+    if (name->self)
+        dns_host_begin(name->self);
     if (!name->self || dns_host_ask(name->self) < 0)
         fail_later(name);
 }
@@ -229,10 +231,28 @@ static bool all_failed(const struct dns_name *name)
     return true;
 }
 
+/* No target has an address of the family, but one of them might. */
+static bool family_is_undecided(const struct dns_name *name, bool six)
+{
+    const struct address *unused;
+    bool undecided = false;
+
+    for (size_t i = 0; i < name->host_count; i++) {
+        const struct dns_host *host = name->hosts[i];
+        const struct dns_family *family = six ? &host->six : &host->four;
+
+        if (dns_host_addresses(host, family, &unused) > 0)
+            return false;
+        undecided |= dns_host_undecided(host, family);
+    }
+    return undecided;
+}
+
 static void targets_finish(struct dns_name *name)
 {
     _cleanup_(endpoint_builder_freep) struct endpoint_builder *builder = NULL;
     usec_t ttl = name->ttl;
+    uint32_t flags = 0;
 
     if (all_failed(name)) {
         report_failed(name, name->hosts[0]->text);
@@ -247,7 +267,11 @@ static void targets_finish(struct dns_name *name)
         if (dns_host_state(host) == DNS_HOST_DATA && own < ttl)
             ttl = own;
     }
-    report_data(name, builder, NULL, 0, ttl);
+    if (family_is_undecided(name, false))
+        flags |= REPORT_IPV4_UNDECIDED;
+    if (family_is_undecided(name, true))
+        flags |= REPORT_IPV6_UNDECIDED;
+    report_data(name, builder, NULL, flags, ttl);
 }
 
 /* Asks for the next targets; ends the asking when none is left. */
@@ -256,9 +280,7 @@ static void targets_continue(struct dns_name *name)
     while (name->hosts_open < DNS_PARALLEL_MAX && name->host_next < name->host_count) {
         struct dns_host *host = name->hosts[name->host_next++];
 
-        if (host->four.outcome != DNS_FAILED)
-            continue; /* the additional section had it */
-        if (dns_host_ask(host) == 0)
+        if (!dns_host_told(host) && dns_host_ask(host) == 0)
             name->hosts_open++;
     }
     if (name->hosts_open == 0)
@@ -297,8 +319,7 @@ static struct dns_host *target_host(struct dns_name *name, struct dns_host **old
     host = host ?: dns_host_new(name->dns, text, target_on_done, name);
     if (!host)
         return NULL;
-    /* Not told of yet in this asking. */
-    host->four.outcome = host->six.outcome = DNS_FAILED;
+    dns_host_begin(host);
     name->hosts[name->host_count++] = host;
     return host;
 }
