@@ -798,6 +798,24 @@ START_TEST(a_list_that_breaks_off_twice_is_read_in_pages)
 }
 END_TEST
 
+START_TEST(a_watch_list_that_breaks_off_twice_before_its_marker_is_read_in_pages)
+{
+    struct twin *twin = begin();
+
+    twin_want(twin, "shop/cart");
+    for (unsigned i = 0; i < 2; i++) {
+        struct http_call *call = expect(twin, "sendInitialEvents");
+
+        twin_http_head(call, 200, NULL);
+        event(call, "ADDED", cluster_ip("cart", "90", "10.96.0.10"));
+        twin_http_fail(call, HTTP_BROKEN, "cut off");
+        twin_advance(twin, 5 SECONDS);
+    }
+    expect(twin, "limit=500");
+    twin_free(twin);
+}
+END_TEST
+
 /* ---- another cluster ---- */
 
 START_TEST(what_an_older_state_of_the_server_lacks_is_kept_for_a_while)
@@ -1497,6 +1515,7 @@ static Suite *make_suite(void)
               a_url_that_is_no_kubernetes_api_is_said_to_be_none,
               what_several_streams_told_is_confirmed_no_more_when_the_api_is_gone,
               a_list_that_breaks_off_twice_is_read_in_pages,
+              a_watch_list_that_breaks_off_twice_before_its_marker_is_read_in_pages,
               what_an_older_state_of_the_server_lacks_is_kept_for_a_while,
               pods_that_an_older_state_of_the_server_lacks_are_kept_for_a_while,
               another_cluster_is_told_by_its_identity_and_listed_anew);

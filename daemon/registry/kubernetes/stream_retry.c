@@ -47,9 +47,9 @@ void stream_page_forget(struct kubernetes_stream *stream)
 
 enum ask stream_list_kind(const struct kubernetes_stream *stream)
 {
-    if (!stream->server->no_watch_list)
-        return ASK_WATCH_LIST;
-    return stream->broken_lists >= STREAM_BROKEN_LISTS ? ASK_PAGE : ASK_LIST;
+    if (stream->broken_lists >= STREAM_BROKEN_LISTS)
+        return ASK_PAGE;
+    return stream->server->no_watch_list ? ASK_LIST : ASK_WATCH_LIST;
 }
 
 /* Counts one more in `count`. */
@@ -217,7 +217,7 @@ void stream_refused(struct kubernetes_stream *stream)
 
 void stream_lost(struct kubernetes_stream *stream, const char *text)
 {
-    bool listing = stream->ask == ASK_LIST || stream->ask == ASK_PAGE;
+    bool listing = stream->ask != ASK_WATCH && stream->ask != ASK_CHECK;
     enum registry_failure failure = FAILURE_TRANSIENT;
     enum ask ask = stream->ask;
 
