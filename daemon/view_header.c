@@ -3,6 +3,7 @@
 
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <systemd/sd-id128.h>
 
 #include "nss-sd/wire.h"
 
@@ -83,12 +84,23 @@ static void set_inode(const char *path, uint32_t *ret_low, uint32_t *ret_high)
     *ret_high = (uint32_t)((uint64_t)status.st_ino >> 32);
 }
 
+uint32_t view_header_boot(void)
+{
+    sd_id128_t id;
+    uint32_t boot = 0;
+
+    if (sd_id128_get_boot(&id) >= 0)
+        memcpy(&boot, id.bytes, sizeof(boot));
+    return boot;
+}
+
 int view_header_complete(struct view_header *header, uint32_t set_bits, uint32_t now)
 {
     if (getrandom(header->hash_key, sizeof(header->hash_key), 0) != sizeof(header->hash_key))
         return -EIO;
     set_inode("/proc/self/ns/net", &header->netns_low, &header->netns_high);
     set_inode("/proc/self/ns/time", &header->timens_low, &header->timens_high);
+    header->boot = view_header_boot();
     header->layout = VIEW_LAYOUT;
     header->endian = VIEW_ENDIAN;
     header->header_size = VIEW_HEADER_SIZE;

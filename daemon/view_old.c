@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "daemon/view_header.h"
 #include "nss-sd/wire.h"
 
 enum {
@@ -41,6 +42,7 @@ static bool ours(int fd, struct view_header *ret_header)
 struct view_old *view_old_open(int directory_fd, uint32_t now)
 {
     struct view_old *old = calloc(1, sizeof(*old));
+    uint32_t boot = view_header_boot();
     int32_t ahead;
 
     if (!old)
@@ -50,7 +52,8 @@ struct view_old *view_old_open(int directory_fd, uint32_t now)
     if (old->fd < 0 || !ours(old->fd, &old->header))
         return view_old_free(old);
     ahead = view_ticks_until(old->header.heartbeat, now);
-    old->other_boot = ahead > FUTURE_TICKS;
+    old->other_boot = ahead > FUTURE_TICKS ||
+                      (boot != 0 && old->header.boot != 0 && old->header.boot != boot);
     old->now = ahead > 0 ? old->header.heartbeat : now;
     return old;
 }

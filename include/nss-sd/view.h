@@ -119,7 +119,8 @@ struct view_header {
     uint32_t heartbeat;    /* mutable: tick, written every second while the daemon lives */
     uint32_t timens_low;   /* inode of the daemon's time namespace; 0: it is not known */
     uint32_t timens_high;
-    uint32_t reserved[39];
+    uint32_t boot; /* first bytes of the boot's id, of which the ticks are; 0: it is not known */
+    uint32_t reserved[38];
     /*
      * Bit view_filter_bit(last two bytes) is set for every domain. A name whose bit is clear is
      * foreign; nothing else of the header need be read.

@@ -206,6 +206,30 @@ START_TEST(ticks_of_another_boot_are_not_believed)
 }
 END_TEST
 
+/* The file is of this boot: its directory is no tmpfs, as in containers. */
+static void set_boot(uint32_t boot)
+{
+    int fd = open(world.path, O_RDWR | O_CLOEXEC);
+
+    ck_assert_int_eq(pwrite(fd, &boot, sizeof(boot), offsetof(struct view_header, boot)),
+                     sizeof(boot));
+    close(fd);
+}
+
+START_TEST(a_view_of_another_boot_is_not_believed_however_long_that_one_took)
+{
+    publish_good("web.sd.test");
+    restart(USEC_PER_SEC);
+    ck_assert_uint_eq(told.count, 1);
+    set_boot(0); /* an earlier version did not say */
+    restart(USEC_PER_SEC);
+    ck_assert_uint_eq(told.count, 1);
+    set_boot(1);
+    restart(USEC_PER_SEC);
+    ck_assert_uint_eq(told.count, 0);
+}
+END_TEST
+
 START_TEST(a_table_is_made_large_enough_for_what_is_carried_over)
 {
     char name[64];
@@ -612,6 +636,7 @@ static Suite *make_suite(void)
              an_answer_of_a_lost_clock_was_confirmed_before_the_loss,
              an_answer_that_may_be_stale_for_ever_gets_the_longest_limit,
              what_may_not_be_served_is_not_carried_over, ticks_of_another_boot_are_not_believed,
+             a_view_of_another_boot_is_not_believed_however_long_that_one_took,
              a_table_is_made_large_enough_for_what_is_carried_over,
              a_running_view_is_carried_over_by_its_own_daemon,
              listed_addresses_are_carried_over_with_their_names);
