@@ -2,6 +2,7 @@
 /*
  * nss-sdd: the daemon's command line. Everything else is the manager's.
  */
+#include <fcntl.h>
 #include <getopt.h>
 #include <nss.h>
 #include <stdio.h>
@@ -86,6 +87,15 @@ static int parse_arguments(int argc, char *argv[], struct manager_options *optio
     return 0;
 }
 
+/* Where stdio is closed the next socket, or a snapshot, would be what the log is written to. */
+static int fill_stdio(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+            return -EIO;
+    return 0;
+}
+
 int main(int argc, char *argv[])
 {
     struct manager_options options = {
@@ -99,6 +109,8 @@ int main(int argc, char *argv[])
     __nss_configure_lookup("hosts", "files dns");
     /* Tokens are in our memory: no core dump, no tracing by others. */
     prctl(PR_SET_DUMPABLE, 0);
+    if (fill_stdio() < 0)
+        return EXIT_FAILURE;
     r = parse_arguments(argc, argv, &options);
     if (r != 0)
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -60,6 +60,12 @@ def test_a_program_without_stdio_never_finds_a_socket_there(hung):
     assert got["rounds"] > 1000 and got["taken"] < got["rounds"] / 100
 
 
+def test_a_daemon_without_stdio_has_no_socket_there(bare_world):
+    daemon = bare_world.start_daemon(prefix=["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"])
+    descriptors = [os.readlink(f"/proc/{daemon.process.pid}/fd/{fd}") for fd in range(3)]
+    assert descriptors == ["/dev/null"] * 3
+
+
 def test_a_full_fd_table_is_a_temporary_failure(orders):
     got = run_json(orders, CLIENTS / "fdfull", UNHEARD, NAME)
     assert got == {"early": "OK", "full": "EAI_AGAIN", "after": "EAI_NONAME"}
