@@ -89,7 +89,7 @@ class Agent:
 
     # Life
 
-    def start(self, timeout=30):
+    def start(self, timeout=60):
         """Starts the agent and returns when it has a leader and knows itself."""
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
@@ -131,7 +131,7 @@ class Agent:
 
     # API
 
-    def request(self, method, path, body=None, token=None, timeout=10):
+    def request(self, method, path, body=None, token=None, timeout=60):
         connection = _UnixConnection(self.socket, timeout)
         headers = {}
         if token or self.token:
@@ -168,6 +168,14 @@ class Agent:
     def set_status(self, id, status):
         """`status`: passing, warning or critical."""
         self.put(f"/v1/agent/check/update/check-{id}", {"Status": status})
+
+    def shows(self, name, *addresses, timeout=60):
+        """Waits until the catalogue has these instances: an agent tells it a moment after it was told."""
+        deadline = time.monotonic() + timeout
+        while sorted(one["ServiceAddress"] for one in self.get(f"/v1/catalog/service/{name}")) != sorted(addresses):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the catalogue does not show {addresses} of {name}")
+            time.sleep(0.02)
 
     def deregister(self, id):
         self.put(f"/v1/agent/service/deregister/{id}")

@@ -231,7 +231,7 @@ class Row:
         self.judge_unknown([lookup for lookup in lookups if lookup.kind == "unknown"])
 
     def judge_unknown(self, unknown):
-        assert not [lookup for lookup in unknown if self.waited(lookup, LOOKUP_WAIT + 1)]
+        assert not [lookup for lookup in unknown if self.waited(lookup, LOOKUP_WAIT * 2)]
         during = [lookup for lookup in unknown for begin, end in self.outages
                   if lookup.began > begin and lookup.began + lookup.took < end]
         assert during or not self.outages

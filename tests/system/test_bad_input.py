@@ -13,7 +13,7 @@ import time
 import pytest
 
 import wire
-from world import SANITIZED, TOLERANCE, FakeConsul, instance, wait_until
+from world import PATIENCE, SANITIZED, TOLERANCE, FakeConsul, instance, wait_until
 
 NAME = "orders.sd.internal"
 # Owned, and nobody ever asked for it: the view has no answer, so the module goes to the socket.
@@ -160,7 +160,7 @@ def test_junk_on_the_refresh_socket(orders):
     rng = random.Random(SEED)
     good = wire.interest(NAME)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.settimeout(5)
+        sender.settimeout(PATIENCE)
         sender.connect(str(path))
         for data in [b"", b"x", good[:-1], good + b"x", rng.randbytes(268), bytes(60000), good]:
             sender.send(data)
@@ -172,7 +172,7 @@ def test_junk_on_the_refresh_socket(orders):
 CALL = {"method": "io.nss-sd.Control.Query", "parameters": {"name": NAME}}
 
 
-def control(world, data, timeout=10):
+def control(world, data, timeout=PATIENCE):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
         connection.connect(str(world.run_directory / "control"))
@@ -295,7 +295,7 @@ def test_mutated_replies_never_harm_the_program(headless):
                 broken[rng.randrange(len(broken))] = rng.randrange(256)
             headless.fake.reply = bytes(broken)
             got = client.getaddrinfo(UNHEARD, rng.choice([0, socket.AF_INET, socket.AF_INET6]))
-            assert got["status"] in ("OK", "EAI_AGAIN", "EAI_NOUNHEARD", "EAI_NODATA"), got
+            assert got["status"] in ("OK", "EAI_AGAIN", "EAI_NONAME", "EAI_NODATA"), got
             assert (got["status"] == "OK") == bool(got["addresses"])
 
 
@@ -330,7 +330,7 @@ def test_a_damaged_view_never_harms_a_program_nor_a_foreign_name(headless):
         temporary.rename(view)
         with headless.client() as client:
             got = client.getaddrinfo(UNHEARD)
-            assert got["status"] in ("OK", "EAI_AGAIN", "EAI_NOUNHEARD"), got
+            assert got["status"] in ("OK", "EAI_AGAIN", "EAI_NONAME"), got
             assert client.getaddrinfo("in-hosts-file")["addresses"] == ["192.0.2.7"]
 
 
@@ -353,7 +353,7 @@ def test_a_view_that_is_no_file(headless, kind):
         view.chmod(0)
     headless.fake.reply = wire.reply(wire.answer(UNHEARD, [ADDRESS]))
     assert headless.ask("in-hosts-file")["addresses"] == ["192.0.2.7"]
-    assert headless.ask(UNHEARD)["status"] in ("OK", "EAI_NOUNHEARD", "EAI_AGAIN")
+    assert headless.ask(UNHEARD)["status"] in ("OK", "EAI_NONAME", "EAI_AGAIN")
 
 
 # A registry that misbehaves
@@ -406,7 +406,7 @@ def test_a_registry_that_says_nothing_is_not_waited_for(fake):
             assert got["microseconds"] < 100000 * TOLERANCE
         got = client.getaddrinfo("unknown.service.consul")
         # The list of services may still be confirmed; then absence is known.
-        assert got["status"] in ("EAI_AGAIN", "EAI_NONAME") and got["microseconds"] < 4e6
+        assert got["status"] in ("EAI_AGAIN", "EAI_NONAME") and got["microseconds"] < 2.25e6 * TOLERANCE
     fake.behave("good", "192.0.2.2")
     world.wait_for(SERVICE, ["192.0.2.2"], timeout=60)
 

@@ -35,6 +35,8 @@ def make_agent(make_world):
 
 def configured(world, more=""):
     world.registry("consul", CONFIG + more)
+    # What a lookup may take before it is told to try again; the machine may be busy.
+    world.resolve_settings(LookupTimeoutSec="10s")
     return world
 
 

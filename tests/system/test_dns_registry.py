@@ -49,6 +49,8 @@ def served(bare_world):
     """Starts a server with these records and a daemon that asks it."""
     def make(*records, more="", ttl=1, hosts=()):
         bare_world.registry("zone", CONFIG + more)
+        # What a lookup may take before it is told to try again; the machine may be busy.
+        bare_world.resolve_settings(LookupTimeoutSec="10s")
         server = Server(bare_world, *records, ttl=ttl).hosts(*hosts).start()
         bare_world.start_daemon()
         return server

@@ -138,7 +138,7 @@ def test_a_server_that_goes_away_lets_the_call_go_on_and_cuts_it_then(plane):
     plane.do(health={"shop": True})
     call = Call(plane, WATCH, single=field(1, "shop"))
     assert call.next() == f"message {SERVING}"
-    plane.do(goaway=2000)
+    plane.do(goaway=5000)
     plane.do(health={"shop": False})
     assert call.next() == f"message {NOT_SERVING}"
     code, text = call.end()

@@ -118,24 +118,26 @@ def test_register_and_deregister(world, measured):
 
 
 def test_a_registration_with_a_ttl_goes_by_itself(world):
-    done = world.sdctl("register", "orders", "--address", "192.0.2.1", "--port", "80", "--ttl", "1s")
-    assert done.returncode == 0, done.stderr
     began = time.monotonic()
+    done = world.sdctl("register", "orders", "--address", "192.0.2.1", "--port", "80", "--ttl", "5s")
+    assert done.returncode == 0, done.stderr
     assert world.addresses(NAME) == ["192.0.2.1"]
-    world.wait_for(NAME, [], timeout=1 + TOLERANCE)
-    assert time.monotonic() - began > 0.8
+    world.wait_for(NAME, [])
+    assert 5 <= time.monotonic() - began < 5 + TOLERANCE
 
 
 def test_a_registration_renewed_in_time_stays(world):
     def register():
         done = world.sdctl("register", "orders", "--id", "a", "--address", "192.0.2.1", "--port",
-                           "80", "--ttl", "2s")
+                           "80", "--ttl", "5s")
         assert done.returncode == 0, done.stderr
 
     began = time.monotonic()
-    while time.monotonic() - began < 4:
-        register()
-        assert world.addresses(NAME) == ["192.0.2.1"]
+    register()
+    with world.client() as client:
+        while time.monotonic() - began < 8:
+            register()
+            assert client.getaddrinfo(NAME)["addresses"] == ["192.0.2.1"]
 
 
 def test_a_registration_without_ttl_survives_a_restart(world):

@@ -55,7 +55,7 @@ def matrix():
     try:
         world.registry("local", "[Registry]\nType=local\nDomains=sd.internal\n")
         world.registry("consul", "[Registry]\nType=consul\nURL=http://127.0.0.1:8500\n")
-        world.resolve_settings(LookupTimeoutSec="100ms")
+        world.resolve_settings(LookupTimeoutSec="5s")
         write_services(world)
         world.start_dnsmasq("--local=/test/", "--address=/www.foreign.test/203.0.113.5",
                             "--address=/www.foreign.test/2001:db8:ffff::5",

@@ -11,7 +11,7 @@ import pytest
 
 import consul
 from conftest import missing
-from world import BUILD, instance, wait_until
+from world import BUILD, PATIENCE, instance, wait_until
 
 NAME = "orders.sd.internal"
 
@@ -41,12 +41,21 @@ def following(world):
     return sum("/control" in line for line in listed)
 
 
+def calls(world):
+    """How many calls of sdctl the daemon took so far, with the one that asks."""
+    return world.sdctl_json("statistics")["control_calls"]
+
+
 def follow(world, *names):
-    before = following(world)
+    before, questions = calls(world), 0
     follower = Follower(world, *names)
-    wait_until(lambda: following(world) > before, what="a monitor that is connected")
-    # Connections are served in their order: this call's reply comes after the monitor began.
-    world.sdctl("status", check=True)
+
+    def taken():
+        nonlocal questions
+        questions += 1
+        return calls(world) > before + questions
+
+    wait_until(taken, what="a call more than our own: the monitor's")
     return follower
 
 
@@ -140,7 +149,7 @@ def test_a_reader_that_stands_still_loses_events_and_nobody_else_does(world):
         quick.heard("removed", instance="i42")
         assert not any("lost" in event for event in quick.events())
         data = b""
-        slow.settimeout(5)
+        slow.settimeout(PATIENCE)
         lost = told = 0
         while not lost:
             data += slow.recv(65536)
@@ -171,8 +180,8 @@ def test_a_monitor_hears_that_the_daemon_ends(world):
 
 
 def test_an_interrupted_monitor_is_forgotten(world):
-    before = following(world)
     follower = follow(world)
+    assert following(world) > 0
     follower.process.send_signal(signal.SIGINT)
     follower.process.wait(timeout=30)
-    wait_until(lambda: following(world) == before, what="a monitor that is gone")
+    wait_until(lambda: following(world) == 0, what="a monitor that is gone")

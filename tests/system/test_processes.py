@@ -144,7 +144,7 @@ def test_foreign_names_where_only_sockets_are_left(orders):
         first = client.getaddrinfo(FOREIGN)
         median, worst = foreign_time(client)
     assert first["addresses"] == ["203.0.113.5"]
-    assert first["microseconds"] < 1e6 * (LOOKUP_WAIT + 1)
+    assert first["microseconds"] < 1e6 * LOOKUP_WAIT * 2
     assert worst < 1e6 * LOOKUP_WAIT / 2
 
 
@@ -178,11 +178,11 @@ def test_a_foreign_name_needs_no_system_call_of_ours(orders, measured):
 def test_an_unheard_of_name_is_undecided_within_the_deadline_while_the_daemon_hangs(hung):
     got = hung.ask(UNHEARD)
     assert got["status"] == "EAI_AGAIN"
-    assert got["microseconds"] < 1e6 * (LOOKUP_WAIT + 1)
+    assert got["microseconds"] < 1e6 * LOOKUP_WAIT * 2
 
 
 def test_a_hung_daemon_is_waited_for_once_and_then_not(hung):
-    time_limit = time.monotonic() + 30
+    time_limit = time.monotonic() + 60
     with hung.client() as client:
         first = client.getaddrinfo(UNHEARD)["microseconds"]
         # The heartbeat becomes overdue after the lease; then lookups no longer wait.
@@ -200,7 +200,7 @@ def test_an_unheard_of_name_after_the_daemon_died_is_undecided_and_does_not_leak
     orders.daemon.kill()
     got = orders.ask(UNHEARD)
     assert got["status"] == "EAI_AGAIN"
-    assert got["microseconds"] < 1e6
+    assert got["microseconds"] < 1e6 * LOOKUP_WAIT / 2, "it waited"
     assert orders.dns_queries() == []
 
 

@@ -70,10 +70,10 @@ def test_a_hung_daemon_costs_a_known_name_nothing(published, pause):
     with published.client() as client:
         client.getaddrinfo(NAME)
         published.daemon.pause()
-        began = time.monotonic()
         for _ in range(100):
-            assert client.getaddrinfo(NAME)["addresses"] == [ADDRESS]
-        assert time.monotonic() - began < LOOKUP_WAIT
+            got = client.getaddrinfo(NAME)
+            assert got["addresses"] == [ADDRESS]
+            assert got["microseconds"] < 1e6 * LOOKUP_WAIT / 2, "a lookup waited"
     published.daemon.resume()
 
 
@@ -95,7 +95,7 @@ def test_what_is_gone_is_gone_from_the_view_too(published):
         wait_until(lambda: client.getaddrinfo(NAME)["status"] == "EAI_NONAME", what="absence")
         # Absence is told by a living daemon only.
         published.daemon.kill()
-        time_left = time.monotonic() + 15
+        time_left = time.monotonic() + 60
         while client.getaddrinfo(NAME)["status"] != "EAI_AGAIN":
             assert time.monotonic() < time_left, "a dead daemon's absence is told for ever"
             time.sleep(0.1)

@@ -51,7 +51,7 @@ def place(world):
 
 
 def wait_for_place(world, *expected):
-    wait_until(lambda: place(world) == expected, 20, f"{expected}")
+    wait_until(lambda: place(world) == expected, what=f"{expected}")
 
 
 @pytest.fixture

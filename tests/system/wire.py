@@ -46,7 +46,7 @@ def reply(payload, *, magic=REPLY_MAGIC, version=VERSION, size=32, error=OK, pay
     return struct.pack(HEAD, magic, version, size, error, 0, payload_size) + payload
 
 
-def connect(path, timeout=5, kind=socket.SOCK_SEQPACKET):
+def connect(path, timeout=60, kind=socket.SOCK_SEQPACKET):
     connection = socket.socket(socket.AF_UNIX, kind)
     connection.settimeout(timeout)
     connection.connect(str(path))
