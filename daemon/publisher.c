@@ -136,16 +136,25 @@ static uint64_t sample_random(void *userdata)
 
 /* ---- publishing ---- */
 
+/* Of a large service what is in the slot alone: readers take nothing else from the list. */
 static void list_addresses(struct publisher *publisher, const char *name,
-                           const struct evaluation *evaluation)
+                           const struct answer *answer)
 {
     const struct publisher_hooks *hooks = &publisher->hooks;
+    size_t count4 = answer->head->count4, count = count4 + answer->head->count6;
     char owner[NAME_SIZE];
 
-    for (size_t i = 0; i < evaluation->count; i++)
-        if (hooks->reverse(hooks->userdata, &evaluation->items[i].address, owner) >= 0 &&
-            streq(owner, name))
-            view_writer_list_address(publisher->writer, &evaluation->items[i].address, name);
+    for (size_t i = 0; i < count; i++) {
+        struct address address = {.family = i < count4 ? AF_INET : AF_INET6};
+
+        if (i < count4)
+            memcpy(address.bytes, answer->records4[i].address, sizeof(answer->records4[i].address));
+        else
+            memcpy(address.bytes, answer->records6[i - count4].address,
+                   sizeof(answer->records6[i - count4].address));
+        if (hooks->reverse(hooks->userdata, &address, owner) >= 0 && streq(owner, name))
+            view_writer_list_address(publisher->writer, &address, name);
+    }
 }
 
 void publisher_withdraw(struct publisher *publisher, const char *name)
@@ -163,6 +172,7 @@ void publisher_publish(struct publisher *publisher, const char *name,
     /* Hosts that started together must not choose the same at the same time. */
     uint64_t seed = publisher->opened_at + now / SAMPLE_TIME;
     enum publisher_action action = publisher_action(evaluation);
+    struct answer answer;
     unsigned limit;
     size_t size;
 
@@ -189,8 +199,8 @@ void publisher_publish(struct publisher *publisher, const char *name,
         return;
     }
     publisher->counters.published++;
-    if (evaluation->count > 0)
-        list_addresses(publisher, name, evaluation);
+    if (answer_parse(payload, size, &answer))
+        list_addresses(publisher, name, &answer);
 }
 
 /* ---- clocks ---- */

@@ -16,7 +16,7 @@ static char directory[64];
 static struct world *w;
 static struct publisher *publisher;
 static const char *private_name;
-static unsigned carried;
+static unsigned carried, reversed;
 static usec_t stopped_at;
 
 /* ---- one daemon after another ---- */
@@ -32,6 +32,7 @@ static int hook_view_reverse(void *userdata, const struct address *address,
                              char ret_name[static NAME_SIZE])
 {
     (void)userdata, (void)address, (void)ret_name;
+    reversed++;
     return -ENOENT;
 }
 
@@ -165,6 +166,20 @@ START_TEST(what_was_flushed_is_gone)
     store_flush(world_store(w), store_find(world_store(w), 0, "orders"), world_now(w));
     world_at(w, world_now(w) + 1);
     STANDS("orders.one", "nothing");
+}
+END_TEST
+
+START_TEST(of_a_large_service_only_what_is_in_the_view_is_looked_at_for_its_names)
+{
+    static char endpoints[200 * 12];
+
+    for (unsigned i = 0; i < 200; i++)
+        sprintf(endpoints + strlen(endpoints), "10.0.0.%u ", i + 1);
+    world_lookup(w, "orders.one", WIRE_IPV4);
+    reversed = 0;
+    world_data(w, 0, "orders", endpoints, REPORT_UNTIL_LOST, 0);
+    ck_assert_uint_gt(reversed, 0);
+    ck_assert_uint_le(reversed, 58);
 }
 END_TEST
 
@@ -572,6 +587,7 @@ static Suite *make_suite(void)
                       a_removed_instance_is_gone_while_another_one_is_looked_for,
                       an_absence_is_gone_while_the_first_instance_is_looked_for,
                       what_was_flushed_is_gone,
+                      of_a_large_service_only_what_is_in_the_view_is_looked_at_for_its_names,
                       an_absence_that_several_watches_say_is_left_to_the_daemon);
     UNIT_CASE_FIXTURE(suite, "routes", set_up, tear_down,
                       an_address_without_a_route_is_told_to_readers_of_view_and_socket,
