@@ -511,6 +511,31 @@ START_TEST(namespaces_and_pods_exist_or_not)
 }
 END_TEST
 
+START_TEST(a_namespace_that_may_not_be_listed_is_known_by_its_services)
+{
+    static const char *const settings[] = {"URL",  SERVER, "Node", "n1",       "Watch", "all",
+                                           "Mode", "vip",  "Pods", "insecure", NULL};
+    struct twin *twin = begin_with(settings);
+    struct http_call *watch;
+
+    twin_want(twin, "shop/pod/10.1.0.9");
+    reply(expect_list(twin, "/api/v1/services?"), list("100", ""));
+    watch = expect_watch(twin, "/api/v1/services");
+    twin_http_head(watch, 200, NULL);
+    refuse(expect(twin, "/api/v1/namespaces?"), 403, NULL);
+    ck_assert_ptr_nonnull(twin_find_report(twin, REPORT_FAILED, "shop/pod/10.1.0.9"));
+    twin_skip_reports(twin);
+    event(watch, "ADDED", cluster_ip("cart", "101", "10.96.0.10"));
+    twin_expect_data(twin, "shop/pod/10.1.0.9", "10.1.0.9");
+    event(watch, "ADDED", cluster_ip("user", "102", "10.96.0.11"));
+    event(watch, "DELETED", cluster_ip("cart", "103", "10.96.0.10"));
+    twin_expect_no_report(twin);
+    event(watch, "DELETED", cluster_ip("user", "104", "10.96.0.11"));
+    twin_expect_report(twin, REPORT_FAILED, "shop/pod/10.1.0.9");
+    twin_free(twin);
+}
+END_TEST
+
 START_TEST(outside_of_a_cluster_services_lead_to_their_pods_or_their_load_balancer)
 {
     static const char *const pods[] = {"URL", SERVER, "Node", "n1", "Mode", "endpoints", NULL};
@@ -1500,6 +1525,7 @@ static Suite *make_suite(void)
         an_address_leads_back_to_its_service,
         an_address_of_several_services_always_leads_back_to_the_same,
         namespaces_and_pods_exist_or_not,
+        a_namespace_that_may_not_be_listed_is_known_by_its_services,
         outside_of_a_cluster_services_lead_to_their_pods_or_their_load_balancer,
         everything_is_watched_before_the_first_question_where_that_is_wanted,
         with_namespaces_only_their_paths_are_asked_and_others_do_not_exist,

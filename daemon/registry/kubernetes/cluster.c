@@ -137,6 +137,78 @@ int kubernetes_cluster_reverse(const struct kubernetes_cluster *cluster,
     return used > 0 && used < NAME_SIZE ? 0 : -ENOENT;
 }
 
+/* ---- namespaces ---- */
+
+static struct kubernetes_namespace *namespace_find(const struct kubernetes_cluster *cluster,
+                                                   const char *name)
+{
+    struct kubernetes_namespace *namespace;
+
+    HASH_FIND_STR(cluster->namespaces, name, namespace);
+    return namespace;
+}
+
+/* NULL: no memory, or too many. */
+static struct kubernetes_namespace *namespace_get(struct kubernetes_cluster *cluster,
+                                                  const char *name)
+{
+    struct kubernetes_namespace *namespace = namespace_find(cluster, name);
+
+    if (namespace)
+        return namespace;
+    if (HASH_COUNT(cluster->namespaces) < KUBERNETES_SERVICES_MAX)
+    namespace = calloc(1, sizeof(*namespace) + strlen(name) + 1);
+    if (!namespace) {
+        cluster->overflow = true;
+        return NULL;
+    }
+    strcpy(namespace->name, name);
+    HASH_ADD_STR(cluster->namespaces, name, namespace);
+    cluster->changed(cluster->owner, name, "");
+    return namespace;
+}
+
+/* Is it still one? */
+static void namespace_settle(struct kubernetes_cluster *cluster,
+                             struct kubernetes_namespace *namespace)
+{
+    if (namespace->listed || namespace->entries > 0)
+        return;
+    HASH_DEL(cluster->namespaces, namespace);
+    cluster->changed(cluster->owner, namespace->name, "");
+    free(namespace);
+}
+
+static void namespace_unlist(struct kubernetes_cluster *cluster,
+                             struct kubernetes_namespace *namespace)
+{
+    namespace->listed = false;
+    namespace_settle(cluster, namespace);
+}
+
+void kubernetes_cluster_put_namespace(struct kubernetes_cluster *cluster, const char *name)
+{
+    struct kubernetes_namespace *namespace = namespace_get(cluster, name);
+
+    if (!namespace)
+        return;
+    namespace->listed = true;
+    namespace->seen = ++cluster->clock;
+}
+
+void kubernetes_cluster_remove_namespace(struct kubernetes_cluster *cluster, const char *name)
+{
+    struct kubernetes_namespace *namespace = namespace_find(cluster, name);
+
+    if (namespace)
+        namespace_unlist(cluster, namespace);
+}
+
+bool kubernetes_cluster_has_namespace(const struct kubernetes_cluster *cluster, const char *name)
+{
+    return namespace_find(cluster, name) != NULL;
+}
+
 /* ---- entries ---- */
 
 struct kubernetes_entry *kubernetes_cluster_find(const struct kubernetes_cluster *cluster,
@@ -154,17 +226,24 @@ static struct kubernetes_entry *entry_get(struct kubernetes_cluster *cluster, co
                                           const char *name)
 {
     struct kubernetes_entry *entry = kubernetes_cluster_find(cluster, namespace, name);
+    struct kubernetes_namespace *of;
     char id[ID_SIZE];
 
     if (entry)
         return entry;
+    of = namespace_get(cluster, namespace);
+    if (!of)
+        return NULL;
     id_make(id, namespace, name);
     if (HASH_COUNT(cluster->entries) < KUBERNETES_SERVICES_MAX)
         entry = calloc(1, sizeof(*entry) + strlen(id) + 1);
     if (!entry) {
         cluster->overflow = true;
+        namespace_settle(cluster, of);
         return NULL;
     }
+    entry->namespace = of;
+    of->entries++;
     strcpy(entry->id, id);
     HASH_ADD_STR(cluster->entries, id, entry);
     return entry;
@@ -188,6 +267,8 @@ static void entry_settle(struct kubernetes_cluster *cluster, struct kubernetes_e
     }
     HASH_DEL(cluster->entries, entry);
     changed(cluster, entry);
+    entry->namespace->entries--;
+    namespace_settle(cluster, entry->namespace);
     free(entry);
 }
 
@@ -384,17 +465,6 @@ void kubernetes_cluster_remove_slice(struct kubernetes_cluster *cluster, const c
         entry_settle(cluster, held_free(cluster, held));
 }
 
-/* ---- namespaces ---- */
-
-static struct kubernetes_namespace *namespace_find(const struct kubernetes_cluster *cluster,
-                                                   const char *name)
-{
-    struct kubernetes_namespace *namespace;
-
-    HASH_FIND_STR(cluster->namespaces, name, namespace);
-    return namespace;
-}
-
 void kubernetes_cluster_forget(struct kubernetes_cluster *cluster,
                                enum kubernetes_resource resource, const char *namespace,
                                const char *name)
@@ -418,53 +488,6 @@ void kubernetes_cluster_forget(struct kubernetes_cluster *cluster,
         kubernetes_cluster_remove_namespace(cluster, name);
         break;
     }
-}
-
-void kubernetes_cluster_put_namespace(struct kubernetes_cluster *cluster, const char *name)
-{
-    struct kubernetes_namespace *namespace = namespace_find(cluster, name);
-
-    if (!namespace) {
-        if (HASH_COUNT(cluster->namespaces) < KUBERNETES_SERVICES_MAX)
-        namespace = calloc(1, sizeof(*namespace) + strlen(name) + 1);
-        if (!namespace) {
-            cluster->overflow = true;
-            return;
-        }
-        strcpy(namespace->name, name);
-        HASH_ADD_STR(cluster->namespaces, name, namespace);
-        cluster->changed(cluster->owner, name, "");
-    }
-    namespace->seen = ++cluster->clock;
-}
-
-static void namespace_free(struct kubernetes_cluster *cluster,
-                           struct kubernetes_namespace *namespace)
-{
-    HASH_DEL(cluster->namespaces, namespace);
-    cluster->changed(cluster->owner, namespace->name, "");
-    free(namespace);
-}
-
-void kubernetes_cluster_remove_namespace(struct kubernetes_cluster *cluster, const char *name)
-{
-    struct kubernetes_namespace *namespace = namespace_find(cluster, name);
-
-    if (namespace)
-        namespace_free(cluster, namespace);
-}
-
-bool kubernetes_cluster_has_namespace(const struct kubernetes_cluster *cluster, const char *name)
-{
-    size_t size = strlen(name);
-    const struct kubernetes_entry *entry;
-
-    if (namespace_find(cluster, name))
-        return true;
-    for (entry = cluster->entries; entry; entry = entry->hh.next)
-        if (strncmp(entry->id, name, size) == 0 && entry->id[size] == '/')
-            return true;
-    return false;
 }
 
 /* ---- many at once ---- */
@@ -517,13 +540,13 @@ static size_t sweep_namespaces(struct kubernetes_cluster *cluster, uint64_t befo
     size_t left = 0;
 
     HASH_ITER (hh, cluster->namespaces, namespace, next) {
-        if (!covers(owner, "", namespace->name))
+        if (!namespace->listed || !covers(owner, "", namespace->name))
             continue;
         if (namespace->seen >= before) {
             left++;
         } else {
             ++*ret_removed;
-            namespace_free(cluster, namespace);
+            namespace_unlist(cluster, namespace);
         }
     }
     return left;

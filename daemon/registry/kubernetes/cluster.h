@@ -31,6 +31,7 @@ struct kubernetes_entry {
     struct kubernetes_held_slice *slices; /* list */
     size_t slice_count;
     struct kubernetes_place *vips; /* as many as the service has */
+    struct kubernetes_namespace *namespace;
     UT_hash_handle hh;
     char id[]; /* "NS/NAME" */
 };
@@ -54,8 +55,11 @@ struct kubernetes_held_slice {
     char id[]; /* "NS/NAME" */
 };
 
+/* One that the server told of, or that something known is in. */
 struct kubernetes_namespace {
-    uint64_t seen;
+    bool listed;
+    uint64_t seen;  /* of that */
+    size_t entries; /* in it */
     UT_hash_handle hh;
     char name[];
 };
