@@ -717,6 +717,22 @@ START_TEST(a_refused_token_is_read_again_once_at_once_and_then_after_a_while)
 }
 END_TEST
 
+START_TEST(what_a_server_says_of_a_failure_is_printable)
+{
+    struct twin *twin = begin();
+    const struct registry_report *report;
+
+    twin_want(twin, "shop/cart");
+    twin_http_reply(expect(twin, "/services"), 403, "Content-Type: application/json",
+                    "{\"message\":\"no\\n\\u001b[31m\\u00e9\"}");
+    report = twin_expect_report(twin, REPORT_DOWN, NULL);
+    for (const char *at = report->text; *at; at++)
+        ck_assert(*at >= ' ' && *at <= '~');
+    ck_assert_ptr_nonnull(strstr(report->text, ": no"));
+    twin_free(twin);
+}
+END_TEST
+
 START_TEST(an_api_server_that_is_older_is_asked_in_older_words)
 {
     struct twin *twin = begin();
@@ -1536,6 +1552,7 @@ static Suite *make_suite(void)
               a_silent_watch_is_left_after_150_seconds,
               one_stream_that_fails_is_the_matter_of_its_key_alone,
               a_refused_token_is_read_again_once_at_once_and_then_after_a_while,
+              what_a_server_says_of_a_failure_is_printable,
               an_api_server_that_is_older_is_asked_in_older_words,
               no_name_fails_while_older_words_are_tried,
               a_url_that_is_no_kubernetes_api_is_said_to_be_none,

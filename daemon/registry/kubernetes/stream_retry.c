@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "daemon/log.h"
 #include "daemon/registry/json.h"
 
 enum {
@@ -111,10 +112,12 @@ static void error_text(const struct kubernetes_stream *stream, const json_t *sta
                        size_t size)
 {
     const char *message = registry_json_text(status, "message");
+    char words[301]; /* what a server says may be anything */
     int used = snprintf(text, size, "HTTP %d for %s", stream->status, stream->path);
 
-    if (*message && used > 0 && (size_t)used < size)
-        used += snprintf(text + used, size - (size_t)used, ": %.300s", message);
+    log_printable(message, words, sizeof(words));
+    if (*words && used > 0 && (size_t)used < size)
+        used += snprintf(text + used, size - (size_t)used, ": %s", words);
     if (stream->status == 403 && used > 0 && (size_t)used < size)
         snprintf(text + used, size - (size_t)used,
                  "; grant list and watch on it by a Role or ClusterRole (nss-sd.registry(5))");
