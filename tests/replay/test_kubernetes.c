@@ -338,6 +338,27 @@ START_TEST(a_watch_that_ends_well_goes_on_from_the_last_bookmark_without_a_list)
 }
 END_TEST
 
+START_TEST(watches_that_something_cuts_off_at_once_are_not_begun_without_end)
+{
+    struct twin *twin = begin();
+    struct http_call *watch = want_service(twin, "shop/cart", cluster_ip("cart", "90", "10.0.0.1"));
+
+    for (unsigned i = 1; i <= 4; i++) {
+        event(watch, "MODIFIED", cluster_ip("cart", text_of("%u", 100 + i), "10.0.0.1"));
+        twin_http_end(watch);
+        if (i == 4)
+            twin_expect_no_http(twin);
+        twin_advance(twin, i == 4 ? 1 SECONDS : 0);
+        watch = expect_watch(twin, text_of("resourceVersion=%u&", 100 + i));
+        twin_http_head(watch, 200, NULL);
+    }
+    twin_advance(twin, 2 SECONDS); /* this one serves */
+    twin_http_end(watch);
+    expect_watch(twin, "resourceVersion=104&");
+    twin_free(twin);
+}
+END_TEST
+
 START_TEST(a_watch_list_is_used_where_the_server_has_it)
 {
     struct twin *twin = begin();
@@ -1532,6 +1553,7 @@ static Suite *make_suite(void)
         a_cluster_ip_is_listed_and_then_followed, a_service_that_is_not_there_is_absent_until_it_is,
         a_headless_service_is_its_ready_pods, an_external_name_is_an_alias,
         a_watch_that_ends_well_goes_on_from_the_last_bookmark_without_a_list,
+        watches_that_something_cuts_off_at_once_are_not_begun_without_end,
         a_watch_list_is_used_where_the_server_has_it,
         a_watch_list_that_is_lost_goes_on_without_telling_all_again,
         a_watch_list_whose_history_is_gone_is_followed_by_a_list_of_what_there_is,

@@ -12,6 +12,7 @@ enum {
     BACKLOG_MAX = 64 << 20,  /* bytes that came faster than that */
     CONTINUE_MAX = 8192,
     RETRIES_IN_PLACE = 3,
+    BRIEF_TRIES = 3, /* short watches in a row that are followed at once */
 };
 #define SHORT_WATCH USEC_PER_SEC
 
@@ -177,11 +178,17 @@ static int event_item(void *owner, const char *text, size_t size)
     return stream->closing ? -ECANCELED : 0;
 }
 
-/* A watch that ended well. One that ends as soon as it begins is no progress. */
+/*
+ * A watch that ended well. One that ends as soon as it begins is no progress; where something cuts
+ * off every watch that soon, news or not, it is not done more than once in that time.
+ */
 static void watch_end(struct kubernetes_stream *stream)
 {
-    bool hasty = !stream->any_event && env_now(stream_env(stream)) - stream->since < SHORT_WATCH;
+    bool brief = env_now(stream_env(stream)) - stream->since < SHORT_WATCH;
+    bool hasty = brief && !stream->any_event;
+    usec_t delay = 0;
 
+    stream->brief = brief ? stream->brief + 1 : 0;
     if (!hasty)
         stream->failures = 0;
 
@@ -190,7 +197,11 @@ static void watch_end(struct kubernetes_stream *stream)
         stream_ask_later(stream, ASK_LIST, 0);
         return;
     }
-    stream_ask_later(stream, ASK_WATCH, hasty ? stream_backoff(stream) : 0);
+    if (hasty)
+        delay = stream_backoff(stream);
+    else if (stream->brief > BRIEF_TRIES)
+        delay = SHORT_WATCH;
+    stream_ask_later(stream, ASK_WATCH, delay);
 }
 
 /* ---- what an answer brings ---- */

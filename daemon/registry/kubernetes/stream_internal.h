@@ -58,6 +58,7 @@ struct kubernetes_stream {
     bool initial;                           /* a WatchList before its marker */
     bool whole, live, missing, restored, refused;
     bool any_event;   /* in this watch */
+    unsigned brief;   /* watches that ended soon, in a row */
     unsigned denials; /* 403, in a row */
     unsigned failures, too_large, broken_lists, in_place, expiries;
 };
