@@ -665,6 +665,51 @@ START_TEST(trap_4_a_list_emptied_by_missing_rights_is_suspect)
 }
 END_TEST
 
+START_TEST(trap_4_a_node_and_a_query_that_rights_hide_are_not_absent)
+{
+    static const char hidden[] = "X-Consul-Index: 6\nX-Consul-Results-Filtered-By-ACLs: true";
+    static const char nearest[] = "{\"Nodes\":[{\"Node\":{\"Node\":\"n\",\"Address\":"
+                                  "\"10.0.0.8\"},\"Service\":{\"ID\":\"q\"}}]}";
+    struct twin *twin = begin("");
+
+    twin_want(twin, "node/web-1");
+    reply(expect(twin, "/v1/catalog/node/web-1"), "5",
+          "{\"Node\":{\"Node\":\"web-1\",\"Address\":\"10.0.0.7\"},\"Services\":{}}");
+    twin_expect_data(twin, "node/web-1", "10.0.0.7");
+    twin_http_reply(expect(twin, "node/web-1?stale&index=5"), 200, hidden, "null");
+    ck_assert_str_eq(
+        twin_endpoints(twin, twin_expect_report(twin, REPORT_SUSPECT, "node/web-1")->endpoints),
+        "10.0.0.7");
+
+    twin_want(twin, "query/nearest");
+    twin_http_reply(expect(twin, "/v1/query/nearest/execute"), 200, NULL, nearest);
+    twin_expect_data(twin, "query/nearest", "10.0.0.8");
+    twin_refresh(twin, "query/nearest");
+    twin_http_reply(expect(twin, "/v1/query/nearest/execute"), 200, hidden, "{\"Nodes\":[]}");
+    ck_assert_str_eq(
+        twin_endpoints(twin, twin_expect_report(twin, REPORT_SUSPECT, "query/nearest")->endpoints),
+        "10.0.0.8");
+
+    twin_want(twin, "node/web-2"); /* never seen */
+    twin_http_reply(expect(twin, "/v1/catalog/node/web-2"), 200, hidden, "null");
+    ck_assert_int_eq(twin_expect_report(twin, REPORT_FAILED, "node/web-2")->failure,
+                     FAILURE_DENIED);
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(only_consul_can_say_that_a_query_does_not_exist)
+{
+    struct twin *twin = begin("");
+
+    twin_want(twin, "query/nearest");
+    twin_http_reply(expect(twin, "/v1/query/nearest/execute"), 404, NULL,
+                    "<html>404 Not Found: nginx</html>");
+    twin_expect_report(twin, REPORT_FAILED, "query/nearest");
+    twin_free(twin);
+}
+END_TEST
+
 /* As in Consul 1.8: nothing says that the list was filtered. The catalogue tells the two apart. */
 START_TEST(trap_4_with_a_server_that_does_not_say_what_it_hides)
 {
@@ -1674,8 +1719,9 @@ static Suite *make_suite(void)
               trap_3_streaming_answers_without_leader_are_not_degraded,
               trap_4_a_list_emptied_by_missing_rights_is_suspect,
               trap_4_with_a_server_that_does_not_say_what_it_hides,
-              trap_6_a_node_that_does_not_exist, trap_7_a_refused_connection_lowers_the_cap,
-              a_kick_leaves_alone_what_is_parked,
+              trap_4_a_node_and_a_query_that_rights_hide_are_not_absent,
+              only_consul_can_say_that_a_query_does_not_exist, trap_6_a_node_that_does_not_exist,
+              trap_7_a_refused_connection_lowers_the_cap, a_kick_leaves_alone_what_is_parked,
               calls_that_were_given_up_take_their_part_of_the_limit,
               an_agent_that_refuses_because_of_them_is_not_down,
               trap_8_a_server_that_always_answers_at_once_is_asked_once_a_second,

@@ -316,7 +316,10 @@ static void watch_answered(struct consul_watch *watch, const struct consul_answe
     log_skipped(watch, &document);
     if (document.entries > 0) {
         watch->seen = now_at;
-    } else if (!answer->filtered && (distrusted = why_distrusted(watch, answer, now_at))) {
+    } else if (answer->filtered) { /* a node is "null" then, as one that does not exist */
+        watch_filtered(watch);
+        return;
+    } else if ((distrusted = why_distrusted(watch, answer, now_at))) {
         watch_distrust(watch, distrusted);
         return;
     }
@@ -328,14 +331,19 @@ static void watch_answered(struct consul_watch *watch, const struct consul_answe
         return;
     }
     presence = consul_catalogue_find(&consul_of(watch)->catalogue, &key);
-    if (answer->filtered)
-        watch_filtered(watch);
-    else if (watch_doubts(watch, &key))
+    if (watch_doubts(watch, &key))
         consul_watch_rest(watch);
     else if (presence == CONSUL_PRESENT)
         watch_data(watch, &document, news);
     else
         watch_absent(watch, presence);
+}
+
+/* Consul's own words: whatever stands before it, a proxy perhaps, answers 404 as well. */
+static bool says_no_such_query(const struct consul_watch *watch, const struct consul_answer *answer)
+{
+    return watch->kind == CONSUL_QUERY && answer->verdict == CONSUL_NOT_FOUND &&
+           strstr(answer->body, "Query not found");
 }
 
 static void watch_done(struct consul_call *call, const struct consul_answer *answer)
@@ -346,7 +354,7 @@ static void watch_done(struct consul_call *call, const struct consul_answer *ans
     consul_watches_queue_run(watch->watches);
     if (answer->verdict == CONSUL_ANSWERED)
         watch_answered(watch, answer);
-    else if (answer->verdict == CONSUL_NOT_FOUND && watch->kind == CONSUL_QUERY)
+    else if (says_no_such_query(watch, answer))
         watch_absent(watch, CONSUL_UNTOLD);
     else
         watch_failed(watch, answer);
