@@ -483,6 +483,38 @@ START_TEST(an_outage_is_told_keeps_what_is_known_and_ends_by_itself)
 }
 END_TEST
 
+static struct cloudmap_call behind;
+
+static void takes_away_what_is_behind(struct cloudmap_call *call,
+                                      const struct cloudmap_answer *answer)
+{
+    ck_assert_int_eq(answer->verdict, CLOUDMAP_FAILED);
+    *(unsigned *)call->owner += 1;
+    cloudmap_call_cancel(&behind);
+}
+
+/* As the core does that hears of one key's failure and drops another one. */
+START_TEST(who_hears_of_a_failure_may_take_away_what_is_queued_behind)
+{
+    struct twin *twin = started();
+    struct cloudmap *cloudmap = (struct cloudmap *)twin_registry(twin);
+    unsigned ends = 0;
+    struct cloudmap_call first = {
+        .cloudmap = cloudmap, .done = takes_away_what_is_behind, .owner = &ends};
+
+    behind = first;
+    cloudmap->calls.paused_until = twin_now(twin) + 10 * SEC;
+    ck_assert_int_eq(cloudmap_call_start(&first, CLOUDMAP_DISCOVER, strdup("{}"), true), 0);
+    ck_assert_int_eq(cloudmap_call_start(&behind, CLOUDMAP_DISCOVER, strdup("{}"), false), 0);
+    twin_advance(twin, 0);
+    ck_assert_uint_eq(ends, 1);
+    ck_assert(!cloudmap_call_is_open(&behind));
+    ck_assert_ptr_null(cloudmap->calls.urgent);
+    ck_assert_ptr_null(cloudmap->calls.polls);
+    twin_free(twin);
+}
+END_TEST
+
 START_TEST(many_names_stay_within_the_budget)
 {
     struct twin *twin = started();
@@ -631,6 +663,7 @@ static Suite *make_suite(void)
               a_line_break_makes_no_second_header,
               expired_keys_of_the_instance_are_used_while_new_ones_are_asked_for);
     UNIT_CASE(suite, "outages", an_outage_is_told_keeps_what_is_known_and_ends_by_itself,
+              who_hears_of_a_failure_may_take_away_what_is_queued_behind,
               many_names_stay_within_the_budget);
     UNIT_CASE(suite, "namespaces", the_api_is_asked_by_the_http_name,
               found_namespaces_are_the_domains,

@@ -75,22 +75,31 @@ static void fail_call(struct cloudmap_call *call, enum registry_failure failure,
     finish(call, &answer);
 }
 
-/* Those that are queued now: their owners may queue others meanwhile. */
+static struct cloudmap_call *find_doomed(struct cloudmap_calls *calls)
+{
+    struct cloudmap_call *call;
+
+    DL_SEARCH_SCALAR(calls->urgent, call, doomed, true);
+    if (!call)
+        DL_SEARCH_SCALAR(calls->polls, call, doomed, true);
+    return call;
+}
+
+/* Those that are queued now: who hears of it may queue others, and cancel or hurry any. */
 static void fail_queued(struct cloudmap_calls *calls, enum registry_failure failure,
                         usec_t retry_after, const char *text)
 {
-    struct cloudmap_call *last;
+    struct cloudmap_call *call;
     char copy[320];
 
     snprintf(copy, sizeof(copy), "%s", text);
-    DL_CONCAT(calls->urgent, calls->polls);
-    calls->polls = NULL;
-    last = calls->urgent ? calls->urgent->prev : NULL;
-    for (bool more = last; more && calls->urgent;) {
-        struct cloudmap_call *call = calls->urgent;
-
-        more = call != last;
-        DL_DELETE(calls->urgent, call);
+    DL_FOREACH (calls->urgent, call)
+        call->doomed = true;
+    DL_FOREACH (calls->polls, call)
+        call->doomed = true;
+    while ((call = find_doomed(calls))) {
+        unqueue(calls, call);
+        call->doomed = false;
         fail_call(call, failure, retry_after, copy);
     }
 }
@@ -531,7 +540,7 @@ int cloudmap_call_start(struct cloudmap_call *call, enum cloudmap_operation oper
     call->body = body;
     call->urgent = urgent;
     call->attempts = 0;
-    call->signed_again = false;
+    call->signed_again = call->doomed = false;
     queue(&call->cloudmap->calls, call);
     cloudmap_calls_run(&call->cloudmap->calls);
     return 0;

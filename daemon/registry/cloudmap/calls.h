@@ -46,6 +46,7 @@ struct cloudmap_call {
     uint64_t generation;    /* of the keys that signed it */
     unsigned attempts;      /* that failed for reasons worth another one */
     bool signed_again;      /* with other keys or another time */
+    bool doomed;            /* queued, and about to fail */
     struct cloudmap_call *prev, *next;
 };
 
