@@ -453,6 +453,67 @@ START_TEST(expired_keys_of_the_instance_are_used_while_new_ones_are_asked_for)
 }
 END_TEST
 
+/* Replies to what else is asked until STS is asked; that call. */
+static struct http_call *pass_until_sts(struct twin *twin)
+{
+    for (unsigned i = 0; i < 900; i++) {
+        while (twin_http_open(twin) > 0) {
+            struct http_call *call = twin_expect_http(twin, "POST", "");
+            const char *target = twin_http_request_header(call, "X-Amz-Target");
+
+            if (!target)
+                return call;
+            twin_http_reply(call, 200, NULL,
+                            strstr(target, "List")       ? listing
+                            : strstr(target, "Revision") ? "{\"InstancesRevision\":7}"
+                                                         : one);
+        }
+        twin_advance(twin, SEC);
+    }
+    ck_abort_msg("STS was not asked");
+}
+
+START_TEST(keys_that_were_refused_once_do_not_make_calls_wait_for_every_later_renewal)
+{
+    char path[] = "/tmp/nss-sd-cloudmap-XXXXXX";
+    const char *environment[] = {"AWS_WEB_IDENTITY_TOKEN_FILE",
+                                 path,
+                                 "AWS_ROLE_ARN",
+                                 "arn:aws:iam::111122223333:role/disc",
+                                 "AWS_EC2_METADATA_DISABLED",
+                                 "true",
+                                 NULL};
+    static const char grant[] =
+        "{\"AssumeRoleWithWebIdentityResponse\":{\"AssumeRoleWithWebIdentityResult\":{"
+        "\"Credentials\":{\"AccessKeyId\":\"ASIA1\",\"SecretAccessKey\":\"sesame\","
+        "\"SessionToken\":\"t\",\"Expiration\":\"2020-01-01T00:00:00Z\"}}}}";
+    struct twin *twin;
+    int fd = mkstemp(path);
+
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    write_file(path, "token\n");
+    twin = make(plain, environment);
+    twin_http_reply(twin_expect_http(twin, "POST", "//sts."), 200, NULL, grant);
+    twin_http_reply(expect(twin, "ListNamespaces"), 200, NULL, listing);
+    twin_want(twin, KEY);
+    twin_http_reply(expect(twin, "DiscoverInstances"), 403, NULL, expired);
+    twin_skip_reports(twin);
+    twin_expect_http(twin, "POST", "//sts."); /* and nothing else before it has answered */
+    twin_expect_no_http(twin);
+    twin_advance(twin, 10 * SEC); /* it does not: the old keys are tried again */
+    twin_http_reply(expect(twin, "DiscoverInstances"), 200, NULL, one);
+    twin_expect_data(twin, KEY, "192.0.2.1:80");
+    pass_until_sts(twin); /* which says nothing */
+    twin_skip_reports(twin);
+    twin_refresh(twin, KEY);
+    twin_http_reply(expect(twin, "DiscoverInstances"), 200, NULL, one);
+    twin_expect_data(twin, KEY, "192.0.2.1:80");
+    twin_free(twin);
+    unlink(path);
+}
+END_TEST
+
 /* ---- outages ---- */
 
 START_TEST(an_outage_is_told_keeps_what_is_known_and_ends_by_itself)
@@ -661,7 +722,8 @@ static Suite *make_suite(void)
               a_container_s_agent_gets_its_authorization,
               keys_are_asked_for_in_the_clear_only_where_nobody_listens,
               a_line_break_makes_no_second_header,
-              expired_keys_of_the_instance_are_used_while_new_ones_are_asked_for);
+              expired_keys_of_the_instance_are_used_while_new_ones_are_asked_for,
+              keys_that_were_refused_once_do_not_make_calls_wait_for_every_later_renewal);
     UNIT_CASE(suite, "outages", an_outage_is_told_keeps_what_is_known_and_ends_by_itself,
               who_hears_of_a_failure_may_take_away_what_is_queued_behind,
               many_names_stay_within_the_budget);

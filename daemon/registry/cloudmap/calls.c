@@ -510,7 +510,7 @@ static void on_timer(struct env_timer *timer)
     }
     cloudmap_credentials_need(credentials);
     if (cloudmap_credentials_keys(credentials) &&
-        !(credentials->fetching && credentials->refused_at > 0))
+        !(credentials->fetching && credentials->refused))
         send_queued(calls, cloudmap_credentials_keys(credentials), now);
     else if (!credentials->fetching)
         fail_queued(calls, credentials->failure, 0, credentials->text);

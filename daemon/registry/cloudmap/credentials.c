@@ -78,7 +78,7 @@ static void adopt(struct cloudmap_credentials *credentials, struct cloudmap_gran
     credentials->grant = *grant;
     credentials->generation++;
     credentials->failures = 0;
-    credentials->fetching = credentials->tried = false;
+    credentials->fetching = credentials->refused = credentials->tried = false;
     plan_renewal(credentials);
     cloudmap_credentials_settled(credentials->cloudmap);
 }
@@ -95,7 +95,7 @@ static void _printf_(3, 4) fail(struct cloudmap_credentials *credentials,
     va_end(arguments);
     log_printable(raw, credentials->text, sizeof(credentials->text));
     credentials->failure = failure;
-    credentials->fetching = false;
+    credentials->fetching = credentials->refused = false;
     credentials->tried = true;
     if (credentials->failures++ == 0)
         env_log(env_of(credentials), LOG_WARNING, NULL, "no credentials of source %s: %s; %s",
@@ -560,11 +560,16 @@ bool cloudmap_credentials_refused(struct cloudmap_credentials *credentials, uint
 {
     usec_t now = env_now(env_of(credentials));
 
-    if (credentials->fetching || generation != credentials->generation)
+    if (generation != credentials->generation)
         return true;
+    if (credentials->fetching) {
+        credentials->refused = true;
+        return true;
+    }
     if (credentials->refused_at > 0 && now < credentials->refused_at + REFUSED_PAUSE)
         return false;
     credentials->refused_at = now;
+    credentials->refused = true;
     fetch(credentials);
     return credentials->fetching || generation != credentials->generation;
 }

@@ -21,6 +21,7 @@ struct cloudmap_credentials {
     uint64_t generation;         /* another one with other keys */
     enum cloudmap_source source; /* meaningful once there were keys or a failure */
     bool fetching;
+    bool refused;      /* and for that: those in use are worth nothing till then */
     bool tried;        /* and failed, since there were keys: failure, text */
     unsigned failures; /* in a row */
     usec_t refused_at; /* when keys were last renewed for having been refused; 0: never */
