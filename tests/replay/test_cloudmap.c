@@ -685,6 +685,25 @@ START_TEST(a_listing_that_is_denied_again_and_again_does_not_leave_the_registry_
 }
 END_TEST
 
+START_TEST(a_listing_without_end_is_given_up)
+{
+    struct twin *twin = make(plain, keys);
+    unsigned pages = 0;
+
+    for (unsigned i = 0; i < 200; i++) {
+        for (; twin_http_open(twin) > 0; pages++)
+            twin_http_reply(expect(twin, "ListNamespaces"), 200, NULL,
+                            "{\"Namespaces\":[],\"NextToken\":\"more\"}");
+        twin_advance(twin, 100 * USEC_PER_MSEC);
+        if (twin_log_count(twin, LOG_WARNING, "comes to no end") > 0)
+            break;
+    }
+    twin_expect_log(twin, LOG_WARNING, "comes to no end");
+    ck_assert_uint_eq(pages, CLOUDMAP_PAGES_MAX);
+    twin_free(twin);
+}
+END_TEST
+
 START_TEST(an_unknown_namespace_is_not_believed_before_names_are_known)
 {
     struct twin *twin = make(plain, keys);
@@ -730,6 +749,7 @@ static Suite *make_suite(void)
     UNIT_CASE(suite, "namespaces", the_api_is_asked_by_the_http_name,
               found_namespaces_are_the_domains,
               a_listing_that_is_denied_again_and_again_does_not_leave_the_registry_down,
+              a_listing_without_end_is_given_up,
               an_unknown_namespace_is_not_believed_before_names_are_known);
     return suite;
 }

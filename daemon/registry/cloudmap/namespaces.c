@@ -162,6 +162,7 @@ static void ask_page(struct cloudmap_namespaces *namespaces, const char *token)
 {
     json_t *body = json_pack("{s:i, s:s*}", "MaxResults", 100, "NextToken", token);
 
+    namespaces->pages++;
     if (cloudmap_call_start(&namespaces->call, CLOUDMAP_LIST_NAMESPACES,
                             json_dumps(body, JSON_COMPACT), true) < 0)
         plan(namespaces, RETRY_FIRST);
@@ -226,6 +227,8 @@ static void answered(struct cloudmap_call *call, const struct cloudmap_answer *a
         failed(namespaces, FAILURE_CONFIG, 0, "there are too many: set Namespaces=");
     else if (r < 0)
         failed(namespaces, FAILURE_TRANSIENT, 0, "the answer to ListNamespaces is malformed");
+    else if (next && namespaces->pages == CLOUDMAP_PAGES_MAX)
+        failed(namespaces, FAILURE_TRANSIENT, 0, "ListNamespaces comes to no end");
     else if (next)
         ask_page(namespaces, next);
     else
@@ -240,6 +243,7 @@ static void on_timer(struct env_timer *timer)
         return;
     list_clear(&namespaces->coming);
     namespaces->coming_account[0] = '\0';
+    namespaces->pages = 0;
     ask_page(namespaces, NULL);
 }
 

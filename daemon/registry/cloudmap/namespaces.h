@@ -12,7 +12,7 @@
 #include "daemon/registry/cloudmap/calls.h"
 #include "nss-sd/name.h"
 
-enum { CLOUDMAP_NAMESPACES_MAX = 1000 };
+enum { CLOUDMAP_NAMESPACES_MAX = 1000, CLOUDMAP_PAGES_MAX = 100 }; /* a page has up to 100 */
 
 struct cloudmap_namespace {
     char domain[NAME_SIZE];
@@ -34,6 +34,7 @@ struct cloudmap_namespaces {
     bool settled;     /* listed, or tried in vain: services can be asked for */
     char account[16]; /* that the first namespace is of; "": not known */
     char coming_account[16];
+    unsigned pages; /* asked for, of the list that is coming */
     unsigned failures;
 };
 
