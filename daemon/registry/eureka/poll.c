@@ -10,7 +10,11 @@
 #define GAP_MAX       (150 * USEC_PER_SEC) /* servers remember changes for 180 s */
 #define NO_DELTA_TIME (600 * USEC_PER_SEC)
 #define RETRY_FIRST   (2 * USEC_PER_SEC)
-#define RETRY_DENIED  (30 * USEC_PER_SEC)
+
+enum {
+    FULL_SPREAD = 4,         /* so much of PollSec= */
+    MISMATCHES_COUNTED = 16, /* the pause is longer than FullFetchSec= long before */
+};
 
 static struct registry_env *env_of(const struct eureka_poll *poll)
 {
@@ -37,8 +41,16 @@ static void plan(struct eureka_poll *poll, usec_t delay)
     env_timer_set(env_of(poll), &poll->timer, usec_add(now_of(poll), delay));
 }
 
+/*
+ * All hosts of a fleet poll at one moment, so that all learn at one moment that they have to fetch
+ * all: they do it one after the other, for a server that was just restarted above all.
+ */
 static void plan_next(struct eureka_poll *poll)
 {
+    if (poll->want_full) {
+        plan(poll, env_random(env_of(poll)) % (settings_of(poll)->poll / FULL_SPREAD + 1));
+        return;
+    }
     env_timer_set(env_of(poll), &poll->timer,
                   eureka_cadence_next(&server_of(poll)->cadence, now_of(poll),
                                       settings_of(poll)->poll, env_random(env_of(poll))));
@@ -239,15 +251,23 @@ static void full_fetched(struct eureka_poll *poll, const struct eureka_document 
     succeed(poll);
 }
 
-/* Deltas cannot be trusted to be enough: all is fetched, now or, if it just was, at the next poll.
+/*
+ * Changes were missed: all is fetched, soon. Where that does not help, it is done ever more seldom,
+ * down to every FullFetchSec=: all hosts would do the same at every poll.
  */
-static void fetch_all(struct eureka_poll *poll)
+static void mismatched(struct eureka_poll *poll)
 {
-    poll->want_full = true;
-    if (now_of(poll) - poll->full_at >= settings_of(poll)->poll / 2)
-        ask(poll, true);
-    else
-        succeed(poll);
+    usec_t pause = (settings_of(poll)->poll / 2) << poll->mismatching;
+    usec_t due = usec_add(poll->full_at, pause);
+
+    if (poll->mismatching == 0)
+        env_log(env_of(poll), LOG_INFO, NULL, "changes were missed; fetching all");
+    poll->mismatches++;
+    poll->mismatching += poll->mismatching < MISMATCHES_COUNTED;
+    poll->want_full = due <= now_of(poll);
+    if (due < poll->full_due)
+        poll->full_due = due;
+    succeed(poll);
 }
 
 static void delta_fetched(struct eureka_poll *poll, const struct eureka_document *document)
@@ -260,21 +280,17 @@ static void delta_fetched(struct eureka_poll *poll, const struct eureka_document
     if (document->version < version) {
         env_log(env_of(poll), LOG_NOTICE, NULL, "server %s was restarted; fetching all",
                 server->url);
+        /* Nothing is told before it is known what this server lacks (sweep()). */
         poll->restarted = true;
         poll->want_full = true;
-        ask(poll, true);
-        return;
-    }
-    if (hash_matches(poll, document)) {
-        poll->mismatching = false;
+        eureka_servers_answered(&poll->eureka->servers);
+        plan_next(poll);
+    } else if (hash_matches(poll, document)) {
+        poll->mismatching = 0;
         succeed(poll);
-        return;
+    } else {
+        mismatched(poll);
     }
-    poll->mismatches++;
-    if (!poll->mismatching)
-        env_log(env_of(poll), LOG_INFO, NULL, "changes were missed; fetching all");
-    poll->mismatching = true;
-    fetch_all(poll);
 }
 
 static void fetched(struct eureka *eureka, const struct eureka_result *result)

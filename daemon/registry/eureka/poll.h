@@ -3,7 +3,8 @@
  * The loop that keeps the table of applications like the server's: all at first, then what changed,
  * and all again when that cannot be trusted to be enough:
  *
- *   - the counts by status differ from the server's (apps__hashcode), at most once a poll;
+ *   - the counts by status differ from the server's (apps__hashcode); ever more seldom where they
+ *     still do after it;
  *   - the last good answer is longer ago than the server remembers changes;
  *   - another server answers, or the same one that has started anew (versions__delta goes back);
  *   - the server has no deltas, or an unreadable one;
@@ -31,7 +32,7 @@ struct eureka_poll {
     usec_t full_due;                    /* the next periodic one */
     usec_t no_delta_until;              /* the server has none: not asked for */
     unsigned failures;                  /* rounds in a row */
-    bool mismatching;                   /* logged already */
+    unsigned mismatching;               /* answers in a row whose counts differ */
     uint64_t fulls, deltas, mismatches; /* since the start */
 };
 
