@@ -9,6 +9,7 @@
 #include "daemon/config_url.h"
 
 #define DEFAULT_ENDPOINT "http://169.254.169.254"
+#define IPV6_ENDPOINT    "http://[fd00:ec2::254]" /* of Amazon, where it is turned on */
 #define TIMEOUT          (2 * USEC_PER_SEC)
 #define CONNECT_TIMEOUT  USEC_PER_SEC
 #define TOKEN_TTL        "21600"
@@ -30,15 +31,22 @@ bool metadata_service_disabled(struct registry_env *env)
     return is_true(env_variable(env, "AWS_EC2_METADATA_DISABLED"));
 }
 
+/* The words of Amazon's own libraries. */
+static const char *amazon_endpoint(struct registry_env *env)
+{
+    const char *mode = env_variable(env, "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE");
+
+    return env_variable(env, "AWS_EC2_METADATA_SERVICE_ENDPOINT")
+               ?: (mode && strcasecmp(mode, "IPv6") == 0 ? IPV6_ENDPOINT : DEFAULT_ENDPOINT);
+}
+
 static int make_url(const struct metadata_service *service, const char *path, char *ret_url,
                     size_t size)
 {
-    const char *base = NULL;
+    const char *base = service->dialect == METADATA_AMAZON ? amazon_endpoint(service->env)
+                                                           : DEFAULT_ENDPOINT;
     size_t length;
 
-    if (service->dialect == METADATA_AMAZON)
-        base = env_variable(service->env, "AWS_EC2_METADATA_SERVICE_ENDPOINT");
-    base = base ?: DEFAULT_ENDPOINT;
     if (strncmp(base, "http", 4) != 0 || config_url_fault(base))
         return -EINVAL;
     length = strlen(base);
@@ -136,6 +144,19 @@ static bool is_genuine(const struct metadata_service *service, const struct http
     return service->dialect != METADATA_GOOGLE || (flavor && streq(flavor, "Google"));
 }
 
+/* A token goes no further than the instance's hop limit, which is 1 unless it was raised. */
+static void fail_silent(struct metadata_service *service, enum http_outcome outcome,
+                        const char *text)
+{
+    bool limit = service->asking_token && outcome == HTTP_TIMEOUT;
+    char why[256];
+
+    snprintf(why, sizeof(why), "the instance metadata service does not answer: %s: %.100s%s",
+             http_outcome_to_string(outcome), text,
+             limit ? " (to a container it does from a hop limit of 2 on)" : "");
+    fail(service, 0, why);
+}
+
 static void on_done(void *userdata, enum http_outcome outcome, const struct http_response *response,
                     const char *body, size_t size, const char *text)
 {
@@ -144,9 +165,7 @@ static void on_done(void *userdata, enum http_outcome outcome, const struct http
 
     service->call = NULL;
     if (outcome != HTTP_DONE) {
-        snprintf(why, sizeof(why), "the instance metadata service does not answer: %s: %.150s",
-                 http_outcome_to_string(outcome), text);
-        fail(service, 0, why);
+        fail_silent(service, outcome, text);
     } else if (service->asking_token) {
         on_token(service, response->status, body, size);
     } else if (response->status == 401 && service->dialect == METADATA_AMAZON &&

@@ -453,6 +453,19 @@ START_TEST(expired_keys_of_the_instance_are_used_while_new_ones_are_asked_for)
 }
 END_TEST
 
+START_TEST(a_session_token_that_does_not_come_is_told_with_what_keeps_it)
+{
+    static const char *const six[] = {"AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv6", NULL};
+    struct twin *twin = make(plain, six);
+
+    for (unsigned i = 0; i < 2; i++) /* the zone is asked for on the side */
+        twin_http_fail(twin_expect_http(twin, "PUT", "http://[fd00:ec2::254]/latest/api/token"),
+                       HTTP_TIMEOUT, "[fd00:ec2::254]:80: silent");
+    twin_expect_log(twin, LOG_WARNING, "hop limit of 2");
+    twin_free(twin);
+}
+END_TEST
+
 /* Replies to what else is asked until STS is asked; that call. */
 static struct http_call *pass_until_sts(struct twin *twin)
 {
@@ -742,6 +755,7 @@ static Suite *make_suite(void)
               keys_are_asked_for_in_the_clear_only_where_nobody_listens,
               a_line_break_makes_no_second_header,
               expired_keys_of_the_instance_are_used_while_new_ones_are_asked_for,
+              a_session_token_that_does_not_come_is_told_with_what_keeps_it,
               keys_that_were_refused_once_do_not_make_calls_wait_for_every_later_renewal);
     UNIT_CASE(suite, "outages", an_outage_is_told_keeps_what_is_known_and_ends_by_itself,
               who_hears_of_a_failure_may_take_away_what_is_queued_behind,
