@@ -252,6 +252,19 @@ static void full_fetched(struct eureka_poll *poll, const struct eureka_document 
 }
 
 /*
+ * All is fetched before the server counts as one that answers: a restarted one lacks what has not
+ * registered again, and for who waits that would be absence.
+ */
+static void fetch_all_soon(struct eureka_poll *poll)
+{
+    poll->want_full = true;
+    eureka_servers_answered(&poll->eureka->servers);
+    plan_next(poll);
+    if (poll->up)
+        eureka_watches_run(&poll->eureka->watches);
+}
+
+/*
  * Changes were missed: all is fetched, soon. Where that does not help, it is done ever more seldom,
  * down to every FullFetchSec=: all hosts would do the same at every poll.
  */
@@ -264,10 +277,12 @@ static void mismatched(struct eureka_poll *poll)
         env_log(env_of(poll), LOG_INFO, NULL, "changes were missed; fetching all");
     poll->mismatches++;
     poll->mismatching += poll->mismatching < MISMATCHES_COUNTED;
-    poll->want_full = due <= now_of(poll);
     if (due < poll->full_due)
         poll->full_due = due;
-    succeed(poll);
+    if (poll->down || due <= now_of(poll))
+        fetch_all_soon(poll);
+    else
+        succeed(poll);
 }
 
 static void delta_fetched(struct eureka_poll *poll, const struct eureka_document *document)
@@ -280,11 +295,8 @@ static void delta_fetched(struct eureka_poll *poll, const struct eureka_document
     if (document->version < version) {
         env_log(env_of(poll), LOG_NOTICE, NULL, "server %s was restarted; fetching all",
                 server->url);
-        /* Nothing is told before it is known what this server lacks (sweep()). */
         poll->restarted = true;
-        poll->want_full = true;
-        eureka_servers_answered(&poll->eureka->servers);
-        plan_next(poll);
+        fetch_all_soon(poll);
     } else if (hash_matches(poll, document)) {
         poll->mismatching = 0;
         succeed(poll);
