@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Clean Debian roots, in which packages are installed, and which are booted.
 
-A root is made once a suite and kept in the cache. A test works in a layer above it, in mount, network
-and process namespaces of its own, so that nothing that it does outlives it.
+A root is made once a suite and content, and kept in the cache. A test works in a layer above it, in
+mount, network and process namespaces of its own, so that nothing that it does outlives it.
 
     root.py     makes the roots that are not in the cache
 """
@@ -48,9 +48,9 @@ def wait_until(condition, timeout=60, what="condition"):
         time.sleep(0.05)
 
 
-def base(suite):
+def base(suite, content=CONTENT):
     """The cached root of a suite; made on first use."""
-    kind = hashlib.sha256(" ".join(CONTENT).encode()).hexdigest()[:8]
+    kind = hashlib.sha256(" ".join(content).encode()).hexdigest()[:8]
     place = debian.cache_directory() / "roots" / f"{suite}-{kind}"
     place.parent.mkdir(exist_ok=True)
     with open(place.with_suffix(".lock"), "w") as lock:
@@ -59,8 +59,9 @@ def base(suite):
             partial = place.with_suffix(".partial")
             shutil.rmtree(partial, ignore_errors=True)
             done = subprocess.run(
-                ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(CONTENT)}", suite,
-                 partial, debian.machine_mirror()], capture_output=True, text=True)
+                ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(content)}",
+                 "--aptopt=Acquire::Retries 3", suite, partial, debian.machine_mirror()],
+                capture_output=True, text=True)
             assert done.returncode == 0, f"mmdebstrap {suite}: {done.stderr}"
             (partial / "usr/sbin/policy-rc.d").unlink(missing_ok=True)
             partial.rename(place)
