@@ -560,6 +560,36 @@ START_TEST(a_server_without_a_leader_cannot_tell_absence)
 }
 END_TEST
 
+/* As when the daemon knows what the disk told it, and no index. */
+START_TEST(a_server_that_has_just_come_back_cannot_tell_absence)
+{
+    struct twin *twin = begin("");
+
+    restart_agent(twin);
+    reply(expect(twin, "/v1/catalog/services"), "3", names(""));
+    twin_want(twin, "service/orders");
+    reply(expect(twin, "/v1/health/service/orders"), "3", "[]");
+    twin_expect_report(twin, REPORT_FAILED, "service/orders");
+    pass(twin, 2 SECONDS);
+    reply(expect(twin, "/v1/health/service/orders"), "100", instances("a=10.0.0.1"));
+    twin_expect_data(twin, "service/orders", "10.0.0.1");
+    twin_free(twin);
+}
+END_TEST
+
+START_TEST(a_server_that_came_back_a_while_ago_tells_absence)
+{
+    struct twin *twin = begin("");
+
+    restart_agent(twin);
+    reply(expect(twin, "/v1/catalog/services"), "3", names(""));
+    pass(twin, 6 SECONDS);
+    twin_want(twin, "service/orders");
+    twin_expect_report(twin, REPORT_ABSENT, "service/orders");
+    twin_free(twin);
+}
+END_TEST
+
 START_TEST(another_agent_is_asked_instead_of_one_without_a_leader)
 {
     struct twin *twin = begin_with((const char *const[]){"ProbeSec", "infinity", "WaitSec", "300s",
@@ -1712,6 +1742,8 @@ static Suite *make_suite(void)
               a_server_that_lost_its_memory_is_believed_only_after_a_while,
               an_instance_that_registers_anew_ends_the_doubt,
               a_server_without_a_leader_cannot_tell_absence,
+              a_server_that_has_just_come_back_cannot_tell_absence,
+              a_server_that_came_back_a_while_ago_tells_absence,
               another_agent_is_asked_instead_of_one_without_a_leader,
               a_reload_of_how_much_and_how_often_leaves_calls_open);
     UNIT_CASE(suite, "traps", trap_1_an_error_with_an_index_changes_nothing,

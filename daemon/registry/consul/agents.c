@@ -9,7 +9,8 @@
 #include "daemon/registry/consul/consul.h"
 
 enum { LIMIT_LEAST = 4, ABANDONED_MAX = 1000 };
-#define LIMIT_TIME (600 * USEC_PER_SEC)
+#define REPLAY_TIME (5 * USEC_PER_SEC)
+#define LIMIT_TIME  (600 * USEC_PER_SEC)
 
 static struct registry_env *env_of(const struct consul_agents *agents)
 {
@@ -72,6 +73,11 @@ const char *consul_agents_text(const struct consul_agents *agents)
     return all_failing(agents) ? agents->failing_text : "";
 }
 
+bool consul_agents_are_back(const struct consul_agents *agents)
+{
+    return agents->back > 0 && env_now(env_of(agents)) < usec_add(agents->back, REPLAY_TIME);
+}
+
 static void report_down(struct env_timer *timer)
 {
     struct consul_agents *agents = timer->owner;
@@ -92,6 +98,8 @@ static void agents_judge(struct consul_agents *agents)
         consul_went_down(agents->consul);
     } else if (!down && agents->answered && !agents->up) {
         agents->up = true;
+        if (agents->down)
+            agents->back = env_now(env_of(agents));
         agents->down = false;
         env_timer_off(env_of(agents), &agents->down_timer);
         env_report(env_of(agents), &(struct registry_report){.kind = REPORT_UP});

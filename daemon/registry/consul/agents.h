@@ -39,6 +39,7 @@ struct consul_agents {
     unsigned count, current;
     bool answered;               /* one of them answers; false at the start too */
     bool up, down;               /* as the core knows it, or hears soon; neither at the start */
+    usec_t back;                 /* when one answered again after all had failed; 0: never */
     struct env_timer down_timer; /* reports DOWN outside of any call */
     char failing_text[256];      /* of the agent that failed last */
 
@@ -54,6 +55,12 @@ struct consul_agents {
 
 int consul_agents_init(struct consul_agents *agents, struct consul *consul);
 void consul_agents_done(struct consul_agents *agents);
+
+/*
+ * Did one answer again only a moment ago, after all had failed? A new leader needs that long to
+ * read what it wrote down, and answers meanwhile: what it does not show may be there.
+ */
+bool consul_agents_are_back(const struct consul_agents *agents);
 
 /* Why nothing can be asked now; "" if something can. */
 const char *consul_agents_text(const struct consul_agents *agents);

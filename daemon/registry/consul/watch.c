@@ -240,17 +240,28 @@ static void watch_filtered(struct consul_watch *watch)
         report_suspect(watch, "the token's rights hide all instances");
 }
 
+/* Only the disk can have told of it so far, and the servers may not know it again yet. */
+static bool watch_is_early(const struct consul_watch *watch)
+{
+    return watch->seen == 0 && !watch->absent && watch->kind != CONSUL_QUERY &&
+           consul_agents_are_back(&consul_of(watch)->agents);
+}
+
 /*
  * Why an answer without instances proves nothing; NULL: it does. A server that has just started
  * answers stale reads before it has a leader, and so before it knows what it wrote down. One whose
  * index is behind the one that the instances came with has lost them, or is not there yet; on a
- * healthy one a removal moves the index on. What it still says after a while has to be believed.
+ * healthy one a removal moves the index on. Where no index is known, as of services that the disk
+ * told of, one that was down a moment ago may have begun anew as well. What it still says after a
+ * while has to be believed.
  */
 static const char *why_distrusted(const struct consul_watch *watch,
                                   const struct consul_answer *answer, uint64_t index)
 {
     if (answer->degraded)
         return "a server without a leader shows no instances";
+    if (watch_is_early(watch))
+        return "a server that has just come back shows no instances";
     if (watch->endpoints && watch->endpoints->count > 0 && watch->kind != CONSUL_QUERY &&
         index < watch->seen &&
         (watch->distrusted_since == 0 ||
@@ -434,7 +445,8 @@ static void watch_fire(struct env_timer *timer)
             watch_filtered(watch);
         else
             watch_absent(watch, presence);
-    } else if (presence == CONSUL_MISSING && (!watch->endpoints || watch->endpoints->count == 0)) {
+    } else if (presence == CONSUL_MISSING && !watch_is_early(watch) &&
+               (!watch->endpoints || watch->endpoints->count == 0)) {
         watch_absent(watch, presence);
     } else if (wait > 0) {
         consul_watch_plan(watch, wait);
