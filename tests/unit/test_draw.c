@@ -472,12 +472,12 @@ static void make_named(struct sample *sample, const char *name, uint16_t endpoin
     ck_assert(answer_parse(sample->payload.data, size, &sample->answer));
 }
 
+/* The first turn of all is 0: they are counted in 16 bits, and where that is no multiple of the
+ * endpoints, one of many thousands is out of turn. */
 static uint16_t turn(struct sample *sample)
 {
-    uint64_t seed = draw_seed();
-
-    draw_order(&sample->answer, DRAW_IPV4, 8, seed,
-               turn_take(&sample->answer, DRAW_IPV4, seed >> 48), sample->order);
+    draw_order(&sample->answer, DRAW_IPV4, 8, draw_seed(), turn_take(&sample->answer, DRAW_IPV4, 0),
+               sample->order);
     return endpoint_at(sample, 0);
 }
 
