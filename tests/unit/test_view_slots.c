@@ -5,7 +5,6 @@
  */
 #include <arpa/inet.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -374,7 +373,10 @@ static void *rewrite(void *argument)
             seqlock_write_words(&slot[i], &words[i], 1);
         seqlock_write_end(slot, next);
         atomic_store(&rewrites, n);
-        sched_yield(); /* else the readers would give up almost every time */
+        /* Else the readers would give up almost every time. Not sched_yield(): on a busy machine
+         * each gives a whole turn away. */
+        for (volatile unsigned pause = 0; pause < 2000; pause++)
+            ;
     }
     return NULL;
 }
@@ -391,7 +393,7 @@ START_TEST(no_copy_is_torn_while_the_slot_is_rewritten)
         .name = "web.consul", .records4 = records, .count4 = RECORDS, .status6 = ANSWER_NO_DATA};
     pthread_create(&writer, NULL, rewrite, hand_view_put(&file, &spec));
     moment = moment_now();
-    while (atomic_load(&rewrites) < REWRITES) {
+    while (atomic_load(&rewrites) < REWRITES || whole == 0) {
         if (!view_slots_find(&moment, "web.consul", 10, VIEW_SERVE_NOW, &found))
             continue;
         whole++;
@@ -401,7 +403,6 @@ START_TEST(no_copy_is_torn_while_the_slot_is_rewritten)
     atomic_store(&stop, true);
     pthread_join(writer, NULL);
     ck_assert(find("web.consul", VIEW_SERVE_NOW));
-    ck_assert_uint_gt(whole, 0);
 }
 END_TEST
 
