@@ -16,6 +16,7 @@ from conftest import missing
 from world import wait_until
 
 NAME = "orders.service.consul"
+INSTANCES = {"a": "192.0.2.1", "b": "192.0.2.9"}
 REGISTRY = "[Registry]\nType=consul\nURL=http://127.0.0.1:8500\n"
 
 
@@ -142,21 +143,27 @@ def test_an_alias_leads_to_a_foreign_host_after_a_reboot_without_dns(agent):
 
 # Crashes: the view may say more than the disk
 
-def killed_right_after(agent, deregistered):
-    """The daemon is killed after these were deregistered, with the file of before; then the registry stops."""
+def killed_after(agent, deregistered):
+    """The daemon is killed after these were deregistered. True: before the snapshot was written anew."""
     world = agent.world
-    agent.register("orders", "192.0.2.9", id="b")
+    for instance, address in INSTANCES.items():
+        agent.register("orders", address, id=instance)
     world.start_daemon()
-    world.wait_for(NAME, ["192.0.2.1", "192.0.2.9"])
+    world.wait_for(NAME, sorted(INSTANCES.values()))
     path = written(world, text=bytes([192, 0, 2, 9]))
     for instance in deregistered:
         agent.deregister(instance)
-    left = sorted({"a": "192.0.2.1", "b": "192.0.2.9"}[i] for i in {"a", "b"} - set(deregistered))
+    left = sorted(address for instance, address in INSTANCES.items() if instance not in deregistered)
     wait_until(lambda: world.ask(NAME).get("addresses", []) == left, what=f"{left} alone")
     world.daemon.kill()
-    assert bytes([192, 0, 2, 9]) in path.read_bytes(), "the file is too new for this test"
+    return bytes([192, 0, 2, 9]) in path.read_bytes()
+
+
+def killed_right_after(agent, deregistered):
+    """The daemon is killed after these were deregistered, with the file of before; then the registry stops."""
+    wait_until(lambda: killed_after(agent, deregistered), what="a file that is older than the change")
     agent.stop()
-    world.start_daemon()
+    agent.world.start_daemon()
 
 
 def test_an_instance_deregistered_right_before_a_crash_does_not_come_back(agent):

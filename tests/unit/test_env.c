@@ -179,17 +179,12 @@ static void make_directory(struct world *world, const char *name)
     ck_assert_int_eq(mkdir(below(world, name), 0755), 0);
 }
 
-/*
- * What happened since was told, in time and at most so often. In time is 100 ms; a busy machine
- * gets more.
- */
+/* What happened since was told, and at most so often. */
 #define ck_told(world, most)                                                                       \
     do {                                                                                           \
-        usec_t begin_ = monotonic();                                                               \
         (world)->changes = 0;                                                                      \
-        run(world, &(world)->changes, 1, 5 * USEC_PER_SEC);                                        \
+        run(world, &(world)->changes, 1, 30 * USEC_PER_SEC);                                       \
         ck_assert_uint_eq((world)->changes, 1);                                                    \
-        ck_assert_uint_le(monotonic() - begin_, 1000 * USEC_PER_MSEC);                             \
         run(world, &(world)->changes, (most) + 1, 60 * USEC_PER_MSEC);                             \
         ck_assert_uint_le((world)->changes, (most));                                               \
     } while (0)
@@ -383,8 +378,8 @@ static Suite *make_suite(void)
     UNIT_CASE(suite, "paths", changes_in_a_directory_are_told_in_bursts,
               a_file_is_not_told_before_it_is_written, a_path_may_come_later_and_go_again,
               a_single_file_is_watched_through_replacement,
-              neighbours_further_up_do_not_even_wake_the_loop,
-              a_link_on_the_way_may_lead_elsewhere, a_watch_may_end_inside_its_callback);
+              neighbours_further_up_do_not_even_wake_the_loop, a_link_on_the_way_may_lead_elsewhere,
+              a_watch_may_end_inside_its_callback);
     return suite;
 }
 

@@ -627,7 +627,7 @@ START_TEST(a_server_that_answers_pings_lives)
 
     heard.pings = 0;
     server.story = story_alive;
-    open_call(&(struct grpc_request){.ping_interval = 200 * USEC_PER_MSEC}, &got);
+    open_call(&(struct grpc_request){.ping_interval = USEC_PER_SEC}, &got);
     loop_until(event, &got.messages, 3);
     ck_assert_uint_eq(got.ends, 0);
     ck_assert_uint_ge(heard.pings, 3);

@@ -351,8 +351,8 @@ END_TEST
 START_TEST(a_call_that_would_share_waits_for_no_parked_one)
 {
     struct got silent, got;
-    struct http_call *call = start(
-        &(struct http_request){.url = url("/silent"), .multiplex = true}, &silent);
+    struct http_call *call = start(&(struct http_request){.url = url("/silent"), .multiplex = true},
+                                   &silent);
 
     while (script.connections == 0)
         ck_assert_int_ge(sd_event_run(event, USEC_PER_MSEC), 0);
@@ -700,15 +700,18 @@ START_TEST(a_name_that_does_not_resolve_is_unreachable)
 
     dnsmasq_start(&dnsmasq, records);
     ck_assert_int_eq(dns_client_set_servers(dns, dnsmasq.servers), 0);
-    got = get(&(struct http_request){.url = "http://nobody.test:8500/"});
+    got = get(&(struct http_request){.url = "http://nobody.test:8500/",
+                                     .connect_timeout = LOOP_PATIENCE});
     assert_got(&got, HTTP_UNREACHABLE, 0);
     ck_assert_str_eq(got.text, "nobody.test:8500: no such host name");
     got_done(&got);
-    got = get(&(struct http_request){.url = "http://empty.test:8500/"});
+    got = get(
+        &(struct http_request){.url = "http://empty.test:8500/", .connect_timeout = LOOP_PATIENCE});
     ck_assert_str_eq(got.text, "empty.test:8500: the host name has no address");
     got_done(&got);
     dnsmasq_stop(&dnsmasq);
-    got = get(&(struct http_request){.url = "http://other.test:8500/"});
+    got = get(
+        &(struct http_request){.url = "http://other.test:8500/", .connect_timeout = LOOP_PATIENCE});
     assert_got(&got, HTTP_UNREACHABLE, 0);
     ck_assert_str_eq(got.text, "other.test:8500: cannot be resolved: DNS fails");
     got_done(&got);
