@@ -31,7 +31,7 @@ struct control_registration {
     size_t tag_count;
     unsigned weight; /* 1..65535 */
     const char *zone;
-    usec_t ttl; /* USEC_INFINITY: stays */
+    usec_t ttl;                      /* USEC_INFINITY: stays */
     struct local_check_list *checks; /* NULL: none */
 };
 
@@ -90,8 +90,8 @@ struct control_backend {
     int (*register_instance)(void *userdata, const struct control_registration *registration,
                              char **ret_id);
     /*
-     * -ENOENT, -ENOMEM; -EBADMSG: `ret_error` says what is wrong with the definition; -EROFS: an instance
-     * stands in a file. `ret_reply`: the members of RegisterDefinition's reply.
+     * -ENOENT, -ENOMEM; -EBADMSG: `ret_error` says what is wrong with the definition; -EROFS: an
+     * instance stands in a file. `ret_reply`: the members of RegisterDefinition's reply.
      */
     int (*register_definition)(void *userdata, json_t *definition, json_t **ret_reply,
                                char **ret_error);

@@ -556,7 +556,8 @@ END_TEST
 START_TEST(a_name_with_a_nul_in_it_is_nobody_s)
 {
     static const char url[] = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
-    static const char removal[] = "\x32\x06" "cart\0x", resource[] = "\x12\x0a\x12\x00\x1a\x06" "cart\0x";
+    static const char removal[] = "\x32\x06" "cart\0x";
+    static const char resource[] = "\x12\x0a\x12\x00\x1a\x06" "cart\0x";
     char message[256];
     int size;
 
@@ -1433,13 +1434,15 @@ static Suite *make_suite(void)
         a_control_plane_that_never_answers_tells_no_absence,
         a_list_of_some_that_stays_unanswered_becomes_one_of_all,
         resources_in_wrappers_are_unwrapped, a_heartbeat_of_one_takes_nothing_away,
-        a_server_s_timer_for_failures_tells_no_absence, a_resource_error_says_whether_it_is_absent_or_refused,
+        a_server_s_timer_for_failures_tells_no_absence,
+        a_resource_error_says_whether_it_is_absent_or_refused,
         garbage_is_passed_over_or_refused);
     UNIT_CASE_FIXTURE(suite, "delta", NULL, tear_down,
                       delta_asks_for_what_is_new_and_acknowledges_by_nonce_alone,
                       delta_removes_with_authority, delta_removes_by_names_that_are_messages_too,
                       a_heartbeat_of_delta_changes_nothing,
-                      parameters_of_a_name_are_the_same_in_any_order, a_name_with_a_nul_in_it_is_nobody_s,
+                      parameters_of_a_name_are_the_same_in_any_order,
+                      a_name_with_a_nul_in_it_is_nobody_s,
                       delta_tells_on_a_new_stream_what_is_held,
                       delta_refuses_what_is_broken_and_keeps_what_was,
                       a_server_without_delta_is_asked_for_the_state_of_the_world);
@@ -1461,7 +1464,8 @@ static Suite *make_suite(void)
         a_route_may_lead_to_an_aggregate, an_aggregate_that_never_ends_fails_and_takes_nothing_away,
         aggregates_that_lead_to_the_same_one_many_times_are_looked_at_once,
         a_listener_leads_to_clusters_by_its_routes,
-        a_split_of_more_clusters_than_fit_keeps_those_that_do, endpoints_may_be_asked_for_without_clusters,
+        a_split_of_more_clusters_than_fit_keeps_those_that_do,
+        endpoints_may_be_asked_for_without_clusters,
         a_large_message_is_decoded_in_turns,
         status_tells_the_server_the_protocol_and_what_was_refused);
     UNIT_CASE_FIXTURE(

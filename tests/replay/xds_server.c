@@ -232,7 +232,8 @@ struct xds_server_resource xds_server_assignment(struct twin *twin, const char *
 
 static Xds__CustomClusterType *aggregate_of(struct twin *twin, const char *clusters)
 {
-    Xds__CustomClusterType *type = NEW(twin, Xds__CustomClusterType, xds__custom_cluster_type__init);
+    Xds__CustomClusterType *type =
+        NEW(twin, Xds__CustomClusterType, xds__custom_cluster_type__init);
     Xds__AggregateConfig *config = NEW(twin, Xds__AggregateConfig, xds__aggregate_config__init);
     char *rest = copy(twin, clusters), *word;
 

@@ -858,10 +858,12 @@ static Suite *make_suite(void)
               what_refers_to_a_name_that_is_too_long_is_refused,
               domains_of_a_virtual_host_share_its_clusters,
               a_lookup_takes_the_route_that_every_request_takes,
-              a_split_has_64_clusters_at_most_and_the_rest_is_counted, a_split_is_kept_at_each_priority);
+              a_split_has_64_clusters_at_most_and_the_rest_is_counted,
+              a_split_is_kept_at_each_priority);
     UNIT_CASE(suite, "names", a_key_may_be_called_without_the_domain_or_with_it,
               names_of_istio_s_clusters_tell_host_and_port,
-              parameters_of_xdstp_names_are_in_the_order_of_their_keys, addresses_that_istio_invents_are_known,
+              parameters_of_xdstp_names_are_in_the_order_of_their_keys,
+              addresses_that_istio_invents_are_known,
               a_node_of_istio_has_the_id_that_it_demands);
     UNIT_CASE(suite, "bootstrap", a_bootstrap_file_names_servers,
               a_bootstrap_file_tells_the_node_and_features,

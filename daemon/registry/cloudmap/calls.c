@@ -509,8 +509,7 @@ static void on_timer(struct env_timer *timer)
         return;
     }
     cloudmap_credentials_need(credentials);
-    if (cloudmap_credentials_keys(credentials) &&
-        !(credentials->fetching && credentials->refused))
+    if (cloudmap_credentials_keys(credentials) && !(credentials->fetching && credentials->refused))
         send_queued(calls, cloudmap_credentials_keys(credentials), now);
     else if (!credentials->fetching)
         fail_queued(calls, credentials->failure, 0, credentials->text);

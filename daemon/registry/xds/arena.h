@@ -22,7 +22,7 @@ struct xds_arena {
 void xds_arena_init(struct xds_arena *arena, size_t maximum);
 /* NULL: no memory, or over the maximum. Aligned for anything, not cleared. */
 void *xds_arena_alloc(struct xds_arena *arena, size_t size);
-/* A message of this type, none of whose parts is of the type of a part that it is in. NULL: none. */
+/* A message of this type, no part of which is of the type of one that it is in. NULL: none. */
 void *xds_arena_unpack(struct xds_arena *arena, const ProtobufCMessageDescriptor *type,
                        const uint8_t *data, size_t size);
 void xds_arena_done(struct xds_arena *arena);

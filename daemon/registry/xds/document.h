@@ -5,7 +5,8 @@
  * A resource that cannot be used is refused as a whole with a reason, which the control plane is
  * told (NACK). What is refused and what is merely passed over follows gRPC's clients: a gap in the
  * priorities, a weight of 0, an address that is no address and a port above 65535 spoil a resource;
- * an aggregate of more clusters than XDS_ROUTED_MAX does likewise; pipes, internal addresses and addresses that may not be handed out (registry.h) are passed over.
+ * an aggregate of more clusters than XDS_ROUTED_MAX does likewise; pipes, internal addresses and
+ * addresses that may not be handed out (registry.h) are passed over.
  */
 #pragma once
 
@@ -68,7 +69,7 @@ struct xds_route_host {
     struct xds_routed *clusters;
     size_t count;
     unsigned left_out; /* clusters more than XDS_ROUTED_MAX */
-    bool shares;       /* the clusters are those of the host before: one virtual host has both domains */
+    bool shares; /* the clusters are those of the host before: one virtual host has both domains */
 };
 
 struct xds_route {

@@ -18,7 +18,7 @@ struct xds_key {
     bool confirmed; /* what was reported holds until lost */
     bool failing;   /* a failure was reported last */
     bool stale;     /* endpoint_stale_after is over: reported as failing, all of them */
-    bool crowded; /* ports were left out, which was told */
+    bool crowded;   /* ports were left out, which was told */
     bool queued;
     struct endpoint_set *endpoints;      /* reported last; NULL: absent, or nothing yet */
     struct xds_dependency *dependencies; /* by `sibling` */

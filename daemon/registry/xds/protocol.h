@@ -88,7 +88,7 @@ struct xds_response {
     uint64_t number;
     char *version, *nonce;
     size_t bad;
-    bool partial; /* a bad one without a name, or a heartbeat: what is not there may be all the same */
+    bool partial; /* a bad one without a name, or a heartbeat: absence says nothing */
     char reasons[1024];
 };
 

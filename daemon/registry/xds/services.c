@@ -424,7 +424,8 @@ int xds_services_find(struct xds_lookup *lookup, const char *key, struct xds_fou
         struct xds_found found;
 
         r = find_candidate(lookup, names[i], &found);
-        exists |= found.outcome == XDS_FAILED; /* which is not to be lost to one that is waited for */
+        /* A failure is not to be lost to one that is waited for. */
+        exists |= found.outcome == XDS_FAILED;
         if (r < 0 || rank(&found) >= rank(ret_found)) {
             endpoint_set_unref(found.endpoints);
             continue;
