@@ -4,8 +4,8 @@
  * was kept may be the last that a choking server still answers on, or be cut off in between.
  *
  * A redirect is followed on the same host only, and never from https to http: elsewhere it says
- * nothing of this instance, and what the check sends may be a secret. One that is not followed is a
- * 3xx like any other, critical.
+ * nothing of this instance. What the check sends may be a secret, and is for this server alone: not
+ * for one on another port. A redirect that is not followed is a 3xx like any other, critical.
  */
 #include "daemon/check_run_internal.h"
 
@@ -42,18 +42,18 @@ static enum check_state state_of(int status)
     return status == 429 ? CHECK_WARNING : CHECK_CRITICAL;
 }
 
-/* With headers or a body of its own the check may be told what others may not see. */
-static bool body_shown(const struct check_run *run)
+/* Headers, a body or a user of its own: what it sends and what it is told is not for others. */
+static bool has_secrets(const struct check_run *run)
 {
-    return run->settings->header_count == 0 && !run->settings->body &&
-           !strchr(run->settings->target, '@');
+    return run->settings->header_count > 0 || run->settings->body ||
+           strchr(run->settings->target, '@');
 }
 
 static void judge(struct check_run *run, int status)
 {
     char text[CHECK_OUTPUT_SIZE], body[CHECK_OUTPUT_SIZE] = "";
 
-    if (run->body && body_shown(run))
+    if (run->body && !has_secrets(run))
         check_output_copy(body, run->body, run->body_size);
     snprintf(text, sizeof(text), *body ? "HTTP %d: %.*s" : "HTTP %d", status, SHOWN_BODY, body);
     check_run_end(run, true, state_of(status), text);
@@ -72,7 +72,8 @@ static int redirect(struct check_run *run, const struct http_response *response)
     if (run->settings->no_redirects || !location || run->hops == HOPS_MAX ||
         !(status == 301 || status == 302 || status == 303 || status == 307 || status == 308))
         return -ENOENT;
-    r = http_target_redirect(run->url ? run->url : run->settings->target, location, &url);
+    r = http_target_redirect(run->url ? run->url : run->settings->target, location,
+                             has_secrets(run), &url);
     if (r < 0)
         return r == -ENOMEM ? r : -ENOENT;
     free(run->url);

@@ -5,6 +5,8 @@
 #include <curl/curl.h>
 #include <stdio.h>
 
+enum { HTTP_PORT = 80, HTTPS_PORT = 443 };
+
 static void url_cleanupp(CURLU **url)
 {
     curl_url_cleanup(*url);
@@ -203,7 +205,15 @@ static int copy_user(CURLU *from, CURLU *to)
     return r;
 }
 
-static int redirect(CURLU *from, CURLU *to, const char *url, const char *location, char **ret_url)
+/* May what was sent to one be sent to the other? */
+static bool is_same_server(const struct http_target *old, const struct http_target *new)
+{
+    return old->port == new->port ||
+           (!old->tls && old->port == HTTP_PORT && new->tls &&new->port == HTTPS_PORT);
+}
+
+static int redirect(CURLU *from, CURLU *to, const char *url, const char *location, bool secret,
+                    char **ret_url)
 {
     struct http_target old = {0}, new = {0};
     CURLUcode code = curl_url_set(from, CURLUPART_URL, url, CURLU_PATH_AS_IS);
@@ -222,7 +232,8 @@ static int redirect(CURLU *from, CURLU *to, const char *url, const char *locatio
         r = parse_scheme(to, &new);
     if (r == 0)
         r = parse_host(to, &new);
-    if (r == 0 && (!streq(old.host, new.host) || (old.tls && !new.tls)))
+    if (r == 0 && (!streq(old.host, new.host) || (old.tls && !new.tls) ||
+                   (secret && !is_same_server(&old, &new))))
         r = -EPERM;
     if (r == 0)
         r = copy_user(from, to);
@@ -231,9 +242,9 @@ static int redirect(CURLU *from, CURLU *to, const char *url, const char *locatio
     return r < 0 ? r : url_part(to, CURLUPART_URL, 0, ret_url);
 }
 
-int http_target_redirect(const char *url, const char *location, char **ret_url)
+int http_target_redirect(const char *url, const char *location, bool secret, char **ret_url)
 {
     _cleanup_(url_cleanupp) CURLU *from = curl_url(), *to = curl_url();
 
-    return from && to ? redirect(from, to, url, location, ret_url) : -ENOMEM;
+    return from && to ? redirect(from, to, url, location, secret, ret_url) : -ENOMEM;
 }

@@ -29,7 +29,8 @@ char *http_target_resolve(const struct http_target *target, const struct address
                           size_t count);
 
 /*
- * Where the "Location" of a response from `url` leads, to be freed. -EPERM: to another host, or
- * from https to http; -EINVAL: nowhere that is a URL; -ENOMEM.
+ * Where the "Location" of a response from `url` leads, to be freed. -EPERM: to another host, from
+ * https to http, or, with `secret`, to another port than that of the URL (but for https' own from
+ * http's own): there may be another server. -EINVAL: nowhere that is a URL; -ENOMEM.
  */
-int http_target_redirect(const char *url, const char *location, char **ret_url);
+int http_target_redirect(const char *url, const char *location, bool secret, char **ret_url);

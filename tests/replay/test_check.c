@@ -461,6 +461,35 @@ START_TEST(a_redirect_elsewhere_is_critical)
 }
 END_TEST
 
+START_TEST(what_a_check_sends_is_not_for_another_port)
+{
+    static const struct {
+        const char *target, *location, *followed;
+    } list[] = {
+        {"http://u:p@10.0.0.1:80/", "Location: http://10.0.0.1:81/x", NULL},
+        {"http://u:p@10.0.0.1:80/", "Location: https://10.0.0.1:8443/x", NULL},
+        {"http://u:p@10.0.0.1:8080/", "Location: https://10.0.0.1/x", NULL},
+        {"http://u:p@10.0.0.1:80/", "Location: https://10.0.0.1/x", "https://u:p@10.0.0.1/x"},
+        {"http://u:p@10.0.0.1:8080/", "Location: http://10.0.0.1:8080/x",
+         "http://u:p@10.0.0.1:8080/x"},
+        {"https://u:p@10.0.0.1:8443/", "Location: /x", "https://u:p@10.0.0.1:8443/x"},
+    };
+
+    for (size_t i = 0; i < ELEMENTS(list); i++) {
+        struct check_settings settings = http;
+        struct check *check;
+
+        settings.target = list[i].target;
+        check = make(&settings);
+        twin_http_reply(next_http("GET", ""), 302, list[i].location, "");
+        ck_assert_uint_eq(twin_http_open(twin), list[i].followed ? 1 : 0);
+        if (list[i].followed)
+            twin_expect_http(twin, "GET", list[i].followed);
+        check_free(check);
+    }
+}
+END_TEST
+
 START_TEST(redirects_in_a_circle_end)
 {
     struct check *check = make(&http);
@@ -702,7 +731,7 @@ static Suite *make_suite(void)
         the_first_line_of_the_body_is_shown_and_no_more,
         an_endless_body_is_read_no_further_than_the_cap, what_is_no_whole_response_is_critical,
         a_redirect_is_followed_on_the_same_host, a_redirect_elsewhere_is_critical,
-        redirects_in_a_circle_end, a_post_that_is_redirected_becomes_a_get_where_http_says_so);
+        what_a_check_sends_is_not_for_another_port, redirects_in_a_circle_end, a_post_that_is_redirected_becomes_a_get_where_http_says_so);
     UNIT_CASE_FIXTURE(suite, "TTL", set_up, tear_down, a_word_counts_for_its_ttl,
                       a_word_is_for_ttl_checks_only,
                       what_an_earlier_life_knew_holds_until_the_first_result,
