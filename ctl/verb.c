@@ -116,6 +116,8 @@ static int explain_error(const char *method, const char *error, const json_t *pa
 {
     const char *name = member_text(parameters, "name");
 
+    if (streq(error, STANDARD "PermissionDenied") && *member_text(parameters, "reason"))
+        return complain("Permission denied: %s.", member_text(parameters, "reason"));
     if (streq(error, STANDARD "PermissionDenied"))
         return complain("Permission denied: %s is for root, the daemon's own user and the members "
                         "of ControlGroup= (default: nss-sd). Try sudo.",

@@ -18,13 +18,15 @@
 struct query {
     struct backend *backend;
     struct control_reply *reply;
+    const struct peer *peer;
     struct lookup *lookup;
+    bool denied;
     json_t *answer;
     sd_event_source *handover;
     struct query *prev, *next;
 };
 
-static struct describe describe_of(const struct backend *backend)
+static struct describe describe_of(const struct backend *backend, const struct peer *peer)
 {
     return (struct describe){
         .store = backend->parts.store,
@@ -32,8 +34,27 @@ static struct describe describe_of(const struct backend *backend)
         .registries = backend->parts.registries,
         .hooks = backend->parts.hooks,
         .veto = backend->parts.veto,
+        .asker = backend_asker(backend, peer),
         .now = backend_now(backend),
     };
+}
+
+/* ---- who may ---- */
+
+static bool backend_may_ask(void *userdata, const struct peer *peer, const char *name)
+{
+    const struct backend *backend = userdata;
+    const struct access_asker asker = backend_asker(backend, peer);
+
+    return access_allows(&asker, resolver_access(backend->parts.resolver, name));
+}
+
+static bool query_may(void *userdata, struct access access)
+{
+    const struct query *query = userdata;
+    const struct access_asker asker = backend_asker(query->backend, query->peer);
+
+    return access_allows(&asker, access);
 }
 
 /* ---- Query ---- */
@@ -52,11 +73,15 @@ static int query_hand_over(sd_event_source *source, void *userdata)
     struct query *query = userdata;
     struct control_reply *reply = query->reply;
     json_t *answer = query->answer;
+    bool denied = query->denied;
 
     (void)source;
     query->answer = NULL;
     query_free(query);
-    control_reply_answer(reply, answer);
+    if (denied)
+        control_reply_denied(reply);
+    else
+        control_reply_answer(reply, answer);
     return 0;
 }
 
@@ -64,10 +89,15 @@ static int query_hand_over(sd_event_source *source, void *userdata)
 static void query_done(void *userdata, const void *payload, size_t size)
 {
     struct query *query = userdata;
-    struct describe describe = describe_of(query->backend);
+    struct describe describe = describe_of(query->backend, query->peer);
+    struct answer answer;
 
     query->lookup = NULL;
-    query->answer = describe_answer(&describe, payload, size);
+    /* It may be known only now that the name leads to a private one. */
+    query->denied = answer_parse(payload, size, &answer) && *answer.name &&
+                    !backend_may_ask(query->backend, query->peer, answer.name);
+    if (!query->denied)
+        query->answer = describe_answer(&describe, payload, size);
     sd_event_source_set_enabled(query->handover, SD_EVENT_ONESHOT);
 }
 
@@ -92,13 +122,15 @@ static int backend_query(void *userdata, const struct control_query *asked,
         return -ENOMEM;
     query->backend = backend;
     query->reply = reply;
+    query->peer = asked->peer;
     DL_APPEND(backend->queries, query);
     r = sd_event_add_defer(backend->parts.event, &query->handover, query_hand_over, query);
     if (r >= 0)
         r = sd_event_source_set_enabled(query->handover, SD_EVENT_OFF);
     if (r >= 0)
         r = resolver_lookup(backend->parts.resolver, asked->name, asked->rooted,
-                            wire_family_of(asked->family), now, query_done, query, &query->lookup);
+                            wire_family_of(asked->family), now, query_may, query_done, query,
+                            &query->lookup);
     if (r < 0)
         query_free(query);
     return r;
@@ -117,7 +149,8 @@ static void backend_query_cancel(void *userdata, struct control_reply *reply)
     }
 }
 
-static int backend_query_address(void *userdata, const struct address *address, char **ret_name,
+static int backend_query_address(void *userdata, const struct peer *peer,
+                                 const struct address *address, char **ret_name,
                                  char **ret_registry)
 {
     struct backend *backend = userdata;
@@ -127,7 +160,9 @@ static int backend_query_address(void *userdata, const struct address *address, 
 
     if (registries_reverse(backend->parts.registries, address, name) < 0)
         return -ENOENT;
-    if (!registries_owner(backend->parts.registries, name, &owner))
+    /* That it is one of a private name is not for everybody either. */
+    if (!registries_owner(backend->parts.registries, name, &owner) ||
+        !backend_may_ask(backend, peer, name))
         return -ENOENT;
     registries_facts(backend->parts.registries, owner.registry, &facts);
     *ret_name = strdup(name);
@@ -150,7 +185,7 @@ static json_t *backend_status(void *userdata)
 {
     struct backend *backend = userdata;
     const struct backend_parts *parts = &backend->parts;
-    struct describe describe = describe_of(backend);
+    struct describe describe = describe_of(backend, NULL);
     char view[4096];
 
     snprintf(view, sizeof(view), "%s/" NSS_SD_VIEW_FILE, parts->runtime_directory);
@@ -168,10 +203,11 @@ static json_t *backend_status(void *userdata)
                      describe_registries(&describe));
 }
 
-static json_t *backend_services(void *userdata, const char *registry, bool stale)
+static json_t *backend_services(void *userdata, const struct peer *peer, const char *registry,
+                                bool stale)
 {
     struct backend *backend = userdata;
-    struct describe describe = describe_of(backend);
+    struct describe describe = describe_of(backend, peer);
     int index = STORE_REGISTRIES_MAX;
 
     if (registry)
@@ -181,10 +217,10 @@ static json_t *backend_services(void *userdata, const char *registry, bool stale
 
 /* ---- Explain ---- */
 
-static json_t *backend_explain(void *userdata, const char *name)
+static json_t *backend_explain(void *userdata, const struct peer *peer, const char *name)
 {
     struct backend *backend = userdata;
-    struct describe describe = describe_of(backend);
+    struct describe describe = describe_of(backend, peer);
     struct describe_explained parts = {
         .resolver = backend->parts.resolver,
         .config = backend->parts.config(backend->parts.userdata),
@@ -365,6 +401,7 @@ void backend_fill(struct backend *backend, struct control_backend *ret_control)
 {
     *ret_control = (struct control_backend){
         .userdata = backend,
+        .may_ask = backend_may_ask,
         .query = backend_query,
         .query_cancel = backend_query_cancel,
         .query_address = backend_query_address,

@@ -35,6 +35,7 @@ struct backend_parts {
     struct ranker *ranker;
     struct snapshot *snapshot;
     struct veto *veto;
+    const struct access_keeper *keeper;
     const struct config *(*config)(void *userdata); /* what is in force */
     const char *runtime_directory;
     usec_t started_at;

@@ -22,10 +22,16 @@ static inline usec_t backend_now(const struct backend *backend)
     return clock_now(backend->parts.event);
 }
 
+static inline struct access_asker backend_asker(const struct backend *backend,
+                                                const struct peer *peer)
+{
+    return (struct access_asker){backend->parts.keeper, peer};
+}
+
 /* ---- backend_streams.c: of struct control_backend ---- */
 
-int backend_instances(void *userdata, struct control_stream *ret_stream);
-int backend_review(void *userdata, struct control_stream *ret_stream);
+int backend_instances(void *userdata, const struct peer *peer, struct control_stream *ret_stream);
+int backend_review(void *userdata, const struct peer *peer, struct control_stream *ret_stream);
 int backend_monitor(void *userdata, const struct control_monitor *wish,
                     struct control_stream *ret_stream, size_t *ret_bad);
 

@@ -49,25 +49,27 @@ static int walker_begin(struct backend *backend, struct instances *instances, st
     return 0;
 }
 
-int backend_instances(void *userdata, struct control_stream *ret_stream)
+int backend_instances(void *userdata, const struct peer *peer, struct control_stream *ret_stream)
 {
     struct backend *backend = userdata;
     const struct instances_parts parts = {
         .store = backend->parts.store,
         .registries = backend->parts.registries,
         .resolver = backend->parts.resolver,
+        .asker = backend_asker(backend, peer),
     };
 
     return walker_begin(backend, instances_new(&parts), NULL, ret_stream);
 }
 
-int backend_review(void *userdata, struct control_stream *ret_stream)
+int backend_review(void *userdata, const struct peer *peer, struct control_stream *ret_stream)
 {
     struct backend *backend = userdata;
     const struct review_parts parts = {
         .store = backend->parts.store,
         .registries = backend->parts.registries,
         .resolver = backend->parts.resolver,
+        .asker = backend_asker(backend, peer),
         .config = backend->parts.config,
         .userdata = backend->parts.userdata,
     };
@@ -110,6 +112,7 @@ int backend_monitor(void *userdata, const struct control_monitor *wish,
     struct backend *backend = userdata;
     struct monitor_request request = {
         .uid = wish->uid,
+        .asker = backend_asker(backend, wish->peer),
         .privileged = wish->privileged,
         .services = calloc(wish->name_count + 1, sizeof(*request.services)),
         .count = wish->name_count,
@@ -154,8 +157,14 @@ void backend_noticed(struct backend *backend, enum store_notice notice,
 void backend_vetoed(struct backend *backend, unsigned registry, const char *key,
                     const char *instance, bool failing, const char *text)
 {
-    if (backend)
-        monitors_vetoed(backend->monitors, registry, key, instance, failing, text);
+    struct service *service = backend ? store_find(backend->parts.store, registry, key) : NULL;
+    struct service_facts facts = {0};
+
+    if (!backend)
+        return;
+    if (service)
+        service_facts(service, backend_now(backend), &facts);
+    monitors_vetoed(backend->monitors, registry, key, facts.access, instance, failing, text);
 }
 
 void backend_reported(struct backend *backend, unsigned registry)

@@ -45,6 +45,12 @@ struct config_resolve {
     char *control_group;         /* members may register, flush, reload; default "nss-sd" */
 };
 
+/* Users or groups. */
+struct config_ids {
+    uint32_t *items;
+    size_t count;
+};
+
 /* [Policy] of one .policy file; what is not set leaves the next rank in force. */
 struct config_policy {
     char *file;
@@ -61,6 +67,8 @@ struct config_policy {
     unsigned min_zone_endpoints, min_zone_share, min_healthy_percent;
     usec_t max_stale, empty_protection, min_ttl, max_ttl, negative_ttl;
     bool is_private, allow_warning;
+    /* Who may have private names beside the privileged; of the file that sets Private= alone. */
+    struct config_ids allow_users, allow_groups;
     unsigned terminating; /* 0 last-resort, 1 never */
     char *check; /* veto_spec.h */
     usec_t check_interval, check_timeout;

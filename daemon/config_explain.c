@@ -31,6 +31,12 @@ static const char *default_of(const struct config_item *own, const struct config
     return "";
 }
 
+/* Who may have private names is said where they are made private, and nowhere else. */
+static bool goes_with_private(const char *key)
+{
+    return streq(key, "AllowUsers") || streq(key, "AllowGroups");
+}
+
 /* Of the policies that match the name, the last one that says something. */
 static const struct config_setting *policy_setting(const struct config *config, const char *name,
                                                    const char *key)
@@ -38,8 +44,9 @@ static const struct config_setting *policy_setting(const struct config *config, 
     for (size_t i = config->policy_count; i > 0; i--) {
         const struct config_policy *policy = &config->policies[i - 1];
         const struct config_setting *setting = config_origins_find(&policy->origins, key);
+        bool ends = goes_with_private(key) && policy->has_private;
 
-        if (setting && config_policy_matches(policy, name))
+        if ((setting || ends) && config_policy_matches(policy, name))
             return setting;
     }
     return NULL;

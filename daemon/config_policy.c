@@ -6,6 +6,8 @@
 #include "daemon/veto_spec.h"
 
 #include <fnmatch.h>
+#include <grp.h>
+#include <pwd.h>
 
 #define POLICY(member) offsetof(struct config_policy, member)
 
@@ -26,6 +28,10 @@ static const char *const terminating_words[] = {"last-resort", "never", NULL};
 
 static int parse_globs(const struct config_item *item, const struct config_value *value,
                        void *field);
+static int parse_users(const struct config_item *item, const struct config_value *value,
+                       void *field);
+static int parse_groups(const struct config_item *item, const struct config_value *value,
+                        void *field);
 
 const struct config_item config_match_items[] = {
     {"Name", parse_globs, POLICY(match)},
@@ -42,6 +48,8 @@ const struct config_item config_policy_items[] = {
     {"MaxStaleSec", config_parse_duration, POLICY(max_stale), 0, 0},
     {"EmptyProtection", config_parse_duration, POLICY(empty_protection), 0, 0},
     {"Private", config_parse_bool, POLICY(is_private)},
+    {"AllowUsers", parse_users, POLICY(allow_users)},
+    {"AllowGroups", parse_groups, POLICY(allow_groups)},
     {"AllowWarning", config_parse_bool, POLICY(allow_warning)},
     {"Terminating", config_parse_word, POLICY(terminating), .words = terminating_words},
     {"MinTTLSec", config_parse_duration, POLICY(min_ttl), 0, CONFIG_DAY},
@@ -114,9 +122,119 @@ static int parse_globs(const struct config_item *item, const struct config_value
     return r;
 }
 
+/* ---- AllowUsers=, AllowGroups= ---- */
+
+/* 0, ENOENT, or why it cannot be told. */
+static int find_user(const char *name, uint32_t *ret_id)
+{
+    const struct passwd *user;
+
+    errno = 0;
+    user = getpwnam(name);
+    if (!user)
+        return errno == 0 ? ENOENT : errno;
+    *ret_id = user->pw_uid;
+    return 0;
+}
+
+static int find_group(const char *name, uint32_t *ret_id)
+{
+    const struct group *group;
+
+    errno = 0;
+    group = getgrnam(name);
+    if (!group)
+        return errno == 0 ? ENOENT : errno;
+    *ret_id = group->gr_gid;
+    return 0;
+}
+
+/* Numbers are taken as they are; the last one means nobody to the kernel. */
+static bool id_from_number(const char *text, uint32_t *ret_id)
+{
+    unsigned long long number;
+    char *end;
+
+    if (*text < '0' || *text > '9')
+        return false;
+    number = strtoull(text, &end, 10);
+    *ret_id = (uint32_t)number;
+    return *end == '\0' && number < UINT32_MAX;
+}
+
+static int ids_add(struct config_ids *ids, uint32_t id)
+{
+    uint32_t *grown = reallocarray(ids->items, ids->count + 1, sizeof(*grown));
+
+    if (!grown)
+        return -ENOMEM;
+    ids->items = grown;
+    grown[ids->count++] = id;
+    return 0;
+}
+
+static int parse_ids(const struct config_item *item, const struct config_value *value,
+                     struct config_ids *ids, const char *what,
+                     int (*find)(const char *name, uint32_t *ret_id))
+{
+    char **words = NULL;
+    int r = config_parse_strings(item, value, &words), error;
+
+    if (*value->text == '\0')
+        ids->count = 0;
+    for (size_t i = 0; r == 0 && words && words[i]; i++) {
+        uint32_t id;
+
+        error = id_from_number(words[i], &id) ? 0 : find(words[i], &id);
+        if (error == 0) {
+            r = ids_add(ids, id);
+            continue;
+        }
+        config_complain(value->messages, value->file, value->line,
+                        error == ENOENT || error == ESRCH
+                            ? "%s= names the %s '%s', which is not known on this machine"
+                            : "%s= names the %s '%s', which cannot be looked up now (%s); a number "
+                              "always can",
+                        value->key, what, words[i], strerror(error));
+        r = -EINVAL;
+    }
+    config_strings_free(words);
+    return r;
+}
+
+static int parse_users(const struct config_item *item, const struct config_value *value,
+                       void *field)
+{
+    return parse_ids(item, value, field, "user", find_user);
+}
+
+static int parse_groups(const struct config_item *item, const struct config_value *value,
+                        void *field)
+{
+    return parse_ids(item, value, field, "group", find_group);
+}
+
+/* They belong together: who may have private names is read where they are made private. */
+static void verify_allowed(const struct config_loader *loader, const struct config_table *table,
+                           const struct config_policy *policy)
+{
+    static const char *const keys[] = {"AllowUsers", "AllowGroups"};
+
+    for (size_t i = 0; i < ELEMENTS(keys); i++) {
+        const struct config_origin *origin = config_table_origin(table, keys[i]);
+
+        if (origin->file && !policy->is_private)
+            config_complain(loader->messages, origin->file, origin->line,
+                            "%s= says who may look up private names: Private=yes is missing",
+                            keys[i]);
+    }
+}
+
 void config_policy_done(struct config_policy *policy)
 {
     config_strings_free(policy->match);
+    free(policy->allow_users.items);
+    free(policy->allow_groups.items);
     free(policy->check);
     config_origins_done(&policy->origins);
     free(policy->file);
@@ -144,6 +262,7 @@ static void finish_policy(const struct config_loader *loader, const struct confi
     if (policy->has_min_ttl && policy->has_max_ttl)
         config_check_ttls(loader, &tables[1], policy->min_ttl, policy->max_ttl);
     verify_check(loader, &tables[1], policy);
+    verify_allowed(loader, &tables[1], policy);
     if (!policy->match)
         config_complain(loader->messages, policy->file, 0,
                         "Name= in [Match] is missing: the policy is for no name");

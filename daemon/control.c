@@ -3,7 +3,6 @@
 
 #include "daemon/control.h"
 
-#include <grp.h>
 #include <sys/socket.h>
 #include <systemd/sd-event.h>
 
@@ -28,6 +27,14 @@ void control_reply_answer(struct control_reply *reply, json_t *answer)
 
     free(reply);
     request_reply(&request, answer ? json_pack("{s:o}", "answer", answer) : NULL);
+}
+
+void control_reply_denied(struct control_reply *reply)
+{
+    struct varlink_call *call = reply->call;
+
+    free(reply);
+    varlink_permission_denied(call, control_is_private);
 }
 
 static void query_gone(void *userdata)
@@ -68,7 +75,7 @@ static void method_query(struct request *request)
     char name[NAME_SIZE];
     bool rooted;
 
-    if (!request_name(request, name, &rooted))
+    if (!request_name(request, name, &rooted) || !request_may_ask(request, name))
         return;
     if (family != 0 && family != 4 && family != 6) {
         request_invalid(request, "family", "neither 0 (both) nor 4 nor 6");
@@ -81,6 +88,7 @@ static void method_query(struct request *request)
                                        : family == 6 ? AF_INET6
                                                      : AF_UNSPEC,
                              .uid = varlink_call_peer(request->call)->uid,
+                             .peer = varlink_call_peer(request->call),
                          });
 }
 
@@ -94,7 +102,8 @@ static void method_query_address(struct request *request)
         request_invalid(request, "address", "neither an IPv4 nor an IPv6 address");
         return;
     }
-    r = request->backend->query_address(request->backend->userdata, &address, &name, &registry);
+    r = request->backend->query_address(
+        request->backend->userdata, varlink_call_peer(request->call), &address, &name, &registry);
     if (r < 0 && r != -ENOENT)
         request_busy(request);
     else if (r < 0)
@@ -109,9 +118,10 @@ static void method_explain(struct request *request)
     char name[NAME_SIZE];
     json_t *explanation;
 
-    if (!request_name(request, name, NULL))
+    if (!request_name(request, name, NULL) || !request_may_ask(request, name))
         return;
-    explanation = request->backend->explain(request->backend->userdata, name);
+    explanation = request->backend->explain(request->backend->userdata,
+                                            varlink_call_peer(request->call), name);
     request_reply(request, explanation ? json_pack("{s:o}", "explanation", explanation) : NULL);
 }
 
@@ -124,7 +134,8 @@ static void method_services(struct request *request)
 {
     const char *registry = request_text(request, "registry");
     bool stale = json_is_true(json_object_get(request->parameters, "stale"));
-    json_t *services = request->backend->services(request->backend->userdata, registry, stale);
+    json_t *services = request->backend->services(
+        request->backend->userdata, varlink_call_peer(request->call), registry, stale);
 
     if (!services && registry)
         request_invalid(request, "registry", "there is no registry of this name");
@@ -148,7 +159,7 @@ static void method_log_level(struct request *request)
     int level;
 
     if (word && !varlink_call_privileged(request->call)) {
-        varlink_permission_denied(request->call);
+        varlink_permission_denied(request->call, NULL);
         return;
     }
     if (word) {
@@ -269,7 +280,7 @@ static bool on_call(void *userdata, struct varlink_call *call, const char *name,
         server->calls++;
         wrong = request_check(&methods[i], parameters);
         if (methods[i].privileged && !varlink_call_privileged(call))
-            varlink_permission_denied(call);
+            varlink_permission_denied(call, NULL);
         else if (wrong)
             varlink_invalid_parameter(call, wrong);
         else
@@ -283,21 +294,15 @@ static bool is_privileged(void *userdata, const struct peer *peer)
 {
     const struct control_server *server = userdata;
 
-    return peer->uid == 0 || peer->uid == server->own_uid ||
-           (server->has_group && peer_in_group(peer, server->group));
+    return access_privileged(&server->rights, peer);
 }
 
-/* Once, at the start: inside the loop a name service could wait for this very daemon. */
 static void resolve_group(struct control_server *server, const char *name)
 {
-    const struct group *group = name && *name ? getgrnam(name) : NULL;
-
-    server->has_group = group;
-    if (group)
-        server->group = group->gr_gid;
-    else if (name && *name)
+    access_rights_init(&server->rights, name);
+    if (name && *name && !server->rights.has_group)
         log_info("There is no group %s: only root and uid %u may register, flush and reload", name,
-                 (unsigned)server->own_uid);
+                 (unsigned)server->rights.own_uid);
 }
 
 int control_server_new(struct sd_event *event, int fd, const struct control_backend *backend,
@@ -309,7 +314,6 @@ int control_server_new(struct sd_event *event, int fd, const struct control_back
     if (!server)
         return -ENOMEM;
     server->backend = *backend;
-    server->own_uid = geteuid();
     server->service = (struct varlink_service){
         .vendor = "nss-sd",
         .product = "nss-sdd",

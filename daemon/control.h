@@ -13,10 +13,13 @@
 #include "daemon/check_settings.h"
 #include "daemon/config_item.h"
 #include "daemon/endpoint.h"
+#include "daemon/peer.h"
 
 /* The reply to an asynchronous method; call once. Takes the reference of `answer`. */
 struct control_reply;
 void control_reply_answer(struct control_reply *reply, json_t *answer);
+/* In its place: the answer is not for who asks. */
+void control_reply_denied(struct control_reply *reply);
 
 struct local_check_list;
 
@@ -47,6 +50,7 @@ enum { CONTROL_MONITOR_NAMES_MAX = 64 };
 
 /* Who wants to hear what changes. */
 struct control_monitor {
+    const struct peer *peer; /* as long as the stream */
     uid_t uid;
     bool privileged;
     const char *const *names; /* folded; none: everything */
@@ -58,31 +62,37 @@ struct control_monitor {
 struct control_query {
     const char *name; /* folded */
     bool rooted;
-    int family; /* AF_INET, AF_INET6, or AF_UNSPEC for both */
-    uid_t uid;  /* who asks */
+    int family;              /* AF_INET, AF_INET6, or AF_UNSPEC for both */
+    uid_t uid;               /* who asks */
+    const struct peer *peer; /* the same, till the reply */
 };
 
 struct control_backend {
     void *userdata;
+    /* May this peer ask for the folded name? If not, Query, Explain and Monitor are denied. */
+    bool (*may_ask)(void *userdata, const struct peer *peer, const char *name);
     /* Begins a lookup; the Answer object goes to control_reply_answer() later (never inside).
      * -EDQUOT: the uid has asked for too many names that nobody knew. */
     int (*query)(void *userdata, const struct control_query *query, struct control_reply *reply);
     /* The caller went away: drop what was begun for `reply`. */
     void (*query_cancel)(void *userdata, struct control_reply *reply);
-    int (*query_address)(void *userdata, const struct address *address, char **ret_name,
-                         char **ret_registry); /* -ENOENT */
+    /* -ENOENT, also where the name is not for the peer. */
+    int (*query_address)(void *userdata, const struct peer *peer, const struct address *address,
+                         char **ret_name, char **ret_registry);
     /* An Explanation of a folded full name. */
-    json_t *(*explain)(void *userdata, const char *name);
+    json_t *(*explain)(void *userdata, const struct peer *peer, const char *name);
     json_t *(*status)(void *userdata);
-    /* Array; `stale`: only those that are stale or expired. NULL: no such registry. */
-    json_t *(*services)(void *userdata, const char *registry, bool stale);
+    /* Array of what is for the peer; `stale`: only those that are stale or expired. NULL: no such
+     * registry. */
+    json_t *(*services)(void *userdata, const struct peer *peer, const char *registry, bool stale);
     /* -ENOENT: names[*ret_bad] is of no registry; -EDQUOT, -EUSERS: over a limit; -ENOMEM. */
     int (*monitor)(void *userdata, const struct control_monitor *monitor,
                    struct control_stream *ret_stream, size_t *ret_bad);
-    /* Every address of the services in use: arrays of Located. */
-    int (*instances)(void *userdata, struct control_stream *ret_stream);
-    /* Every service in use: arrays of Reviewed. */
-    int (*review)(void *userdata, struct control_stream *ret_stream);
+    /* Every address of the services in use that are for the peer: arrays of Located. `peer`: as
+     * long as the stream. */
+    int (*instances)(void *userdata, const struct peer *peer, struct control_stream *ret_stream);
+    /* Every such service in use: arrays of Reviewed. */
+    int (*review)(void *userdata, const struct peer *peer, struct control_stream *ret_stream);
     json_t *(*statistics)(void *userdata);
     void (*statistics_reset)(void *userdata);
     /* -ENOENT: no local registry; -EINVAL; -EROFS: stands in a file; -ENOSPC: its limit. `ret_id`

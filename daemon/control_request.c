@@ -88,6 +88,20 @@ void request_busy_for(struct request *request, const char *reason)
     varlink_error(request->call, INTERFACE ".Busy", json_pack("{s:s}", "reason", reason));
 }
 
+const char control_is_private[] =
+    "the name, or one that it leads to, is private (Private=yes of a policy): it is for root, the "
+    "daemon's own user, members of ControlGroup= and those of AllowUsers= and AllowGroups=";
+
+bool request_may_ask(struct request *request, const char *name)
+{
+    bool may = request->backend->may_ask(request->backend->userdata,
+                                         varlink_call_peer(request->call), name);
+
+    if (!may)
+        varlink_permission_denied(request->call, control_is_private);
+    return may;
+}
+
 void request_reply(struct request *request, json_t *parameters)
 {
     if (parameters)

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "daemon/access.h"
 #include "daemon/control.h"
 #include "daemon/varlink.h"
 #include "nss-sd/name.h"
@@ -17,9 +18,7 @@ struct control_server {
     struct control_backend backend;
     struct varlink_service service;
     struct varlink_server *varlink;
-    uid_t own_uid;
-    gid_t group;
-    bool has_group;
+    struct access_rights rights;
     uint64_t calls; /* of our methods, since the start or the last reset */
 };
 
@@ -59,6 +58,8 @@ bool request_free_text(struct request *request, const char *name, const char **r
 
 /* Why free text is refused, which registries and terminals will see, or NULL. */
 const char *request_text_refusal(const char *text);
+/* Why a private name is denied. */
+extern const char control_is_private[];
 /* What is wrong with what name_fold() refuses. */
 extern const char control_not_a_name[];
 
@@ -66,6 +67,8 @@ void request_invalid(struct request *request, const char *parameter, const char 
 void request_busy(struct request *request);
 /* Busy with a reason: which limit, and what to do. */
 void request_busy_for(struct request *request, const char *reason);
+/* PermissionDenied where this name is private and not for who asks. False: replied so. */
+bool request_may_ask(struct request *request, const char *name);
 /* The reply of a method whose object could not be made (NULL) is "later, perhaps". */
 void request_reply(struct request *request, json_t *parameters);
 

@@ -69,6 +69,8 @@ static bool read_names(struct request *request, struct names *ret_names)
             request_invalid(request, "names", control_not_a_name);
             return false;
         }
+        if (!request_may_ask(request, ret_names->text[index]))
+            return false;
         ret_names->items[index] = ret_names->text[index];
     }
     ret_names->count = json_array_size(array);
@@ -90,6 +92,7 @@ static void monitor_begin(struct request *request, const struct names *names)
 {
     struct stream *stream = stream_new(request);
     struct control_monitor monitor = {
+        .peer = varlink_call_peer(request->call),
         .uid = varlink_call_peer(request->call)->uid,
         .privileged = varlink_call_privileged(request->call),
         .names = names->items,
@@ -127,13 +130,14 @@ void control_monitor(struct request *request)
 
 /* A list of the backend's, which keeps what it walks through. */
 static void list_begin(struct request *request,
-                       int (*begin)(void *userdata, struct control_stream *ret_stream))
+                       int (*begin)(void *userdata, const struct peer *peer,
+                                    struct control_stream *ret_stream))
 {
     struct stream *stream = stream_new(request);
 
     if (!stream)
         return;
-    if (begin(request->backend->userdata, &stream->source) >= 0) {
+    if (begin(request->backend->userdata, varlink_call_peer(request->call), &stream->source) >= 0) {
         varlink_call_stream(request->call, stream_next, stream_gone, stream, false);
         return;
     }

@@ -183,6 +183,16 @@ static void add_freshness(json_t *object, const struct service_facts *facts, use
         json_object_set_new(object, "stale_for_usec", span(facts->until, now));
 }
 
+bool describe_may(const struct describe *describe, const char *name, struct service *service)
+{
+    struct resolver_policy policy;
+    struct service_facts facts;
+
+    describe->hooks->policy(describe->hooks->userdata, name, &policy);
+    service_facts(service, describe->now, &facts);
+    return access_allows(&describe->asker, access_join(policy.wishes.access, facts.access));
+}
+
 /* What the name rests on: registry, service, its state and endpoints. */
 static void add_service(const struct describe *describe, const char *name, json_t *object)
 {
@@ -205,7 +215,8 @@ static void add_service(const struct describe *describe, const char *name, json_
     json_object_set_new(object, "key", json_string(target.key));
     json_object_set_new(object, "selector", selector_text(&target.selector));
     service = store_find(describe->store, owner.registry, target.key);
-    if (!service)
+    /* A name that is for anybody may have a part of a service that is not. */
+    if (!service || !describe_may(describe, name, service))
         return;
     service_facts(service, describe->now, &facts);
     add_freshness(object, &facts, describe->now);
@@ -298,7 +309,8 @@ static void list_service(void *userdata, struct service *service)
     json_t *object;
 
     service_facts(service, now, &facts);
-    if (list->stale && facts.stale_since == 0)
+    if ((list->stale && facts.stale_since == 0) ||
+        !access_allows(&list->describe->asker, facts.access))
         return;
     registries_facts(list->describe->registries, facts.registry, &registry);
     object = json_pack("{s:s, s:s, s:n, s:n, s:I, s:I, s:o, s:o}", "registry",

@@ -21,6 +21,7 @@ struct describe {
     struct registries *registries;
     const struct resolver_hooks *hooks; /* judging by them changes nothing */
     struct veto *veto;
+    struct access_asker asker; /* for whom: is told what is for him */
     usec_t now;
 };
 

@@ -124,7 +124,7 @@ static json_t *describe_hosts(const struct describe *describe, const char *name)
         struct service *service = service_of(describe, at, &target);
         struct service_facts facts;
 
-        if (!service)
+        if (!service || !describe_may(describe, at, service))
             break;
         service_facts(service, describe->now, &facts);
         for (uint32_t i = 0; facts.endpoints && i < facts.endpoints->count; i++) {
@@ -199,7 +199,7 @@ static void add_answer(const struct describe *describe, const struct describe_ex
     struct service_facts facts;
 
     /* Judging endpoints begins checks of our own: not for a name that nobody uses. */
-    if (!evaluation || !service)
+    if (!evaluation || !service || !describe_may(describe, name, service))
         return;
     json_object_set_new(object, "in_use", json_true());
     json_object_set_new(object, "answer",

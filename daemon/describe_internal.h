@@ -38,6 +38,8 @@ json_t *describe_name(const struct describe *describe, const char *name, uint8_t
 /* A Registry. */
 json_t *describe_registry(const struct describe *describe, unsigned index,
                           const struct registry_facts *facts);
+/* May who asks have what the name leads to first: by the policy of the name, and `service`. */
+bool describe_may(const struct describe *describe, const char *name, struct service *service);
 /* What the policy makes of the endpoints of a name's service. */
 void describe_judge(const struct describe *describe, const char *name,
                     const struct service_facts *facts, const struct selector *selector,

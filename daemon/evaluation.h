@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "daemon/access.h"
 #include "daemon/base.h"
 #include "daemon/endpoint.h"
 #include "nss-sd/answer.h"
@@ -39,6 +40,7 @@ struct evaluation {
     unsigned live_registry; /* of the one live watch, if `live` */
     usec_t max_stale;       /* and its rule */
     bool live;              /* rests on one live watch alone */
+    struct access access;   /* of all names that it was found by; unsaid: it rests on none */
     struct evaluation_item *items;
     size_t count, capacity;
 };

@@ -365,6 +365,7 @@ static void gather_service(struct walk walk, const char *name, struct service *s
 
     gather->hooks->policy(gather->hooks->userdata, name, &policy);
     store_wish(service, &policy.wishes, gather->now);
+    walk.evaluation->access = access_join(walk.evaluation->access, policy.wishes.access);
     gather->depend(gather->userdata, service_watchers(service));
     if (gather->asked)
         store_ask(gather->store, service, gather->now);

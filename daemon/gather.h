@@ -29,7 +29,7 @@ struct resolver_owner {
 struct resolver_policy {
     struct policy_rules rules;
     unsigned answers;
-    struct store_wishes wishes; /* of its service */
+    struct store_wishes wishes; /* of its service, and whose the name is */
 };
 
 /* The world as the resolver sees it. */

@@ -85,11 +85,12 @@ static bool add_items(struct instances *instances, const char *name, usec_t now,
 /* False: the piece is full before the end of the name. */
 static bool add_of_name(struct instances *instances, const char *name, usec_t now, json_t *array)
 {
+    const struct names_walk_source source = {instances->parts.store, instances->parts.registries,
+                                             instances->parts.resolver, &instances->parts.asker};
     struct names_walk_service service;
     bool all;
 
-    if (!names_walk_service(instances->parts.store, instances->parts.registries, name, now,
-                            &service))
+    if (!names_walk_service(&source, name, now, &service))
         return true;
     all = service.target.selector.kind == SELECT_ALL;
     if (all && !add_endpoints(instances, name, service.facts.endpoints, array))

@@ -17,6 +17,7 @@ struct instances_parts {
     struct store *store;
     struct registries *registries;
     struct resolver *resolver;
+    struct access_asker asker; /* gets what is for him */
 };
 
 /* NULL: no memory. */

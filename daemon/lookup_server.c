@@ -6,6 +6,7 @@
 #include <systemd/sd-event.h>
 #include <uthash.h>
 
+#include "daemon/access.h"
 #include "daemon/account.h"
 #include "daemon/clock.h"
 #include "daemon/log.h"
@@ -41,6 +42,7 @@ struct connection {
 struct lookup_server {
     sd_event *event;
     struct resolver *resolver;
+    const struct access_keeper *keeper;
     int fd;
     sd_event_source *source;
     struct lookup_limits limits;
@@ -107,6 +109,20 @@ static void connection_answer(void *userdata, const void *payload, size_t size)
     connection_free(connection);
 }
 
+/* As the kernel recorded him when he connected. */
+static bool connection_may(void *userdata, struct access access)
+{
+    const struct connection *connection = userdata;
+    struct peer peer;
+    bool may;
+
+    if (peer_read(connection->fd, &peer) < 0)
+        return false;
+    may = access_allows(&(struct access_asker){connection->server->keeper, &peer}, access);
+    peer_done(&peer);
+    return may;
+}
+
 static int connection_event(sd_event_source *source, int fd, uint32_t events, void *userdata);
 
 /*
@@ -156,7 +172,7 @@ static void connection_request(struct connection *connection, const struct wire_
     if (request->op == WIRE_REVERSE) {
         connection->server->counters.reverse++;
         memcpy(address.bytes, request->data, request->length);
-        resolver_reverse(resolver, &address, connection_answer, connection);
+        resolver_reverse(resolver, &address, connection_may, connection_answer, connection);
         return;
     }
     if (!lookup_server_allows(connection->server, connection->user->uid, request->data, rooted,
@@ -164,8 +180,8 @@ static void connection_request(struct connection *connection, const struct wire_
         resolver_decline(resolver, request->data, connection_answer, connection);
         return;
     }
-    if (resolver_lookup(resolver, request->data, rooted, request->family, now, connection_answer,
-                        connection, &lookup) < 0) {
+    if (resolver_lookup(resolver, request->data, rooted, request->family, now, connection_may,
+                        connection_answer, connection, &lookup) < 0) {
         connection_free(connection);
         return;
     }
@@ -377,7 +393,8 @@ static int accept_event(sd_event_source *source, int listen_fd, uint32_t events,
 /* ---- the server ---- */
 
 int lookup_server_new(struct sd_event *event, int fd, struct resolver *resolver,
-                      const struct lookup_limits *limits, struct lookup_server **ret_server)
+                      const struct access_keeper *keeper, const struct lookup_limits *limits,
+                      struct lookup_server **ret_server)
 {
     struct lookup_server *server = calloc(1, sizeof(*server));
     int r;
@@ -387,6 +404,7 @@ int lookup_server_new(struct sd_event *event, int fd, struct resolver *resolver,
     server->event = sd_event_ref(event);
     server->fd = fd;
     server->resolver = resolver;
+    server->keeper = keeper;
     lookup_server_set_limits(server, limits);
     server->budget_log = (struct log_limit){.interval = 10 * USEC_PER_SEC, .burst = 1};
     server->reserve = (struct reserve){.fd = -1};

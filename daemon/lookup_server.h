@@ -3,7 +3,8 @@
  * The lookup socket: takes one request a connection, checks it, asks the resolver, sends one reply
  * in the wire format. Owns the limits on connections (in all, and a uid), the budget of unknown
  * names of a uid (over the control socket too) and the deadline of a client that does not send. Out
- * of descriptors it says so to each client at once. Knows nothing of registries.
+ * of descriptors it says so to each client at once. Asks the kernel who a client is where the
+ * answer is private. Knows nothing of registries.
  */
 #pragma once
 
@@ -11,6 +12,7 @@
 
 #include "daemon/base.h"
 
+struct access_keeper;
 struct lookup_server;
 struct resolver;
 struct sd_event;
@@ -21,9 +23,11 @@ struct lookup_limits {
     unsigned new_names_uid; /* names that a uid may make known in a second (root: any number) */
 };
 
-/* `fd`: a listening SOCK_SEQPACKET socket, owned from now on. */
+/* `fd`: a listening SOCK_SEQPACKET socket, owned from now on. `keeper`: who may have what is
+ * private (NULL: nobody); borrowed. */
 int lookup_server_new(struct sd_event *event, int fd, struct resolver *resolver,
-                      const struct lookup_limits *limits, struct lookup_server **ret_server);
+                      const struct access_keeper *keeper, const struct lookup_limits *limits,
+                      struct lookup_server **ret_server);
 struct lookup_server *lookup_server_free(struct lookup_server *server);
 
 /* Ends connections whose client does not send its request; once a second. */

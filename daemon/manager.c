@@ -95,11 +95,12 @@ static int manager_reload(void *userdata, struct config_messages *messages)
         return r;
     }
     manager->config = config;
+    /* First of all: who may have what was said by the places of policies that are others now. */
+    store_reload_begin(manager->store);
     veto_reload(manager->veto);
     apply_upstream(manager);
     manager_apply_zone(manager);
     snapshot_configure(manager->snapshot, config->resolve.persist, config->resolve.max_stale);
-    store_reload_begin(manager->store);
     registries_apply(manager->registries, config);
     snapshot_load(manager->snapshot);
     resolver_rules = rules_resolver(&config->resolve);
@@ -107,6 +108,7 @@ static int manager_reload(void *userdata, struct config_messages *messages)
     /* Every name says its wishes anew. */
     resolver_run(manager->resolver, manager_now(manager));
     store_reload_end(manager->store, manager_now(manager));
+    publisher_prune(manager->publisher);
     chase_rules = rules_chase(&config->resolve);
     chase_set_rules(manager->chase, &chase_rules);
     limits = rules_lookup_limits(&config->resolve);
@@ -387,11 +389,13 @@ static int make_servers(struct manager *manager)
     struct sockets sockets;
     int r;
 
+    access_rights_init(&manager->keeper.rights, global->control_group);
+    manager->keeper.config = &manager->config;
     r = sockets_open(manager->runtime_directory, &sockets);
     if (r < 0)
         return r;
-    r = lookup_server_new(manager->event, sockets.lookup, manager->resolver, &limits,
-                          &manager->lookup_server);
+    r = lookup_server_new(manager->event, sockets.lookup, manager->resolver, &manager->keeper,
+                          &limits, &manager->lookup_server);
     if (r < 0) {
         close(sockets.lookup);
         close(sockets.refresh);
@@ -418,6 +422,7 @@ static int make_servers(struct manager *manager)
         .ranker = manager->ranker,
         .snapshot = manager->snapshot,
         .veto = manager->veto,
+        .keeper = &manager->keeper,
         .runtime_directory = manager->runtime_directory,
         .config = hook_config,
         .started_at = manager->started_at,

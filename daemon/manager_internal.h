@@ -8,6 +8,7 @@
 #include <systemd/sd-event.h>
 #include <systemd/sd-id128.h>
 
+#include "daemon/access.h"
 #include "daemon/check_gate.h"
 #include "daemon/manager.h"
 #include "daemon/resolver.h"
@@ -17,6 +18,7 @@ struct manager {
     char *config_directory; /* NULL: the three roots */
     char *runtime_directory, *state_directory;
     struct config *config;
+    struct access_keeper keeper; /* by it */
     sd_event *event;
     struct dns_client *dns;
     struct http_client *http;

@@ -10,6 +10,7 @@ struct monitor {
     struct monitors *monitors;
     struct monitor *prev, *next;
     uid_t uid;
+    struct access_asker asker;
     bool privileged;
     struct monitor_service *services;
     size_t service_count;
@@ -79,6 +80,7 @@ int monitor_new(struct monitors *monitors, const struct monitor_request *request
     }
     monitor->monitors = monitors;
     monitor->uid = request->uid;
+    monitor->asker = request->asker;
     monitor->privileged = request->privileged;
     monitor->services = request->services;
     monitor->service_count = request->count;
@@ -182,14 +184,15 @@ static void tell(void *userdata, const struct monitor_subject *subject, json_t *
     struct monitor *monitor;
 
     DL_FOREACH (monitors->list, monitor)
-        if (event && is_about(monitor, subject->registry, subject->key))
+        if (event && is_about(monitor, subject->registry, subject->key) &&
+            access_allows(&monitor->asker, subject->access))
             queue_put(monitor, event);
     json_decref(event);
 }
 
 /* False: nobody wants to hear of it. */
 static bool subject_of(struct monitors *monitors, unsigned registry, const char *key,
-                       struct monitor_subject *ret_subject)
+                       struct access access, struct monitor_subject *ret_subject)
 {
     const struct monitors_hooks *hooks = &monitors->hooks;
 
@@ -198,6 +201,7 @@ static bool subject_of(struct monitors *monitors, unsigned registry, const char 
     *ret_subject = (struct monitor_subject){
         .registry = hooks->registry(hooks->userdata, registry),
         .key = key,
+        .access = access,
         .at = hooks->wall_clock(hooks->userdata),
         .tell = tell,
         .userdata = monitors,
@@ -210,7 +214,7 @@ void monitors_replaced(struct monitors *monitors, const struct service_facts *fa
 {
     struct monitor_subject subject;
 
-    if (subject_of(monitors, facts->registry, facts->key, &subject))
+    if (subject_of(monitors, facts->registry, facts->key, facts->access, &subject))
         monitor_event_replaced(&subject, facts, before);
 }
 
@@ -224,26 +228,27 @@ void monitors_notice(struct monitors *monitors, enum store_notice notice,
     };
     struct monitor_subject subject;
 
-    if (subject_of(monitors, facts->registry, facts->key, &subject))
+    if (subject_of(monitors, facts->registry, facts->key, facts->access, &subject))
         monitor_event_word(&subject, words[notice], facts->error);
 }
 
 void monitors_vetoed(struct monitors *monitors, unsigned registry, const char *key,
-                     const char *instance, bool failing, const char *text)
+                     struct access access, const char *instance, bool failing, const char *text)
 {
     struct monitor_subject subject;
 
-    if (subject_of(monitors, registry, key, &subject))
+    if (subject_of(monitors, registry, key, access, &subject))
         monitor_event_vetoed(&subject, instance, failing, text);
 }
 
 void monitors_condition(struct monitors *monitors, unsigned registry, uint64_t changes,
                         const char *condition, const char *text)
 {
+    const struct access anybody = {.kind = ACCESS_ANYBODY};
     bool is_news = changes != monitors->changes[registry];
     struct monitor_subject subject;
 
     monitors->changes[registry] = changes;
-    if (is_news && subject_of(monitors, registry, NULL, &subject))
+    if (is_news && subject_of(monitors, registry, NULL, anybody, &subject))
         monitor_event_word(&subject, condition, text);
 }

@@ -10,6 +10,7 @@
 #include <jansson.h>
 #include <sys/types.h>
 
+#include "daemon/access.h"
 #include "daemon/store.h"
 
 enum {
@@ -45,6 +46,7 @@ void monitor_services_free(struct monitor_service *services, size_t count);
 
 struct monitor_request {
     uid_t uid;
+    struct access_asker asker;        /* hears of nothing that is not for him */
     bool privileged;                  /* no limit of its own uid */
     struct monitor_service *services; /* none: all. Taken over, also on an error */
     size_t count;
@@ -76,7 +78,7 @@ void monitors_notice(struct monitors *monitors, enum store_notice notice,
                      const struct service_facts *facts);
 /* A check of our own vetoes this instance, or does not any more. */
 void monitors_vetoed(struct monitors *monitors, unsigned registry, const char *key,
-                     const char *instance, bool failing, const char *text);
+                     struct access access, const char *instance, bool failing, const char *text);
 /* How a registry is; `changes`: how often that was another thing. Tells what was not told before;
  * `text`: why it is so, or "". */
 void monitors_condition(struct monitors *monitors, unsigned registry, uint64_t changes,

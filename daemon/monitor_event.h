@@ -12,6 +12,7 @@
 /* What the events are about, and who hears of them. */
 struct monitor_subject {
     const char *registry, *key; /* key NULL: the registry as a whole */
+    struct access access;       /* whose it is */
     usec_t at;                  /* microseconds since 1970 */
     /* Takes the reference of `event`, which may be NULL for want of memory. */
     void (*tell)(void *userdata, const struct monitor_subject *subject, json_t *event);

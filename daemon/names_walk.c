@@ -29,18 +29,20 @@ void names_walk_done(struct names_walk *walk)
     *walk = (struct names_walk){0};
 }
 
-bool names_walk_service(struct store *store, struct registries *registries, const char *name,
-                        usec_t now, struct names_walk_service *ret_service)
+bool names_walk_service(const struct names_walk_source *source, const char *name, usec_t now,
+                        struct names_walk_service *ret_service)
 {
     struct service *service;
 
     ret_service->target = (struct registry_target){0};
-    if (!registries_owner(registries, name, &ret_service->owner) ||
-        registries_meaning(registries, &ret_service->owner, name, &ret_service->target) !=
+    if (!registries_owner(source->registries, name, &ret_service->owner) ||
+        registries_meaning(source->registries, &ret_service->owner, name, &ret_service->target) !=
             REGISTRY_TARGET)
         return false;
-    service = store_find(store, ret_service->owner.registry, ret_service->target.key);
-    if (service)
-        service_facts(service, now, &ret_service->facts);
-    return service != NULL;
+    service = store_find(source->store, ret_service->owner.registry, ret_service->target.key);
+    if (!service)
+        return false;
+    service_facts(service, now, &ret_service->facts);
+    return access_allows(source->asker, access_join(resolver_access(source->resolver, name),
+                                                    ret_service->facts.access));
 }

@@ -24,11 +24,19 @@ static inline const char *names_walk_name(const struct names_walk *walk)
     return walk->at < walk->count ? walk->names[walk->at] : NULL;
 }
 
-/* What is behind a name now. False: no service. */
+/* Of what, and for whom. All borrowed. */
+struct names_walk_source {
+    struct store *store;
+    struct registries *registries;
+    const struct resolver *resolver;
+    const struct access_asker *asker;
+};
+
+/* What is behind a name now. False: no service, or none for who asks. */
 struct names_walk_service {
     struct resolver_owner owner;
     struct registry_target target;
     struct service_facts facts;
 };
-bool names_walk_service(struct store *store, struct registries *registries, const char *name,
-                        usec_t now, struct names_walk_service *ret_service);
+bool names_walk_service(const struct names_walk_source *source, const char *name, usec_t now,
+                        struct names_walk_service *ret_service);

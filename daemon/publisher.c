@@ -180,7 +180,7 @@ void publisher_publish(struct publisher *publisher, const char *name,
         return;
     /* First of all: a name that is private now may have been carried over from when it was not. */
     if (!publisher->hooks.policy(publisher->hooks.userdata, name, &limit) ||
-        action == PUBLISHER_WITHDRAW) {
+        evaluation->access.kind == ACCESS_PRIVATE || action == PUBLISHER_WITHDRAW) {
         publisher_withdraw(publisher, name);
         return;
     }
@@ -333,6 +333,20 @@ static void take_writer(struct publisher *publisher, struct view_writer *writer,
         show_clock(publisher, i);
 }
 
+static bool is_for_view(void *userdata, const char *name)
+{
+    const struct publisher *publisher = userdata;
+    unsigned limit;
+
+    return publisher->hooks.policy(publisher->hooks.userdata, name, &limit);
+}
+
+void publisher_prune(struct publisher *publisher)
+{
+    if (publisher->writer)
+        view_writer_prune(publisher->writer, is_for_view, publisher);
+}
+
 int publisher_open(struct publisher *publisher, const struct view_spec *spec, size_t names,
                    usec_t now)
 {
@@ -343,6 +357,8 @@ int publisher_open(struct publisher *publisher, const struct view_spec *spec, si
     if (must_grow(publisher, now))
         grow(publisher, names);
     sized.set_bits = publisher->set_bits;
+    sized.may_carry = is_for_view;
+    sized.userdata = publisher;
     if (publisher->writer && view_writer_matches(publisher->writer, &sized)) {
         publisher->error = 0;
         return 0;

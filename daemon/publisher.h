@@ -38,6 +38,9 @@ int publisher_open(struct publisher *publisher, const struct view_spec *spec, si
 void publisher_publish(struct publisher *publisher, const char *name,
                        const struct evaluation *evaluation, usec_t interest_at, usec_t now);
 void publisher_withdraw(struct publisher *publisher, const char *name);
+/* After a reload: takes out what is not for the view any more, of names that are not in use, too.
+ */
+void publisher_prune(struct publisher *publisher);
 
 /*
  * The registry with this index lost its watches: told to readers at once. It has them again: told

@@ -64,13 +64,18 @@ void resolver_set_rules(struct resolver *resolver, const struct resolver_rules *
 /* The answer: `payload` is answer.h's, `size` bytes, valid during the call. */
 typedef void (*lookup_done_t)(void *userdata, const void *payload, size_t size);
 
+/* May who asks have this, which is private? Asked when the answer is there. */
+typedef bool (*lookup_may_t)(void *userdata, struct access access);
+
 /*
- * Looks up a folded name. family: enum wire_family. Where the answer is known `done` is called from
+ * Looks up a folded name. family: enum wire_family. What is private and not for who asks is absent
+ * to him (`may` NULL: he may have everything). Where the answer is known `done` is called from
  * inside and *ret_lookup is NULL; else it is called later, at the latest when the lookup time-out
  * is over.
  */
 int resolver_lookup(struct resolver *resolver, const char *name, bool rooted, int family,
-                    usec_t now, lookup_done_t done, void *userdata, struct lookup **ret_lookup);
+                    usec_t now, lookup_may_t may, lookup_done_t done, void *userdata,
+                    struct lookup **ret_lookup);
 void lookup_cancel(struct lookup *lookup); /* takes NULL */
 
 /*
@@ -83,10 +88,13 @@ bool resolver_learns(const struct resolver *resolver, const char *name, bool roo
 void resolver_decline(struct resolver *resolver, const char *name, lookup_done_t done,
                       void *userdata);
 
-/* The name of an address: at once, from what is known. ANSWER_FOREIGN where no registry claims it.
- */
-void resolver_reverse(struct resolver *resolver, const struct address *address, lookup_done_t done,
-                      void *userdata);
+/* The name of an address: at once, from what is known. ANSWER_FOREIGN where no registry claims it,
+ * or for a name that is private and not for who asks. */
+void resolver_reverse(struct resolver *resolver, const struct address *address, lookup_may_t may,
+                      lookup_done_t done, void *userdata);
+
+/* Whose a name is: as its policy says, and, while it is in use, those of all that it leads to. */
+struct access resolver_access(const struct resolver *resolver, const char *name);
 
 /* Evaluates what changed and answers who waits. */
 void resolver_run(struct resolver *resolver, usec_t now);

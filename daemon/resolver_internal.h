@@ -48,6 +48,7 @@ struct lookup {
     bool searched; /* through the search list: all absent means foreign */
     int family;
     usec_t deadline, soft_deadline;
+    lookup_may_t may;
     lookup_done_t done;
     void *userdata;
     bool due;                   /* a name of it changed: in `due` */

@@ -86,20 +86,31 @@ static size_t write_answer(struct resolver *resolver, const struct name *name, u
 
 enum progress { WAITING, ANSWERED };
 
+/* To nearly all lookups nothing is private, so nothing is asked of the kernel. */
+static bool is_denied(const struct lookup *lookup, const struct evaluation *evaluation)
+{
+    return lookup->may && evaluation->access.kind == ACCESS_PRIVATE &&
+           !lookup->may(lookup->userdata, evaluation->access);
+}
+
 /*
- * Goes through the candidates in order: the first that succeeds or exists wins. `ret_name`: the
- * winner, or NULL with *ret_status for all of them.
+ * Goes through the candidates in order: the first that succeeds or exists wins. What is denied is
+ * absent, at once. `ret_name`: the winner, or NULL with *ret_status for all of them.
  */
 static enum progress lookup_progress(const struct lookup *lookup, usec_t now,
                                      const struct name **ret_name, enum answer_status *ret_status)
 {
-    bool undecided = false, final = now >= lookup->deadline;
+    bool undecided = false, denied = false, final = now >= lookup->deadline;
 
     for (size_t i = 0; i < lookup->candidate_count; i++) {
         const struct name *name = lookup->candidates[i].name;
         const struct evaluation *evaluation = &name->evaluation;
         enum answer_status status = evaluation_status(evaluation, lookup->family);
 
+        if (is_denied(lookup, evaluation)) {
+            denied = true;
+            continue;
+        }
         if (!final && (evaluation_pending(evaluation, lookup->family) ||
                        (evaluation->soft && now < lookup->soft_deadline)))
             return WAITING;
@@ -110,7 +121,9 @@ static enum progress lookup_progress(const struct lookup *lookup, usec_t now,
         undecided |= status == ANSWER_UNDECIDED && evaluation->proven;
     }
     *ret_name = NULL;
-    *ret_status = undecided ? ANSWER_UNDECIDED : ANSWER_FOREIGN;
+    *ret_status = undecided                      ? ANSWER_UNDECIDED
+                  : denied && !lookup->searched ? ANSWER_ABSENT
+                                                : ANSWER_FOREIGN;
     return ANSWERED;
 }
 
@@ -146,7 +159,7 @@ static bool lookup_try(struct lookup *lookup, usec_t now)
         return false;
     size = name ? write_answer(resolver, name, now)
                 : evaluation_write_status(status, "", resolver->buffer);
-    if (!name && status == ANSWER_UNDECIDED)
+    if (!name && status != ANSWER_FOREIGN)
         size = evaluation_write_status(status, lookup->candidates[0].name->text, resolver->buffer);
     count_answer(lookup, name, name ? evaluation_status(&name->evaluation, lookup->family) : status,
                  now);
@@ -242,7 +255,7 @@ static void add_searched(struct lookup *lookup, const char *text, usec_t now)
 }
 
 static struct lookup *lookup_new(struct resolver *resolver, int family, usec_t now,
-                                 lookup_done_t done, void *userdata)
+                                 lookup_may_t may, lookup_done_t done, void *userdata)
 {
     struct lookup *lookup;
 
@@ -255,6 +268,7 @@ static struct lookup *lookup_new(struct resolver *resolver, int family, usec_t n
     lookup->family = family;
     lookup->deadline = usec_add(now, resolver->rules.lookup_timeout);
     lookup->soft_deadline = usec_add(now, resolver->rules.stale_wait);
+    lookup->may = may;
     lookup->done = done;
     lookup->userdata = userdata;
     deadlines_add(lookup);
@@ -263,7 +277,8 @@ static struct lookup *lookup_new(struct resolver *resolver, int family, usec_t n
 }
 
 int resolver_lookup(struct resolver *resolver, const char *name, bool rooted, int family,
-                    usec_t now, lookup_done_t done, void *userdata, struct lookup **ret_lookup)
+                    usec_t now, lookup_may_t may, lookup_done_t done, void *userdata,
+                    struct lookup **ret_lookup)
 {
     struct resolver_owner owner;
     bool owned = resolver->hooks.owner(resolver->hooks.userdata, name, &owner);
@@ -274,7 +289,7 @@ int resolver_lookup(struct resolver *resolver, const char *name, bool rooted, in
         answer_status(resolver, ANSWER_FOREIGN, "", done, userdata);
         return 0;
     }
-    lookup = lookup_new(resolver, family, now, done, userdata);
+    lookup = lookup_new(resolver, family, now, may, done, userdata);
     if (!lookup) {
         answer_status(resolver, ANSWER_UNDECIDED, name, done, userdata);
         return 0;
@@ -331,13 +346,32 @@ void resolver_decline(struct resolver *resolver, const char *name, lookup_done_t
         answer_status(resolver, ANSWER_FOREIGN, "", done, userdata);
 }
 
-void resolver_reverse(struct resolver *resolver, const struct address *address, lookup_done_t done,
-                      void *userdata)
+struct access resolver_access(const struct resolver *resolver, const char *name)
+{
+    const struct name *known = resolver_name_find(resolver, name);
+    struct resolver_policy policy;
+
+    resolver->hooks.policy(resolver->hooks.userdata, name, &policy);
+    return known ? access_join(policy.wishes.access, known->evaluation.access)
+                 : policy.wishes.access;
+}
+
+static bool may_have(const struct resolver *resolver, const char *name, lookup_may_t may,
+                     void *userdata)
+{
+    struct access access = resolver_access(resolver, name);
+
+    return !may || access.kind != ACCESS_PRIVATE || may(userdata, access);
+}
+
+void resolver_reverse(struct resolver *resolver, const struct address *address, lookup_may_t may,
+                      lookup_done_t done, void *userdata)
 {
     char name[NAME_SIZE];
     size_t size;
 
-    if (resolver->hooks.reverse(resolver->hooks.userdata, address, name) < 0)
+    if (resolver->hooks.reverse(resolver->hooks.userdata, address, name) < 0 ||
+        !may_have(resolver, name, may, userdata))
         size = evaluation_write_status(ANSWER_FOREIGN, "", resolver->buffer);
     else
         size = evaluation_write_reverse(name, address, resolver->buffer);

@@ -108,6 +108,8 @@ static json_t *reviewed(const struct review *review, const char *name,
 
 json_t *review_next(struct review *review, usec_t now, bool *ret_last)
 {
+    const struct names_walk_source source = {review->parts.store, review->parts.registries,
+                                             review->parts.resolver, &review->parts.asker};
     json_t *array = json_array();
     size_t endpoints = 0;
     const char *name;
@@ -117,7 +119,7 @@ json_t *review_next(struct review *review, usec_t now, bool *ret_last)
         struct names_walk_service service;
 
         review->walk.at++;
-        if (!names_walk_service(review->parts.store, review->parts.registries, name, now, &service))
+        if (!names_walk_service(&source, name, now, &service))
             continue;
         endpoints += service.facts.endpoints ? service.facts.endpoints->count : 0;
         json_array_append_new(array, reviewed(review, name, &service));

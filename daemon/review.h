@@ -21,6 +21,7 @@ struct review_parts {
     struct store *store;
     struct registries *registries;
     struct resolver *resolver;
+    struct access_asker asker;                      /* gets what is for him */
     const struct config *(*config)(void *userdata); /* what is in force */
     void *userdata;
 };

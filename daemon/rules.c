@@ -59,6 +59,13 @@ static struct policy_rules rules_selection(const struct config_policy *policy,
     };
 }
 
+static struct access access_of(const struct config_policy *policy)
+{
+    if (policy->has_private && policy->is_private)
+        return (struct access){ACCESS_PRIVATE, policy->has_private};
+    return (struct access){.kind = ACCESS_ANYBODY};
+}
+
 void rules_policy(const struct config *config, const char *name, struct resolver_policy *ret_policy)
 {
     struct config_policy policy;
@@ -75,6 +82,7 @@ void rules_policy(const struct config *config, const char *name, struct resolver
             [STORE_EMPTY_PROTECTION] = {policy.has_empty_protection, policy.empty_protection},
         }},
     };
+    ret_policy->wishes.access = access_of(&policy);
 }
 
 bool rules_veto(const struct config *config, const char *name, struct veto_rules *ret_rules)
@@ -99,5 +107,5 @@ bool rules_view(const struct config *config, const char *name, unsigned *ret_lim
 
     config_policy_for(config, name, &policy);
     *ret_limit = POLICY_OR(&policy, &config->resolve, answers);
-    return !(policy.has_private && policy.is_private);
+    return access_of(&policy).kind != ACCESS_PRIVATE;
 }

@@ -209,6 +209,7 @@ void store_wish(struct service *service, const struct store_wishes *wishes, usec
     for (unsigned i = 0; i < STORE_WISHES; i++)
         if (wishes->wishes[i].rank > service->wishes.wishes[i].rank)
             service->wishes.wishes[i] = wishes->wishes[i];
+    service->wishes.access = access_join(service->wishes.access, wishes->access);
     if (!service->store->collecting)
         service_rules(service, now);
 }
@@ -286,6 +287,7 @@ void service_facts(const struct service *service, usec_t now, struct service_fac
         .ask_at = service->refresh_at,
         .used_at = service->used_at,
         .error = service->error ? service->error : "",
+        .access = service->wishes.access,
     };
     if (ret_facts->state == FRESHNESS_STALE || ret_facts->state == FRESHNESS_EXPIRED)
         ret_facts->stale_since = ret_facts->fresh_until;

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "daemon/access.h"
 #include "daemon/base.h"
 #include "daemon/endpoint.h"
 #include "daemon/freshness.h"
@@ -135,8 +136,8 @@ void store_ask(struct store *store, struct service *service, usec_t now);
 /*
  * Rules of one service, in place of its registry's. Several names lead to one service, and several
  * files match a name: of each rule the wish of the highest rank counts, so that the order in which
- * names come into use does not matter. A wish lasts till the service is given up or the next
- * reload.
+ * names come into use does not matter. Who may have the service is what all of them leave. A wish
+ * lasts till the service is given up or the next reload.
  */
 enum {
     STORE_MIN_TTL,
@@ -152,6 +153,7 @@ struct store_wish {
 };
 struct store_wishes {
     struct store_wish wishes[STORE_WISHES];
+    struct access access;
 };
 void store_wish(struct service *service, const struct store_wishes *wishes, usec_t now);
 
@@ -188,6 +190,7 @@ struct service_facts {
     usec_t ask_at;       /* the registry is not asked again before */
     usec_t used_at;      /* last store_ask() */
     const char *error;   /* last failure since the last data, or "" */
+    struct access access;
 };
 void service_facts(const struct service *service, usec_t now, struct service_facts *ret_facts);
 

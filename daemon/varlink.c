@@ -298,9 +298,10 @@ void varlink_invalid_parameter(struct varlink_call *call, const char *parameter)
                   json_pack("{s:s}", "parameter", parameter));
 }
 
-void varlink_permission_denied(struct varlink_call *call)
+void varlink_permission_denied(struct varlink_call *call, const char *reason)
 {
-    varlink_error(call, "org.varlink.service.PermissionDenied", NULL);
+    varlink_error(call, "org.varlink.service.PermissionDenied",
+                  reason ? json_pack("{s:s}", "reason", reason) : NULL);
 }
 
 void varlink_expected_more(struct varlink_call *call)

@@ -73,7 +73,8 @@ void varlink_error(struct varlink_call *call, const char *error, json_t *paramet
 
 /* The standard errors a service gives itself. */
 void varlink_invalid_parameter(struct varlink_call *call, const char *parameter);
-void varlink_permission_denied(struct varlink_call *call);
+/* `reason`: for people, or NULL. */
+void varlink_permission_denied(struct varlink_call *call, const char *reason);
 
 /*
  * The reply comes later. If the connection goes first, `gone` is called once and the call is no

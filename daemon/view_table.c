@@ -94,17 +94,18 @@ static void slot_write(struct view_table *table, uint32_t slot, const union view
     table->used++;
 }
 
-/* Frees a slot whose name is in slot `to` now, or nowhere any more. */
+/* Frees a slot whose name is in slot `to` now, or nowhere any more. Nothing of the answer stays in
+ * the file, which everybody can read: it may be taken back because it is private now. */
 static void slot_leave(struct view_table *table, uint32_t from, uint32_t to)
 {
-    static const uint32_t no_size = 0;
-    uint32_t *words = table->slots[from].words;
-    uint32_t next;
+    static const uint32_t nothing[sizeof(table->slots->words) / sizeof(uint32_t)];
+    uint32_t *words = table->slots[from].words, next;
+    size_t count = (table->slots[from].head.size + sizeof(*words) - 1) / sizeof(*words);
 
     if (table->leaving)
         table->leaving(table->userdata, from, to);
     next = seqlock_write_begin(words);
-    seqlock_write_words(words + offsetof(struct answer_head, size) / sizeof(*words), &no_size, 1);
+    seqlock_write_words(words + 1, nothing, count - 1);
     seqlock_write_end(words, next);
     table->used--;
 }

@@ -58,7 +58,8 @@ static int init_tables(struct view_writer *writer)
 
 struct carry {
     const struct view_header *header; /* of the new file */
-    struct view_writer *writer;       /* NULL: count only */
+    const struct view_spec *spec;
+    struct view_writer *writer; /* NULL: count only */
     uint32_t count;
 };
 
@@ -66,7 +67,9 @@ static void on_old_answer(void *userdata, union view_slot *answer)
 {
     struct carry *carry = userdata;
 
-    if (!view_header_owns(carry->header, view_slot_name(answer), answer->head.name_length))
+    if (!view_header_owns(carry->header, view_slot_name(answer), answer->head.name_length) ||
+        (carry->spec->may_carry &&
+         !carry->spec->may_carry(carry->spec->userdata, view_slot_name(answer))))
         return;
     carry->count++;
     if (carry->writer)
@@ -80,10 +83,10 @@ static void on_old_address(void *userdata, const struct address *address, const 
 
 /* Room for what is wanted and for what is carried over. */
 static uint32_t choose_set_bits(const struct view_old *old, const struct view_header *header,
-                                unsigned wanted)
+                                const struct view_spec *spec)
 {
-    uint32_t bits = wanted > VIEW_WRITER_SET_BITS ? wanted : VIEW_WRITER_SET_BITS;
-    struct carry carry = {.header = header};
+    uint32_t bits = spec->set_bits > VIEW_WRITER_SET_BITS ? spec->set_bits : VIEW_WRITER_SET_BITS;
+    struct carry carry = {.header = header, .spec = spec};
 
     if (old)
         view_old_each(old, on_old_answer, &carry);
@@ -95,10 +98,10 @@ static uint32_t choose_set_bits(const struct view_old *old, const struct view_he
 
 /* Completes the prepared header, makes the file and its tables, and fills them. */
 static int build(struct view_writer *writer, int directory_fd, struct view_header *header,
-                 unsigned set_bits, uint32_t now)
+                 const struct view_spec *spec, uint32_t now)
 {
-    struct carry carry = {.writer = writer};
-    int r = view_header_complete(header, choose_set_bits(writer->old, header, set_bits), now);
+    struct carry carry = {.writer = writer, .spec = spec};
+    int r = view_header_complete(header, choose_set_bits(writer->old, header, spec), now);
 
     if (r >= 0)
         r = view_file_create(directory_fd, header->file_size, &writer->file);
@@ -129,7 +132,7 @@ static int open_in(struct view_writer *writer, int directory_fd, const struct vi
         return r;
     view_file_sweep(directory_fd);
     writer->old = view_old_open(directory_fd, ticks_from_usec(now));
-    r = build(writer, directory_fd, header, spec->set_bits, ticks_from_usec(now));
+    r = build(writer, directory_fd, header, spec, ticks_from_usec(now));
     if (r >= 0)
         r = view_file_install(&writer->file, directory_fd);
     if (r < 0) {
@@ -276,6 +279,17 @@ void view_writer_withdraw(struct view_writer *writer, const char *name)
 
     view_table_remove(&writer->positive, name, length);
     view_table_remove(&writer->negative, name, length);
+}
+
+void view_writer_prune(struct view_writer *writer,
+                       bool (*may_stay)(void *userdata, const char *name), void *userdata)
+{
+    for (uint32_t i = 0; i < view_table_capacity(&writer->positive); i++) {
+        const union view_slot *answer = &writer->positive.slots[i];
+
+        if (answer->head.size > 0 && !may_stay(userdata, view_slot_name(answer)))
+            view_table_remove(&writer->positive, view_slot_name(answer), answer->head.name_length);
+    }
 }
 
 bool view_writer_has(const struct view_writer *writer, const char *name)

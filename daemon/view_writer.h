@@ -24,6 +24,9 @@ struct view_spec {
     usec_t lookup_timeout;
     unsigned set_bits; /* positive table: at least 2^set_bits sets of 4, more if what is carried
                           over needs it, never less than VIEW_WRITER_SET_BITS */
+    /* May an answer of the old file be carried over? NULL: all may. */
+    bool (*may_carry)(void *userdata, const char *name);
+    void *userdata;
 };
 
 enum {
@@ -55,6 +58,10 @@ void view_writer_disown(const char *directory, usec_t now);
 bool view_writer_matches(const struct view_writer *writer, const struct view_spec *spec);
 /* Once a second, and once before a planned stop. */
 void view_writer_beat(struct view_writer *writer, usec_t now);
+
+/* Withdraws every answer whose name may not stay. */
+void view_writer_prune(struct view_writer *writer,
+                       bool (*may_stay)(void *userdata, const char *name), void *userdata);
 
 /*
  * Publishes a payload under its own name: in the positive table if it has records, else in the

@@ -307,7 +307,7 @@ static int make_edges(struct core *core, const char *directory)
     core->publisher = publisher_new(directory, &hooks);
     if (!core->publisher)
         return -ENOMEM;
-    r = lookup_server_new(core->event, fd, core->resolver, &limits, &core->server);
+    r = lookup_server_new(core->event, fd, core->resolver, NULL, &limits, &core->server);
     if (r >= 0)
         r = sd_event_add_defer(core->event, &core->work, on_work, core);
     if (r >= 0)
@@ -360,7 +360,7 @@ void core_lookup(struct core *core, const char *name, lookup_done_t done, void *
 {
     struct lookup *lookup;
 
-    resolver_lookup(core->resolver, name, false, WIRE_UNSPEC, core_now(core), done, userdata,
+    resolver_lookup(core->resolver, name, false, WIRE_UNSPEC, core_now(core), NULL, done, userdata,
                     &lookup);
 }
 

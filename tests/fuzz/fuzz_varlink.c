@@ -22,6 +22,13 @@ static struct control_reply *waiting;
 
 /* ---- the backend ---- */
 
+static bool may_ask(void *userdata, const struct peer *peer, const char *name)
+{
+    (void)userdata;
+    (void)peer;
+    return strlen(name) % 11 != 10;
+}
+
 static int query(void *userdata, const struct control_query *asked, struct control_reply *reply)
 {
     (void)userdata;
@@ -41,9 +48,10 @@ static void query_cancel(void *userdata, struct control_reply *reply)
     waiting = NULL;
 }
 
-static int query_address(void *userdata, const struct address *address, char **ret_name,
-                         char **ret_registry)
+static int query_address(void *userdata, const struct peer *peer, const struct address *address,
+                         char **ret_name, char **ret_registry)
 {
+    (void)peer;
     (void)userdata;
     if (address->bytes[3] % 2)
         return -ENOENT;
@@ -52,8 +60,9 @@ static int query_address(void *userdata, const struct address *address, char **r
     return 0;
 }
 
-static json_t *explain(void *userdata, const char *name)
+static json_t *explain(void *userdata, const struct peer *peer, const char *name)
 {
+    (void)peer;
     (void)userdata;
     return *name == 'x' ? NULL : json_object();
 }
@@ -64,8 +73,9 @@ static json_t *status(void *userdata)
     return json_object();
 }
 
-static json_t *services(void *userdata, const char *registry, bool stale)
+static json_t *services(void *userdata, const struct peer *peer, const char *registry, bool stale)
 {
+    (void)peer;
     (void)userdata;
     (void)stale;
     return registry && *registry ? NULL : json_array();
@@ -94,8 +104,9 @@ static int monitor(void *userdata, const struct control_monitor *wish,
     return 0;
 }
 
-static int instances(void *userdata, struct control_stream *ret_stream)
+static int instances(void *userdata, const struct peer *peer, struct control_stream *ret_stream)
 {
+    (void)peer;
     (void)userdata;
     *ret_stream = (struct control_stream){stream_next, stream_free, NULL};
     return 0;
@@ -158,6 +169,7 @@ static void must(bool condition, const char *what)
 static void start(void)
 {
     static const struct control_backend backend = {
+        .may_ask = may_ask,
         .query = query,
         .query_cancel = query_cancel,
         .query_address = query_address,

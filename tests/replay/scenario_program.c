@@ -86,8 +86,8 @@ void machine_lookup(struct machine *machine, const char *name, int family, struc
         machine_fail(machine, "%s is no name", name);
         return;
     }
-    UNIT_HOLDS(resolver_lookup(machine->resolver, folded, rooted, family, machine->now, lookup_done,
-                               seen, &seen->lookup) == 0);
+    UNIT_HOLDS(resolver_lookup(machine->resolver, folded, rooted, family, machine->now, NULL,
+                               lookup_done, seen, &seen->lookup) == 0);
     machine_settle(machine);
 }
 
@@ -105,7 +105,7 @@ void machine_reverse(struct machine *machine, const char *address, struct seen *
     if (address_from_string(address, &parsed) < 0)
         machine_fail(machine, "%s is no address", address);
     else
-        resolver_reverse(machine->resolver, &parsed, lookup_done, seen);
+        resolver_reverse(machine->resolver, &parsed, NULL, lookup_done, seen);
 }
 
 /* The clock of the slot, as the file has it. */

@@ -588,7 +588,7 @@ START_TEST(so_many_lookups_may_wait_and_one_more_is_undecided_at_once)
 
         snprintf(name, sizeof(name), "n%u.one", i % 100);
         ck_assert_uint_eq(answered, 0);
-        ck_assert_int_eq(resolver_lookup(resolver, name, true, WIRE_IPV4, world_now(w),
+        ck_assert_int_eq(resolver_lookup(resolver, name, true, WIRE_IPV4, world_now(w), NULL,
                                          count_answer, &answered, &lookup),
                          0);
     }

@@ -587,7 +587,7 @@ struct seen *world_lookup(struct world *world, const char *name, int family)
     world->lookups = seen;
     strcpy(seen->text, "waiting");
     ck_assert_uint_gt(name_fold(name, strlen(name) + 1, folded, &rooted), 0);
-    ck_assert_int_eq(resolver_lookup(world->resolver, folded, rooted, family, world->now,
+    ck_assert_int_eq(resolver_lookup(world->resolver, folded, rooted, family, world->now, NULL,
                                      lookup_done, seen, &seen->lookup),
                      0);
     run(world);

@@ -60,6 +60,13 @@ static struct {
     int result;
 } world;
 
+static bool fake_may_ask(void *userdata, const struct peer *caller, const char *name)
+{
+    (void)userdata;
+    ck_assert_uint_eq(caller->uid, geteuid());
+    return strncmp(name, "secret.", 7) != 0;
+}
+
 static int fake_query(void *userdata, const struct control_query *query,
                       struct control_reply *reply)
 {
@@ -84,11 +91,12 @@ static void fake_query_cancel(void *userdata, struct control_reply *reply)
     strcpy(world.asked, "cancel");
 }
 
-static int fake_query_address(void *userdata, const struct address *address, char **ret_name,
-                              char **ret_registry)
+static int fake_query_address(void *userdata, const struct peer *caller,
+                              const struct address *address, char **ret_name, char **ret_registry)
 {
     char text[INET6_ADDRSTRLEN];
 
+    (void)caller;
     (void)userdata;
     address_to_string(address, text);
     snprintf(world.asked, sizeof(world.asked), "query_address %s", text);
@@ -99,8 +107,9 @@ static int fake_query_address(void *userdata, const struct address *address, cha
     return 0;
 }
 
-static json_t *fake_explain(void *userdata, const char *name)
+static json_t *fake_explain(void *userdata, const struct peer *caller, const char *name)
 {
+    (void)caller;
     (void)userdata;
     snprintf(world.asked, sizeof(world.asked), "explain %s", name);
     return world.result < 0 ? NULL : json_pack("{s:s}", "name", name);
@@ -113,8 +122,10 @@ static json_t *fake_status(void *userdata)
     return world.result < 0 ? NULL : json_pack("{s:s}", "version", "1");
 }
 
-static json_t *fake_services(void *userdata, const char *registry, bool stale)
+static json_t *fake_services(void *userdata, const struct peer *caller, const char *registry,
+                             bool stale)
 {
+    (void)caller;
     (void)userdata;
     snprintf(world.asked, sizeof(world.asked), "services %s%s", registry ?: "(all)",
              stale ? " stale" : "");
@@ -258,8 +269,10 @@ static int fake_monitor(void *userdata, const struct control_monitor *monitor,
     return fake_begin(ret_stream);
 }
 
-static int fake_instances(void *userdata, struct control_stream *ret_stream)
+static int fake_instances(void *userdata, const struct peer *caller,
+                          struct control_stream *ret_stream)
 {
+    (void)caller;
     (void)userdata;
     strcpy(world.asked, "instances");
     return fake_begin(ret_stream);
@@ -271,6 +284,7 @@ static void start(const char *group)
 {
     const struct control_backend backend = {
         .userdata = &world,
+        .may_ask = fake_may_ask,
         .query = fake_query,
         .query_cancel = fake_query_cancel,
         .query_address = fake_query_address,

@@ -158,8 +158,8 @@ START_TEST(what_becomes_of_services_and_registries_is_told)
     monitors_notice(monitors, STORE_NOTICE_STALE, &facts);
     facts.error = "";
     monitors_notice(monitors, STORE_NOTICE_CONFIRMED, &facts);
-    monitors_vetoed(monitors, 0, "orders", "a", true, "tcp:80: refused");
-    monitors_vetoed(monitors, 0, "orders", "a", false, "tcp:80");
+    monitors_vetoed(monitors, 0, "orders", (struct access){0}, "a", true, "tcp:80: refused");
+    monitors_vetoed(monitors, 0, "orders", (struct access){0}, "a", false, "tcp:80");
     ck_assert_str_eq(heard(monitor), "stale refused; confirmed; vetoed a tcp:80: refused; "
                                      "admitted a tcp:80");
     monitors_condition(monitors, 0, 1, "down", "refused");
