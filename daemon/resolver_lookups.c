@@ -121,7 +121,7 @@ static enum progress lookup_progress(const struct lookup *lookup, usec_t now,
         undecided |= status == ANSWER_UNDECIDED && evaluation->proven;
     }
     *ret_name = NULL;
-    *ret_status = undecided                      ? ANSWER_UNDECIDED
+    *ret_status = undecided                     ? ANSWER_UNDECIDED
                   : denied && !lookup->searched ? ANSWER_ABSENT
                                                 : ANSWER_FOREIGN;
     return ANSWERED;

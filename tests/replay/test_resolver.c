@@ -571,6 +571,85 @@ START_TEST(whoever_has_less_patience_after_a_reload_is_answered_before_those_who
 }
 END_TEST
 
+static struct denial {
+    unsigned asked; /* how often somebody had to be judged */
+    int status;
+} denial;
+
+static bool may_not(void *userdata, struct access access)
+{
+    (void)userdata;
+    ck_assert_int_eq(access.kind, ACCESS_PRIVATE);
+    denial.asked++;
+    return false;
+}
+
+static void note_status(void *userdata, const void *payload, size_t size)
+{
+    struct answer answer;
+
+    (void)userdata;
+    ck_assert(answer_parse(payload, size, &answer));
+    denial.status = answer.head->status4;
+}
+
+/* What a lookup by somebody who may have nothing private gets. */
+static int status_denied(const char *name)
+{
+    struct lookup *lookup;
+
+    denial = (struct denial){.status = -1};
+    ck_assert_int_eq(resolver_lookup(world_resolver(w), name, true, WIRE_IPV4, world_now(w),
+                                     may_not, note_status, NULL, &lookup),
+                     0);
+    if (lookup)
+        lookup_cancel(lookup);
+    return denial.status;
+}
+
+START_TEST(what_is_private_is_absent_at_once_to_those_who_may_not_have_it)
+{
+    world_private(w, "secret.one");
+    ck_assert_int_eq(status_denied("secret.one"), ANSWER_ABSENT);
+    world_data(w, 0, "secret", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    world_lookup(w, "open.one", WIRE_IPV4);
+    world_data(w, 0, "open", "10.0.0.2", REPORT_UNTIL_LOST, 0);
+    ck_assert_int_eq(status_denied("secret.one"), ANSWER_ABSENT);
+    ASK("secret.one", WIRE_IPV4, "found 10.0.0.1");
+    ck_assert_int_eq(status_denied("open.one"), ANSWER_FOUND);
+    ck_assert_uint_eq(denial.asked, 0);
+}
+END_TEST
+
+START_TEST(what_leads_to_a_private_name_is_as_private)
+{
+    world_private(w, "secret.one");
+    world_lookup(w, "front.one", WIRE_IPV4);
+    world_alias(w, 0, "front", "secret.one", REPORT_UNTIL_LOST);
+    world_data(w, 0, "secret", "10.0.0.1", REPORT_UNTIL_LOST, 0);
+    ASK("front.one", WIRE_IPV4, "found 10.0.0.1");
+    ck_assert_int_eq(status_denied("front.one"), ANSWER_ABSENT);
+    world_lookup(w, "host.one", WIRE_IPV4);
+    world_data(w, 0, "host", "->secret.one", REPORT_UNTIL_LOST, 0);
+    ASK("host.one", WIRE_IPV4, "found 10.0.0.1");
+    ck_assert_int_eq(status_denied("host.one"), ANSWER_ABSENT);
+}
+END_TEST
+
+START_TEST(a_private_name_is_no_name_of_an_address_to_those_who_may_not_have_it)
+{
+    const struct address address = {AF_INET, {10, 0, 0, 1}};
+
+    resolver_reverse(world_resolver(w), &address, may_not, note_status, NULL);
+    ck_assert_int_eq(denial.status, ANSWER_FOUND);
+    world_private(w, "ten.one");
+    resolver_reverse(world_resolver(w), &address, may_not, note_status, NULL);
+    ck_assert_int_eq(denial.status, ANSWER_FOREIGN);
+    resolver_reverse(world_resolver(w), &address, NULL, note_status, NULL);
+    ck_assert_int_eq(denial.status, ANSWER_FOUND);
+}
+END_TEST
+
 static void count_answer(void *userdata, const void *payload, size_t size)
 {
     (void)payload, (void)size;
@@ -1121,6 +1200,10 @@ static Suite *make_suite(void)
     UNIT_CASE_FIXTURE(suite, "search", set_up, tear_down, the_first_candidate_that_exists_wins,
                       a_short_name_that_no_registry_knows_stays_whole,
                       an_undecided_candidate_counts_only_if_it_was_known_before);
+    UNIT_CASE_FIXTURE(suite, "private", set_up, tear_down,
+                      what_is_private_is_absent_at_once_to_those_who_may_not_have_it,
+                      what_leads_to_a_private_name_is_as_private,
+                      a_private_name_is_no_name_of_an_address_to_those_who_may_not_have_it);
     UNIT_CASE_FIXTURE(suite, "restored", set_up, tear_down,
                       what_an_earlier_run_knew_waits_a_moment_for_a_registry_that_may_know_better,
                       what_an_earlier_run_knew_is_told_when_the_registry_takes_too_long,

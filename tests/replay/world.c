@@ -57,6 +57,7 @@ struct world {
     char notices[4096], notices_told[4096];
     unsigned touched;
     struct wish wishes[8]; /* by rank, from 1 */
+    const char *private_suffix;
     struct policy_rules selection;
     const char *zone;
     usec_t tick_at;
@@ -202,6 +203,10 @@ static void hook_policy(void *userdata, const char *name, struct resolver_policy
     size_t length = strlen(name);
 
     *ret_policy = (struct resolver_policy){.rules = world->selection, .answers = 8};
+    ret_policy->wishes.access.kind = ACCESS_ANYBODY;
+    if (world->private_suffix && length >= strlen(world->private_suffix) &&
+        streq(name + length - strlen(world->private_suffix), world->private_suffix))
+        ret_policy->wishes.access = (struct access){ACCESS_PRIVATE, 1};
     for (unsigned rank = 1; rank < ELEMENTS(world->wishes); rank++) {
         const struct wish *wish = &world->wishes[rank];
         size_t size = wish->suffix ? strlen(wish->suffix) : length + 1;
@@ -740,6 +745,11 @@ struct resolver *world_resolver(struct world *world)
 struct resolver_rules *world_rules(struct world *world)
 {
     return &world->rules;
+}
+
+void world_private(struct world *world, const char *suffix)
+{
+    world->private_suffix = suffix;
 }
 
 void world_wish(struct world *world, const char *suffix, unsigned rank, unsigned rule, usec_t value)

@@ -72,6 +72,9 @@ void world_restore_doubted(struct world *world, unsigned registry, const char *k
 void world_wish(struct world *world, const char *suffix, unsigned rank, unsigned rule,
                 usec_t value);
 
+/* Names that end in this are private from the next evaluation on. */
+void world_private(struct world *world, const char *suffix);
+
 /* What the store told of since the last call: "KEY stale, KEY expiring, ...", or "". */
 const char *world_notices(struct world *world);
 /* How often the store called `touched`. */

@@ -714,6 +714,29 @@ START_TEST(a_policy_says_only_what_it_says)
 }
 END_TEST
 
+START_TEST(who_may_have_private_names_is_read_where_they_are_made_private)
+{
+    struct config_policy policy;
+
+    put("services.d/10-a.policy",
+        "[Match]\nName=a\n[Policy]\nPrivate=yes\nAllowUsers=root 4242\nAllowUsers=7\n"
+        "AllowGroups=root\n");
+    put("services.d/20-a.policy", "[Match]\nName=a\n[Policy]\nAnswers=1\n");
+    load_cleanly();
+    config_policy_for(config, "a", &policy);
+    ck_assert(policy.is_private);
+    ck_assert_uint_eq(policy.has_private, 1);
+    ck_assert_uint_eq(config->policies[0].allow_users.count, 3);
+    ck_assert_uint_eq(config->policies[0].allow_users.items[0], 0);
+    ck_assert_uint_eq(config->policies[0].allow_users.items[2], 7);
+    ck_assert_uint_eq(config->policies[0].allow_groups.count, 1);
+    put("services.d/20-a.policy", "[Match]\nName=a\n[Policy]\nPrivate=yes\n");
+    load_cleanly();
+    config_policy_for(config, "a", &policy);
+    ck_assert_uint_eq(policy.has_private, 2);
+}
+END_TEST
+
 START_TEST(mistakes_in_a_policy_are_told)
 {
     static const struct {
@@ -732,6 +755,13 @@ START_TEST(mistakes_in_a_policy_are_told)
         {"[Match]\nName=*\n[Policy]\nAnswers=none\n", 4, "a number from 1 to 16"},
         {"[Match]\nName=*\n[Policy]\nEmptyProtection=maybe\n", 4, "takes a duration"},
         {"[Policy]\nName=*\n[Match]\nName=*\n", 2, "belongs to section [Match]"},
+        {"[Match]\nName=*\n[Policy]\nAllowUsers=root\n", 4, "Private=yes is missing"},
+        {"[Match]\nName=*\n[Policy]\nPrivate=no\nAllowGroups=0\n", 5, "Private=yes is missing"},
+        {"[Match]\nName=*\n[Policy]\nPrivate=yes\nAllowUsers=root no.such.user\n", 5,
+         "the user 'no.such.user', which is not known on this machine"},
+        {"[Match]\nName=*\n[Policy]\nPrivate=yes\nAllowGroups=no.such.group\n", 5,
+         "the group 'no.such.group'"},
+        {"[Match]\nName=*\n[Policy]\nPrivate=yes\nAllowUsers=4294967295\n", 5, "the user '42949"},
     };
 
     for (size_t i = 0; i < ELEMENTS(table); i++) {
@@ -813,6 +843,7 @@ static Suite *make_suite(void)
         registries_are_named_by_their_file,
         policies_apply_in_order_and_later_keys_win,
         a_policy_says_only_what_it_says,
+        who_may_have_private_names_is_read_where_they_are_made_private,
         mistakes_in_a_policy_are_told,
         a_secret_is_one_trimmed_line,
         what_is_no_secret_is_refused,
