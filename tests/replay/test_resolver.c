@@ -627,7 +627,7 @@ START_TEST(what_leads_to_a_private_name_is_as_private)
     world_lookup(w, "front.one", WIRE_IPV4);
     world_alias(w, 0, "front", "secret.one", REPORT_UNTIL_LOST);
     world_data(w, 0, "secret", "10.0.0.1", REPORT_UNTIL_LOST, 0);
-    ASK("front.one", WIRE_IPV4, "found 10.0.0.1");
+    ASK("front.one", WIRE_IPV4, "found 10.0.0.1 = secret.one");
     ck_assert_int_eq(status_denied("front.one"), ANSWER_ABSENT);
     world_lookup(w, "host.one", WIRE_IPV4);
     world_data(w, 0, "host", "->secret.one", REPORT_UNTIL_LOST, 0);
